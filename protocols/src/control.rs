@@ -1,0 +1,107 @@
+//! The command line and the daemon: what they say over the control socket (JSON lines, one request, one answer).
+
+use serde::{Deserialize, Serialize};
+
+use crate::failure::Phase;
+use crate::gpu::GpuCard;
+use crate::ids::{AttemptId, QueueId, TaskId, WorkerId};
+
+/// A request on the control socket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "snake_case")]
+pub enum ControlRequest {
+    /// What is going on.
+    Status,
+    /// Finish what runs, take nothing new, then leave.
+    Drain,
+    /// Stop the tasks with grace, then leave.
+    Stop,
+    /// Leave the tasks running, and leave.
+    Detach,
+}
+
+/// The answer to a [`ControlRequest`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum ControlAnswer {
+    /// To `Status`.
+    Status(Box<DaemonStatus>),
+    /// The request was taken; the daemon acts on it now.
+    Accepted,
+    /// It was not.
+    Refused {
+        /// Why.
+        why: String,
+    },
+}
+
+/// A daemon, for people and scripts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DaemonStatus {
+    /// Version of the program.
+    pub version: String,
+    /// Its process id.
+    pub pid: u32,
+    /// When it started, in milliseconds since the epoch.
+    pub started_at_ms: i64,
+    /// The API server.
+    pub server: String,
+    /// Whether the last call to it was answered.
+    pub server_reachable: bool,
+    /// Taking tasks, or on its way out.
+    pub mode: DaemonMode,
+    /// Its workers.
+    pub workers: Vec<WorkerStatus>,
+    /// The tasks whose end the server has not acknowledged.
+    pub tasks: Vec<TaskSnapshot>,
+}
+
+/// What a daemon is up to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DaemonMode {
+    /// Takes tasks.
+    Serving,
+    /// Finishes what runs, takes nothing new.
+    Draining,
+    /// Stops what runs.
+    Stopping,
+}
+
+/// A worker and what it does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerStatus {
+    /// As ClearML sees it.
+    pub id: WorkerId,
+    /// The queues that it serves, by name, in order.
+    pub queues: Vec<String>,
+    /// Its cards; empty for a CPU worker.
+    pub gpus: Vec<GpuCard>,
+    /// The task that holds its slot.
+    pub task: Option<TaskId>,
+}
+
+/// One task as everything but its `TaskRunner` sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskSnapshot {
+    /// The task.
+    pub task: TaskId,
+    /// Its name.
+    pub name: String,
+    /// In whose name it runs.
+    pub worker: WorkerId,
+    /// From which queue.
+    pub queue: QueueId,
+    /// Which try; 0 before the first.
+    pub attempt: AttemptId,
+    /// What it does.
+    pub phase: Phase,
+    /// Whether its executor is connected.
+    pub attached: bool,
+    /// When it was pulled, in milliseconds since the epoch.
+    pub pulled_at_ms: i64,
+    /// Length of its console file in bytes, as far as known.
+    pub console_bytes: u64,
+    /// How much of that the server has.
+    pub shipped_bytes: u64,
+}

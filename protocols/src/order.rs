@@ -1,0 +1,177 @@
+//! What an executor is told, and what it writes down: two small files in its attempt's folder.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::failure::{Phase, TaskFailure};
+use crate::ids::{AttemptId, ProcessId, TaskId, WorkerId};
+use crate::lifecycle::Exit;
+use crate::task::TaskSpec;
+
+/// Name of the [`ExecutorOrder`] file in an attempt's folder; mode 0600, it holds the attempt's token.
+pub const ORDER_FILE: &str = "order.mpk";
+/// Name of the [`ExecutorRecord`] file in an attempt's folder; replaced by atomic rename.
+pub const RECORD_FILE: &str = "record.mpk";
+/// Name of the file that holds everything the attempt printed, byte for byte.
+pub const CONSOLE_FILE: &str = "console.log";
+/// Environment variable that every process of an attempt inherits; its value is [`ExecutorOrder::mark`].
+/// What a dead executor left behind is found by it.
+pub const MARK_VARIABLE: &str = "HOSTLER_ATTEMPT";
+
+/// Version of [`ExecutorOrder`] and [`ExecutorRecord`].
+pub const ORDER_VERSION: u16 = 1;
+
+/// How code is fetched.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GitSettings {
+    /// `agent.git_user` / `CLEARML_AGENT_GIT_USER`.
+    pub user: Option<String>,
+    /// `agent.git_pass` / `CLEARML_AGENT_GIT_PASS`. A secret.
+    pub password: Option<String>,
+    /// `agent.git_host` / `CLEARML_AGENT_GIT_HOST`: the only host that gets the credentials; any where absent.
+    pub host: Option<String>,
+}
+
+impl std::fmt::Debug for GitSettings {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("GitSettings")
+            .field("user", &self.user)
+            .field("password", &self.password.as_ref().map(|_| "***"))
+            .field("host", &self.host)
+            .finish()
+    }
+}
+
+/// How environments are built.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PythonSettings {
+    /// `agent.python_binary`: interpreter to use instead of searching for one.
+    pub binary: Option<String>,
+    /// `agent.package_manager.extra_index_url`.
+    pub extra_index_urls: Vec<String>,
+    /// `agent.package_manager.system_site_packages`.
+    pub system_site_packages: bool,
+    /// Never use `uv`, not even where it is installed.
+    pub without_uv: bool,
+    /// `CLEARML_AGENT_SKIP_PYTHON_ENV_INSTALL`: run with the machine's interpreter, install nothing.
+    pub skip_install: bool,
+}
+
+/// All that an executor needs to try one attempt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ExecutorOrder {
+    /// [`ORDER_VERSION`] of the daemon that wrote it.
+    pub version: u16,
+    /// What to run.
+    pub task: TaskSpec,
+    /// Which try.
+    pub attempt: AttemptId,
+    /// Which pull of the task: the journal's sequence number of it. Tells two runs of a task apart.
+    pub pull: u64,
+    /// Proves to the daemon that the caller is the executor of this attempt. A secret.
+    pub token: String,
+    /// The worker in whose name it runs.
+    pub worker: WorkerId,
+    /// Unix socket of the daemon.
+    pub socket: PathBuf,
+    /// This attempt's folder.
+    pub attempt_dir: PathBuf,
+    /// Root of the caches: repositories, environments, tools.
+    pub cache_dir: PathBuf,
+    /// Environment variables of the user's process that the daemon decides: GPUs, `CLEARML_*`.
+    pub environment: BTreeMap<String, String>,
+    /// Variables that the user's process must not inherit.
+    pub removed_environment: Vec<String>,
+    /// See [`GitSettings`].
+    pub git: GitSettings,
+    /// See [`PythonSettings`].
+    pub python: PythonSettings,
+    /// Time between SIGTERM and SIGKILL where the executor has to decide alone, in milliseconds.
+    pub stop_grace_ms: u64,
+}
+
+impl ExecutorOrder {
+    /// The value of [`MARK_VARIABLE`]: unique for this attempt on this machine.
+    pub fn mark(&self) -> String {
+        attempt_name(&self.task.id, self.pull, self.attempt)
+    }
+}
+
+/// Name of an attempt's folder, and value of [`MARK_VARIABLE`]: `TASK.PULL.ATTEMPT`.
+pub fn attempt_name(task: &TaskId, pull: u64, attempt: AttemptId) -> String {
+    format!("{task}.{pull}.{attempt}")
+}
+
+/// What was found out while preparing; written back to the task.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EnvironmentReport {
+    /// The commit that was checked out, for a task that named none.
+    pub commit: Option<String>,
+    /// Installed packages, `name==version` or as pip writes them; `None` where nothing was installed.
+    pub packages: Option<Vec<String>>,
+    /// Whether the environment was there already.
+    pub reused: bool,
+    /// Version of the interpreter, for example `3.11.7`.
+    pub python_version: Option<String>,
+}
+
+/// How an attempt ended, seen by its executor after every descendant was dead.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ended {
+    /// The user's process ended.
+    Exited(Exit),
+    /// It could not be started.
+    PreparationFailed(TaskFailure),
+    /// It was stopped before the user's process started.
+    StoppedBeforeStart,
+}
+
+/// How far an attempt is. Only ever goes forward.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Progress {
+    /// Checkout and environment.
+    Preparing,
+    /// Code and environment are ready; user code has not been started.
+    Ready(EnvironmentReport),
+    /// User code is about to be started, or has been.
+    Launching(EnvironmentReport),
+    /// User code runs.
+    Running(EnvironmentReport, ProcessId),
+    /// All over, nothing is alive.
+    Ended(Option<EnvironmentReport>, Ended),
+}
+
+/// An executor's own record of its attempt: the truth that a restarted daemon reads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExecutorRecord {
+    /// [`ORDER_VERSION`] of the executor that wrote it.
+    pub version: u16,
+    /// The task.
+    pub task: TaskId,
+    /// Which try.
+    pub attempt: AttemptId,
+    /// The executor itself.
+    pub executor: ProcessId,
+    /// What it does now, for people.
+    pub phase: Phase,
+    /// How far it is.
+    pub progress: Progress,
+}
+
+/// Reads a file of this module: named MessagePack. `Err` for bytes that are not one.
+pub fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, rmp_serde::decode::Error> {
+    rmp_serde::from_slice(bytes)
+}
+
+/// The bytes of a file of this module.
+pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    rmp_serde::to_vec_named(value).expect("orders and records hold nothing that MessagePack cannot")
+}
