@@ -1,0 +1,18 @@
+//! Processes of this machine: who they are, whether they live, how they are started and ended.
+//!
+//! A process is named by [`ProcessId`], pid and start time, never by its pid alone: the kernel gives pids out
+//! again. A zombie counts as dead: it runs nothing and holds nothing.
+
+mod fence;
+mod identity;
+mod reap;
+mod signal;
+mod spawn;
+mod tree;
+
+pub use fence::{FenceReport, fence};
+pub use identity::{is_alive, process_id, this_process};
+pub use reap::{Reaped, reap_children};
+pub use signal::{Signal, SignalError, exited, signal};
+pub use spawn::{SpawnError, spawn_executor};
+pub use tree::{become_session_leader, become_subreaper, descendants, kill_descendants, signal_descendants};
