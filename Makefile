@@ -1,0 +1,33 @@
+# What a person types. `make help` lists it.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+
+.PHONY: help
+help: ## Show this list.
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build the program for development: target/debug/hostler.
+	cargo build --bin hostler
+
+.PHONY: demo
+demo: ## See a real ClearML task go from enqueue to its result. KEEP=1 leaves the server and the agent running.
+	@demo/run.sh
+
+.PHONY: test
+test: ## Run every test that this machine can run.
+	@scripts/test
+
+.PHONY: check
+check: ## Format, lints, documentation: what must be clean before a commit.
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items --quiet
+	@if command -v cargo-deny >/dev/null; then cargo deny --all-features check; \
+	else echo 'check: cargo-deny is not installed: licences and advisories were not looked at'; fi
+
+.PHONY: bench
+bench: ## Measure enqueue to first line of user code, against the stock clearml-agent.
+	@benches/run.sh
