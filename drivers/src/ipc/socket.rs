@@ -246,11 +246,11 @@ mod tests {
         let (mut reader, mut writer) = accepted.unwrap();
         let mut raw = raw.unwrap();
         writer.send(&DaemonFrame::Welcome { acknowledged: 3 }).await.unwrap();
-        let expected = b"\x00\x00\x00\x17\x81\xa7welcome\x81\xacacknowledged\x03";
+        let expected = b"\x00\x00\x00\x18\x81\xa7welcome\x81\xacacknowledged\x03";
         let mut bytes = vec![0; expected.len()];
         raw.read_exact(&mut bytes).await.unwrap();
         assert_eq!(bytes, expected);
-        raw.write_all(b"\x00\x00\x00\x18\x81\xa7console\x82\xa6length\x05\xa5at_ms\x07").await.unwrap();
+        raw.write_all(b"\x00\x00\x00\x19\x81\xa7console\x82\xa6length\x05\xa5at_ms\x07").await.unwrap();
         assert_eq!(reader.next().await.unwrap(), Some(ExecutorFrame::Console { length: 5, at_ms: 7 }));
     }
 

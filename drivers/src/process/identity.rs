@@ -19,6 +19,11 @@ pub fn is_alive(process: ProcessId) -> bool {
     process_id(process.pid) == Some(process)
 }
 
+/// A child that nobody has reaped yet, dead or alive.
+pub(super) fn child_id(pid: i32) -> Option<ProcessId> {
+    Process::new(pid).ok()?.stat().ok().as_ref().map(identity)
+}
+
 pub(super) fn identity(stat: &Stat) -> ProcessId {
     ProcessId { pid: stat.pid, start_time: stat.starttime }
 }

@@ -37,8 +37,13 @@ enum Handle {
     Unsupported,
 }
 
+/// A pid that is not positive would name a group of processes, or all of them.
+fn pid_of(process: ProcessId) -> Option<Pid> {
+    (process.pid > 0).then(|| Pid::from_raw(process.pid)).flatten()
+}
+
 fn open(process: ProcessId) -> Handle {
-    let Some(pid) = Pid::from_raw(process.pid).filter(|_| process.pid > 0) else { return Handle::Gone };
+    let Some(pid) = pid_of(process) else { return Handle::Gone };
     match pidfd_open(pid, PidfdFlags::NONBLOCK) {
         // The pid may have been given out again before the handle was opened, but not after.
         Ok(handle) if is_alive(process) => Handle::Open(handle),
@@ -54,7 +59,7 @@ pub fn signal(process: ProcessId, signal: Signal) -> Result<bool, SignalError> {
     let sent = match open(process) {
         Handle::Gone => return Ok(false),
         Handle::Open(handle) => pidfd_send_signal(&handle, signal),
-        Handle::Unsupported => match Pid::from_raw(process.pid) {
+        Handle::Unsupported => match pid_of(process) {
             Some(pid) => kill_process(pid, signal),
             None => return Ok(false),
         },

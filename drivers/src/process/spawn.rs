@@ -11,7 +11,7 @@ use protocols::order::MARK_VARIABLE;
 use tokio::process::Command;
 use tracing::debug;
 
-use super::identity::process_id;
+use super::identity::child_id;
 
 /// Why an executor could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -34,9 +34,9 @@ pub enum SpawnError {
         #[source]
         source: std::io::Error,
     },
-    /// It was started, and was gone before it could be looked at.
-    #[error("{} ended at once", program.display())]
-    EndedAtOnce {
+    /// It was started, and cannot be looked at: there is no usable `/proc`.
+    #[error("{} was started, but /proc does not show it", program.display())]
+    Unseen {
         /// The program.
         program: PathBuf,
     },
@@ -66,14 +66,14 @@ pub fn spawn_executor<A: AsRef<OsStr>>(
         .spawn()
         .map_err(start_error)?;
     // Its identity is read before anybody can reap it: until then the pid cannot be given out again.
-    let process = child.id().and_then(|pid| process_id(i32::try_from(pid).ok()?));
+    let process = child.id().and_then(|pid| child_id(i32::try_from(pid).ok()?));
     tokio::spawn(async move {
         match child.wait().await {
             Ok(status) => debug!(pid = process.map(|process| process.pid), %status, "executor ended"),
             Err(error) => debug!(pid = process.map(|process| process.pid), %error, "executor cannot be awaited"),
         }
     });
-    process.ok_or_else(|| SpawnError::EndedAtOnce { program: program.to_owned() })
+    process.ok_or_else(|| SpawnError::Unseen { program: program.to_owned() })
 }
 
 #[cfg(test)]
@@ -87,7 +87,7 @@ mod tests {
     async fn an_executor_is_logged_and_reaped() {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("executor.log");
-        let script = "echo out; echo $HOSTLER_ATTEMPT >&2; cat; exec 2>&1; sleep 0.05";
+        let script = "echo out; echo $HOSTLER_ATTEMPT >&2; cat";
         let process = spawn_executor(Path::new("/bin/sh"), ["-c", script], "t.1.1", &log).unwrap();
         exited(process).await;
         assert_eq!(std::fs::read_to_string(&log).unwrap(), "out\nt.1.1\n");
