@@ -1,0 +1,130 @@
+//! Access keys and the digests of their secrets.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{PoisonError, RwLock};
+
+use rand::RngExt as _;
+use sha2::{Digest as _, Sha256};
+
+use super::Identity;
+
+/// Characters of an access key.
+const KEY_ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+
+/// Characters of a secret: they need no escaping in a configuration file, a shell or a URL.
+const SECRET_ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+
+/// Length of a generated access key.
+const KEY_LENGTH: usize = 30;
+
+/// Length of a generated secret: 357 bits, so that a plain salted digest of it cannot be searched.
+const SECRET_LENGTH: usize = 60;
+
+/// Digest of a secret, with its salt. Secrets are random and long, so one SHA-256 is enough.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Secret {
+    /// Random, per credential.
+    pub(crate) salt: Vec<u8>,
+    /// SHA-256 of salt and secret.
+    pub(crate) digest: Vec<u8>,
+}
+
+impl Secret {
+    /// Digests a secret with a new salt.
+    pub(crate) fn digest(secret: &str) -> Self {
+        let salt: [u8; 16] = rand::rng().random();
+        Self { digest: digest(&salt, secret), salt: salt.to_vec() }
+    }
+
+    fn holds(&self, secret: &str) -> bool {
+        same(&self.digest, &digest(&self.salt, secret))
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Secret(..)")
+    }
+}
+
+/// One access key of a user.
+#[derive(Clone, Debug)]
+pub(crate) struct Credential {
+    /// The access key.
+    pub(crate) key: String,
+    /// Digest of the secret.
+    pub(crate) secret: Secret,
+    /// Whose it is.
+    pub(crate) identity: Identity,
+}
+
+/// All credentials, in memory.
+#[derive(Debug)]
+pub(super) struct Credentials {
+    by_key: RwLock<HashMap<String, Credential>>,
+}
+
+impl Credentials {
+    pub(super) fn new(credentials: Vec<Credential>) -> Self {
+        let by_key = credentials.into_iter().map(|credential| (credential.key.clone(), credential)).collect();
+        Self { by_key: RwLock::new(by_key) }
+    }
+
+    pub(super) fn check(&self, key: &str, secret: &str) -> Option<Identity> {
+        let by_key = self.by_key.read().unwrap_or_else(PoisonError::into_inner);
+        let credential = by_key.get(key)?;
+        credential.secret.holds(secret).then(|| credential.identity.clone())
+    }
+}
+
+/// Makes an access key.
+pub(crate) fn random_key() -> String {
+    random_text(KEY_ALPHABET, KEY_LENGTH)
+}
+
+/// Makes a secret.
+pub(crate) fn random_secret() -> String {
+    random_text(SECRET_ALPHABET, SECRET_LENGTH)
+}
+
+fn random_text(alphabet: &[u8], length: usize) -> String {
+    let mut rng = rand::rng();
+    (0..length).map(|_| char::from(alphabet[rng.random_range(0..alphabet.len())])).collect()
+}
+
+fn digest(salt: &[u8], secret: &str) -> Vec<u8> {
+    let mut hasher = Sha256::new();
+    hasher.update(salt);
+    hasher.update(secret.as_bytes());
+    hasher.finalize().to_vec()
+}
+
+/// Compares without telling by its duration where the first difference is.
+fn same(left: &[u8], right: &[u8]) -> bool {
+    left.len() == right.len() && left.iter().zip(right).fold(0, |found, (left, right)| found | (left ^ right)) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_right_secret_of_the_key_is_taken() {
+        let (key, secret) = (random_key(), random_secret());
+        let identity = Identity::of_user("u", "User", "admin");
+        let credential = Credential { key: key.clone(), secret: Secret::digest(&secret), identity: identity.clone() };
+        let credentials = Credentials::new(vec![credential]);
+        assert_eq!(credentials.check(&key, &secret), Some(identity));
+        assert_eq!(credentials.check(&key, "wrong"), None);
+        assert_eq!(credentials.check(&key, ""), None);
+        assert_eq!(credentials.check("other", &secret), None);
+    }
+
+    #[test]
+    fn generated_secrets_differ_and_are_long() {
+        assert_ne!(random_secret(), random_secret());
+        assert_eq!((random_key().len(), random_secret().len()), (KEY_LENGTH, SECRET_LENGTH));
+        assert_ne!(Secret::digest("same").digest, Secret::digest("same").digest, "salted");
+    }
+}

@@ -1,0 +1,77 @@
+//! The HTTP layer: from a request to a [`Call`], and from a [`Reply`] to an envelope.
+//!
+//! Order of checks, which clients see: path, endpoint, credentials, role, body. So a bad token wins over a bad
+//! body.
+
+mod answer;
+mod body;
+mod path;
+mod router;
+mod versions;
+
+pub(crate) use router::{Port, router};
+
+use std::net::IpAddr;
+
+use protocols::clearml::envelope::ApiVersion;
+use protocols::clearml::error::ApiError;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::auth::Identity;
+
+/// One call of an endpoint, after the checks of path, credentials and body syntax.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    /// New for every call.
+    pub(crate) id: String,
+    /// `service.action`.
+    pub(crate) endpoint: String,
+    /// The version in the path, or the newest.
+    pub(crate) version: ApiVersion,
+    /// The JSON body with query and form fields on top; `method`, which the SDK adds, is taken out.
+    pub(crate) body: Map<String, Value>,
+    /// The objects of a json-lines body, each without `method`.
+    pub(crate) lines: Option<Vec<Value>>,
+    /// Who calls; absent on the few endpoints that need no credentials.
+    pub(crate) caller: Option<Identity>,
+    /// `X-ClearML-Worker`, the worker id of the caller.
+    pub(crate) worker: Option<String>,
+    /// Where the call comes from.
+    pub(crate) ip: Option<IpAddr>,
+}
+
+/// What a service answers: the `data` of the envelope, or an error.
+pub(crate) type Reply = Result<Value, ApiError>;
+
+impl Call {
+    /// Who calls. On an endpoint that needs no credentials and got none, that is nobody in particular.
+    pub(crate) fn identity(&self) -> Identity {
+        self.caller.clone().unwrap_or_else(Identity::nobody)
+    }
+
+    /// Reads the body as `T`. A null counts as absent, an unknown field is ignored.
+    ///
+    /// # Errors
+    /// 400/12 in the form that clients know, for a missing or mistyped field.
+    pub(crate) fn arguments<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+        let fields: Map<String, Value> = self
+            .body
+            .iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
+        from_fields(fields)
+    }
+}
+
+/// Reads an object as `T`, with the error of [`Call::arguments`].
+pub(crate) fn from_fields<T: DeserializeOwned>(fields: Map<String, Value>) -> Result<T, ApiError> {
+    serde_json::from_value(Value::Object(fields)).map_err(|error| {
+        let text = error.to_string();
+        match text.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
+            Some(field) => ApiError::missing_field(field),
+            None => ApiError::validation(&text, &[]),
+        }
+    })
+}

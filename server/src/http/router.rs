@@ -1,0 +1,190 @@
+//! The router: the same on all three ports, but for what a path means that is not of the API.
+
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+use std::panic::AssertUnwindSafe;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, header};
+use axum::response::Html;
+use axum::response::IntoResponse as _;
+use axum::routing::any;
+use futures::FutureExt as _;
+use protocols::clearml::envelope::EndpointMeta;
+use protocols::clearml::error::ApiError;
+use tower::ServiceExt as _;
+use tower_http::compression::CompressionLayer;
+use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
+
+use super::answer::{CallMeta, invalid_path, unsupported_encoding};
+use super::path::{self, ApiPath};
+use super::{Call, Reply, body, versions};
+use crate::services;
+use crate::state::State;
+
+/// Bytes of a body at most. Clients split their batches at 15 MiB, but a single object may be larger.
+const BODY_LIMIT: usize = 64 << 20;
+
+/// Which port a request came in by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Port {
+    /// The API.
+    Api,
+    /// Where a browser looks first.
+    Web,
+    /// Uploads and downloads.
+    Files,
+}
+
+#[derive(Clone, Debug)]
+struct Front {
+    state: State,
+    port: Port,
+    api: Router,
+    files: Router,
+}
+
+/// Makes the router of one port.
+pub(crate) fn router(state: &State, port: Port) -> Router {
+    let api = Router::new().fallback(any(call)).layer(CompressionLayer::new()).with_state(state.clone());
+    let front = Front { state: state.clone(), port, api, files: services::files::router(state.clone()) };
+    let cors = CorsLayer::new()
+        .allow_origin(AllowOrigin::mirror_request())
+        .allow_methods(AllowMethods::mirror_request())
+        .allow_headers(AllowHeaders::mirror_request())
+        .allow_credentials(true);
+    Router::new().fallback(any(enter)).with_state(front).layer(cors)
+}
+
+async fn enter(axum::extract::State(front): axum::extract::State<Front>, request: Request<Body>) -> Response<Body> {
+    let mut response = front.route(request).await;
+    response.headers_mut().insert(header::SERVER, HeaderValue::from_static("clearml"));
+    response
+}
+
+impl Front {
+    async fn route(&self, mut request: Request<Body>) -> Response<Body> {
+        if let Some(encoding) = request.headers().get(header::CONTENT_ENCODING) {
+            return unsupported_encoding(encoding.to_str().unwrap_or_default());
+        }
+        if self.port == Port::Web {
+            if matches!(request.uri().path(), "/" | "/index.html") {
+                return self.page().into_response();
+            }
+            strip_api_prefix(&mut request);
+        }
+        let path = request.uri().path();
+        let router = if self.is_api(request.method(), path) { &self.api } else { &self.files };
+        let answer: Result<_, Infallible> = router.clone().oneshot(request).await;
+        let Ok(response) = answer;
+        response
+    }
+
+    /// Whether the path is meant for the API. A file may be called `model.pkl`, so on the files port only a
+    /// known service counts; the API port answers what is neither with an envelope, as clients expect.
+    fn is_api(&self, method: &Method, path: &str) -> bool {
+        let named = path::parse(path);
+        match self.port {
+            Port::Files => named.is_some_and(|named| services::NAMES.contains(&&*named.service)),
+            Port::Web | Port::Api if named.is_some() => true,
+            Port::Web | Port::Api => {
+                let upload = *method == Method::POST && path == "/";
+                let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+                let versioned =
+                    first.starts_with('v') && path.rsplit('/').next().is_some_and(|last| last.contains('.'));
+                let nested = path.trim_matches('/').contains('/') && !versioned;
+                !(upload || nested || path == "/delete_many")
+            }
+        }
+    }
+
+    fn page(&self) -> Html<String> {
+        Html(format!(
+            "<!doctype html><meta charset=\"utf-8\"><title>Hostler</title><h1>Hostler</h1>\
+             <p>The ClearML-compatible API is at <code>{}</code>, files are at <code>{}</code>.</p>\
+             <p>Put these and your credentials into <code>clearml.conf</code>; the command line shows what there \
+             is: <code>hostler task list</code>.</p>",
+            self.state.api_url, self.state.files_url
+        ))
+    }
+}
+
+fn strip_api_prefix(request: &mut Request<Body>) {
+    let Some(path_and_query) = request.uri().path_and_query() else { return };
+    let Some(rest) = path_and_query.as_str().strip_prefix("/api/") else { return };
+    if let Ok(uri) = format!("/{rest}").parse::<Uri>() {
+        *request.uri_mut() = uri;
+    }
+}
+
+async fn call(axum::extract::State(state): axum::extract::State<State>, request: Request<Body>) -> Response<Body> {
+    let mut meta = CallMeta::new(either_header(request.headers(), "x-clearml-trx", "x-trains-trx"));
+    let work = AssertUnwindSafe(answer(&state, &mut meta, request)).catch_unwind().await;
+    // The panic is reported by the panic hook.
+    let reply = work.unwrap_or_else(|_| Err(ApiError::internal("the call failed unexpectedly", &[])));
+    if let Err(error) = &reply
+        && error.status >= 500
+    {
+        tracing::error!(endpoint = meta.endpoint.name, id = meta.id, %error, "call failed");
+    }
+    meta.respond(reply)
+}
+
+async fn answer(state: &State, meta: &mut CallMeta, request: Request<Body>) -> Reply {
+    let path = request.uri().path();
+    let Some(ApiPath { version, service, action }) = path::parse(path) else { return Err(invalid_path(path)) };
+    let version = version.unwrap_or(versions::NEWEST);
+    let endpoint = format!("{service}.{action}");
+    meta.endpoint = EndpointMeta { name: endpoint.clone(), requested_version: Some(version), actual_version: None };
+    let first = versions::first_version(&endpoint);
+    let unknown =
+        || ApiError::new(404, 0, format!("Unable to find endpoint for name {endpoint} and version {version}"));
+    if version < first || !services::NAMES.contains(&&*service) {
+        return Err(unknown());
+    }
+    let caller = match state.authority.identify(request.headers()) {
+        Ok(identity) => Some(identity),
+        Err(_) if versions::is_open(&endpoint) => None,
+        Err(error) => return Err(error),
+    };
+    meta.endpoint.actual_version = Some(first);
+
+    let (parts, body) = request.into_parts();
+    let bytes = axum::body::to_bytes(body, BODY_LIMIT)
+        .await
+        .map_err(|error| ApiError::bad_request("the body cannot be read, or is too large", &[("reason", &error)]))?;
+    let content = body::read(&parts.headers, parts.uri.query(), &bytes)?;
+    drop(bytes);
+    let call = Call {
+        id: meta.id.clone(),
+        endpoint: endpoint.clone(),
+        version,
+        body: content.fields,
+        lines: content.lines,
+        caller,
+        worker: either_header(&parts.headers, "x-clearml-worker", "x-trains-worker").map(str::to_owned),
+        ip: ip_of(&parts.headers, parts.extensions.get::<ConnectInfo<SocketAddr>>()),
+    };
+    match services::dispatch(state, &service, &action, call).await {
+        Some(reply) => reply,
+        None => {
+            meta.endpoint.actual_version = None;
+            Err(unknown())
+        }
+    }
+}
+
+fn either_header<'a>(headers: &'a HeaderMap, name: &'static str, older: &'static str) -> Option<&'a str> {
+    let get = |name| headers.get(HeaderName::from_static(name)).and_then(|value| value.to_str().ok());
+    get(name).or_else(|| get(older))
+}
+
+fn ip_of(headers: &HeaderMap, peer: Option<&ConnectInfo<SocketAddr>>) -> Option<IpAddr> {
+    let forwarded = ["x-forwarded-for", "x-real-ip"].into_iter().find_map(|name| {
+        let value = headers.get(name)?.to_str().ok()?;
+        value.split(',').next()?.trim().parse().ok()
+    });
+    forwarded.or_else(|| peer.map(|ConnectInfo(address)| address.ip()))
+}

@@ -1,0 +1,54 @@
+//! A piece of SQL with its values.
+
+use rusqlite::types::Value;
+
+/// SQL with `?` for each of its values, in order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Expression {
+    /// The SQL.
+    pub(crate) sql: String,
+    /// One value for each `?`.
+    pub(crate) values: Vec<Value>,
+}
+
+impl Expression {
+    /// SQL and its values.
+    pub(crate) fn new(sql: impl Into<String>, values: Vec<Value>) -> Self {
+        Self { sql: sql.into(), values }
+    }
+
+    /// SQL without values.
+    pub(crate) fn plain(sql: impl Into<String>) -> Self {
+        Self::new(sql, Vec::new())
+    }
+
+    /// A condition that nothing meets.
+    pub(crate) fn never() -> Self {
+        Self::plain("FALSE")
+    }
+
+    /// Whether there is no SQL: the condition that everything meets.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.sql.is_empty()
+    }
+
+    /// Narrows this condition.
+    pub(crate) fn and(&mut self, other: Self) {
+        *self = Self::join(vec![std::mem::take(self), other], "AND");
+    }
+
+    /// The opposite condition; NULL counts as false.
+    pub(crate) fn negate(self) -> Self {
+        Self::new(format!("NOT coalesce({}, FALSE)", self.sql), self.values)
+    }
+
+    /// All of them (`AND`) or any of them (`OR`); empty ones are left out.
+    pub(crate) fn join(parts: Vec<Self>, operator: &str) -> Self {
+        let mut parts: Vec<Self> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        if parts.len() < 2 {
+            return parts.pop().unwrap_or_default();
+        }
+        let sql = parts.iter().map(|part| format!("({})", part.sql)).collect::<Vec<_>>().join(&format!(" {operator} "));
+        Self::new(sql, parts.into_iter().flat_map(|part| part.values).collect())
+    }
+}

@@ -1,0 +1,194 @@
+//! Starting and stopping.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use axum::Router;
+use axum::serve::ListenerExt as _;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::auth::Authority;
+use crate::config::{ServerConfig, ServerError};
+use crate::http::{self, Port};
+use crate::signals::Signals;
+use crate::state::{Shared, State};
+use crate::store::queues;
+use crate::store::{Store, users};
+
+/// How long a stopping server waits for requests in flight.
+const STOP_GRACE: Duration = Duration::from_secs(10);
+
+/// The database, in the data directory.
+const DATABASE_FILE: &str = "server.db";
+
+/// The signing key of the tokens, in the data directory.
+const KEY_FILE: &str = "token.key";
+
+/// Held as long as a server works in the data directory.
+const LOCK_FILE: &str = "server.lock";
+
+/// Root of the uploaded files, in the data directory.
+const FILES_DIR: &str = "files";
+
+/// Starts servers.
+#[derive(Debug)]
+pub struct Server;
+
+impl Server {
+    /// Binds the ports, opens the store, and answers requests from then on, on the runtime of the caller.
+    ///
+    /// # Errors
+    /// One [`ServerError`] that names the port, file or directory in the way; nothing is left running.
+    pub async fn start(config: ServerConfig) -> Result<RunningServer, ServerError> {
+        let api = bind("api", config.listen, config.api_port).await?;
+        let web = bind("web", config.listen, config.web_port).await?;
+        let files = bind("files", config.listen, config.files_port).await?;
+        let (api_url, web_url, files_url) = (url_of(&api.0), url_of(&web.0), url_of(&files.0));
+
+        let directories = Directories::prepare(&config.data_dir)?;
+        let signals = Signals::default();
+        let store = Store::open(&directories.database, signals.clone())?;
+        let prepare = |error: protocols::clearml::error::ApiError| ServerError::Prepare { reason: error.to_string() };
+        let names = config.queues.clone();
+        let first_credentials = store
+            .write(move |tx| {
+                let first = users::bootstrap(tx)?;
+                queues::bootstrap(tx, &names)?;
+                Ok(first)
+            })
+            .await
+            .map_err(prepare)?;
+        let (server_id, credentials) = store
+            .read(|connection| Ok((users::server_id(connection)?, users::credentials(connection)?)))
+            .await
+            .map_err(prepare)?;
+        let authority = Authority::open(&directories.key, credentials)
+            .map_err(|source| ServerError::Key { path: directories.key.clone(), source })?;
+
+        let state = State::new(Shared {
+            store,
+            signals,
+            authority,
+            files_dir: directories.files,
+            api_url: api_url.clone(),
+            files_url: files_url.clone(),
+            server_id,
+        });
+        let stopping = CancellationToken::new();
+        let mut listeners = JoinSet::new();
+        for ((_, listener), port) in [(api, Port::Api), (web, Port::Web), (files, Port::Files)] {
+            listeners.spawn(serve(listener, http::router(&state, port), stopping.clone()));
+        }
+        tracing::info!(api = api_url, web = web_url, files = files_url, "server started");
+        Ok(RunningServer {
+            api_url,
+            web_url,
+            files_url,
+            first_credentials,
+            state,
+            stopping,
+            listeners,
+            _lock: directories.lock,
+        })
+    }
+}
+
+/// A server that answers requests until it is stopped.
+#[derive(Debug)]
+pub struct RunningServer {
+    /// Where the API is.
+    pub api_url: String,
+    /// Where a browser is pointed at.
+    pub web_url: String,
+    /// Where files are uploaded to.
+    pub files_url: String,
+    /// Access key and secret made at the first start. The secret is not kept: this is the only time that it can
+    /// be had.
+    pub first_credentials: Option<(String, String)>,
+    state: State,
+    stopping: CancellationToken,
+    listeners: JoinSet<()>,
+    _lock: File,
+}
+
+impl RunningServer {
+    /// Releases long-polls, finishes the requests in flight, closes the database. Requests that take more than
+    /// ten seconds are cut off.
+    pub async fn stop(mut self) {
+        self.state.signals.stop();
+        self.stopping.cancel();
+        let finished = tokio::time::timeout(STOP_GRACE, async { while self.listeners.join_next().await.is_some() {} });
+        if finished.await.is_err() {
+            tracing::warn!("requests in flight were cut off");
+            self.listeners.shutdown().await;
+        }
+        self.state.store.close().await;
+        tracing::info!("server stopped");
+    }
+}
+
+async fn serve(listener: TcpListener, router: Router, stopping: CancellationToken) {
+    // Small answers must not wait for the acknowledgement of the one before.
+    let listener = listener.tap_io(|stream| {
+        let _ = stream.set_nodelay(true);
+    });
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let served = axum::serve(listener, service).with_graceful_shutdown(stopping.cancelled_owned()).await;
+    if let Err(error) = served {
+        tracing::error!(%error, "a listener failed");
+    }
+}
+
+async fn bind(purpose: &'static str, listen: IpAddr, port: u16) -> Result<(SocketAddr, TcpListener), ServerError> {
+    let failed = |source| ServerError::Bind { purpose, listen, port, source };
+    let listener = TcpListener::bind((listen, port)).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((address, listener))
+}
+
+fn url_of(address: &SocketAddr) -> String {
+    // "Any address" is no address that a client can use.
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(std::net::Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    format!("http://{}", SocketAddr::new(ip, address.port()))
+}
+
+/// Files of the data directory.
+struct Directories {
+    database: PathBuf,
+    key: PathBuf,
+    files: PathBuf,
+    lock: File,
+}
+
+impl Directories {
+    /// Makes the data directory, readable by its owner only, and locks it.
+    fn prepare(data_dir: &Path) -> Result<Self, ServerError> {
+        let failed = |source| ServerError::DataDir { directory: data_dir.to_owned(), source };
+        let files = data_dir.join(FILES_DIR);
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&files).map_err(failed)?;
+        let lock = private_file(&data_dir.join(LOCK_FILE)).map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(ServerError::InUse { directory: data_dir.to_owned() }),
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
+        let database = data_dir.join(DATABASE_FILE);
+        // SQLite gives its log files the mode of the database file.
+        private_file(&database).map_err(failed)?;
+        Ok(Self { database, key: data_dir.join(KEY_FILE), files, lock })
+    }
+}
+
+fn private_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+}

@@ -1,0 +1,52 @@
+//! What every service works with.
+
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::auth::Authority;
+use crate::signals::Signals;
+use crate::store::Store;
+
+/// Id of the one company that this server has, the same as a stock server's default.
+pub(crate) const COMPANY: &str = "d1bd92a3b039400cbafc60a7a5b1e52b";
+
+/// Name of that company.
+pub(crate) const COMPANY_NAME: &str = "clearml";
+
+/// Shared by all calls; cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct State(Arc<Shared>);
+
+/// The parts of [`State`].
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// The database.
+    pub(crate) store: Store,
+    /// Wakes long-polls.
+    pub(crate) signals: Signals,
+    /// Checks credentials, makes tokens.
+    pub(crate) authority: Authority,
+    /// Root of the uploaded files; exists.
+    pub(crate) files_dir: PathBuf,
+    /// Where clients find the API, for the page on the web port.
+    pub(crate) api_url: String,
+    /// Where clients find the files.
+    pub(crate) files_url: String,
+    /// Unique to this installation.
+    pub(crate) server_id: String,
+}
+
+impl State {
+    pub(crate) fn new(shared: Shared) -> Self {
+        Self(Arc::new(shared))
+    }
+}
+
+impl Deref for State {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}

@@ -1,0 +1,68 @@
+//! Connections and their settings.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use super::error::OpenError;
+use crate::query;
+
+/// How long a connection waits for another one's lock. Only a checkpoint or an outside tool can hold one.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Statements that each connection keeps prepared.
+const STATEMENT_CACHE: usize = 256;
+
+/// Opens the writer's connection and creates the file if it is missing, readable by its owner only.
+pub(super) fn writable(path: &Path) -> Result<Connection, OpenError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)
+        .and_then(|connection| {
+            // WAL lets readers go on beside the writer; FULL makes a commit wait for the disk.
+            connection.pragma_update(None, "journal_mode", "wal")?;
+            connection.pragma_update(None, "synchronous", "full")?;
+            connection.pragma_update(None, "foreign_keys", true)?;
+            common(&connection)?;
+            // Touches the file, so that a damaged or unwritable one is found now.
+            connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK")?;
+            Ok(connection)
+        })
+        .map_err(|source| classify(path, source))?;
+    check(&connection, path)?;
+    Ok(connection)
+}
+
+/// Opens a connection that can only read.
+pub(super) fn read_only(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    common(&connection)?;
+    Ok(connection)
+}
+
+fn common(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "temp_store", "memory")?;
+    connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+    query::register_functions(connection)
+}
+
+fn check(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    // Reads the schema and the head of every table: cheap, and finds a truncated file.
+    let verdict: String = connection
+        .query_row("SELECT coalesce((SELECT 'ok' FROM sqlite_schema LIMIT 1), 'ok')", [], |row| row.get(0))
+        .map_err(|source| classify(path, source))?;
+    debug_assert_eq!(verdict, "ok", "the query has no other answer");
+    Ok(())
+}
+
+fn classify(path: &Path, source: rusqlite::Error) -> OpenError {
+    let path = path.to_owned();
+    match source.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+            OpenError::Damaged { path, reason: source.to_string() }
+        }
+        Some(_) | None => OpenError::Open { path, source },
+    }
+}

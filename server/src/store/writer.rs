@@ -1,0 +1,145 @@
+//! The writer: one thread that owns the only writable connection.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::thread::JoinHandle;
+
+use protocols::clearml::error::ApiError;
+use rusqlite::{Connection, TransactionBehavior};
+use tokio::sync::{mpsc, oneshot};
+
+use super::error::{StoreError, StoreResult};
+use super::tx::Tx;
+use crate::signals::{Change, Signals};
+
+/// Jobs that may wait for the writer; callers beyond that wait to hand theirs in.
+const WAITING_JOBS: usize = 1024;
+
+/// Jobs that share one commit at most, so that the first of them does not wait for ever.
+const JOBS_PER_COMMIT: usize = 256;
+
+/// Tells a job's caller how it ended; called with the error of the commit if that failed.
+type Answer = Box<dyn FnOnce(Result<(), ApiError>) + Send>;
+
+/// A job inside the transaction: does its work, and says how to answer.
+type Job = Box<dyn FnOnce(&Tx<'_>) -> Answer + Send>;
+
+/// Handle on the writer thread.
+pub(super) struct Writer {
+    jobs: Mutex<Option<mpsc::Sender<Job>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writer {
+    pub(super) fn start(connection: Connection, signals: Signals) -> Self {
+        let (sender, receiver) = mpsc::channel(WAITING_JOBS);
+        let thread = std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || serve(connection, receiver, &signals))
+            .expect("a thread can be started");
+        Self { jobs: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)) }
+    }
+
+    pub(super) async fn run<T, F>(&self, job: F) -> Result<T, ApiError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Tx<'_>) -> StoreResult<T> + Send + 'static,
+    {
+        let closed = || ApiError::database_unavailable("the server is stopping", &[]);
+        let sender = self.jobs.lock().ok().and_then(|jobs| jobs.clone()).ok_or_else(closed)?;
+        let (answer, answered) = oneshot::channel();
+        let job: Job = Box::new(move |tx| {
+            let outcome = in_savepoint(tx, job);
+            Box::new(move |committed| {
+                // A caller that went away does not need the answer.
+                let _ = answer.send(committed.and(outcome));
+            })
+        });
+        sender.send(job).await.map_err(|_| closed())?;
+        answered.await.map_err(|_| closed())?
+    }
+
+    pub(super) async fn close(&self) {
+        drop(self.jobs.lock().ok().and_then(|mut jobs| jobs.take()));
+        let thread = self.thread.lock().ok().and_then(|mut thread| thread.take());
+        if let Some(thread) = thread
+            && tokio::task::spawn_blocking(move || thread.join()).await.is_err()
+        {
+            tracing::error!("the writer of the store ended with a panic");
+        }
+    }
+}
+
+fn serve(mut connection: Connection, mut jobs: mpsc::Receiver<Job>, signals: &Signals) {
+    while let Some(first) = jobs.blocking_recv() {
+        let mut batch = vec![first];
+        while batch.len() < JOBS_PER_COMMIT
+            && let Ok(job) = jobs.try_recv()
+        {
+            batch.push(job);
+        }
+        commit_batch(&mut connection, batch, signals);
+    }
+    // Leaves one file behind instead of a file and its log.
+    if let Err(error) = connection.execute_batch("PRAGMA optimize; PRAGMA wal_checkpoint(TRUNCATE)") {
+        tracing::warn!(%error, "the last checkpoint of the database failed; the next start does it");
+    }
+}
+
+fn commit_batch(connection: &mut Connection, batch: Vec<Job>, signals: &Signals) {
+    let transaction = match connection.transaction_with_behavior(TransactionBehavior::Immediate) {
+        Ok(transaction) => transaction,
+        Err(error) => {
+            // Without a transaction no job runs; dropping a job tells its caller.
+            tracing::error!(%error, waiting = batch.len(), "no transaction could be started: the jobs are refused");
+            return;
+        }
+    };
+    let tx = Tx::new(transaction);
+    let answers: Vec<Answer> = batch.into_iter().map(|job| job(&tx)).collect();
+    let (transaction, changes) = tx.into_parts();
+    let committed = transaction.commit().map_err(|error| ApiError::from(StoreError::from(error)));
+    if committed.is_ok() {
+        // Woken waiters must find the new state, so this comes after the commit. It also must not depend on
+        // the caller: one that went away has changed the store all the same.
+        raise(signals, changes);
+    }
+    for answer in answers {
+        answer(committed.clone());
+    }
+}
+
+fn raise(signals: &Signals, mut changes: Vec<Change>) {
+    changes.sort();
+    changes.dedup();
+    for change in &changes {
+        signals.raise(change);
+    }
+}
+
+/// Runs one job so that its failure, or its panic, leaves no trace in the transaction.
+fn in_savepoint<T, F>(tx: &Tx<'_>, job: F) -> Result<T, ApiError>
+where
+    F: FnOnce(&Tx<'_>) -> StoreResult<T>,
+{
+    let announced = tx.announced();
+    let refused = |error: rusqlite::Error| ApiError::from(StoreError::from(error));
+    tx.execute_batch("SAVEPOINT job").map_err(refused)?;
+    let outcome = catch_unwind(AssertUnwindSafe(|| job(tx)));
+    match outcome {
+        Ok(Ok(value)) => {
+            tx.execute_batch("RELEASE job").map_err(refused)?;
+            Ok(value)
+        }
+        failed => {
+            tx.forget_after(announced);
+            // Fails only when SQLite has rolled back the whole transaction itself (disk full); the commit
+            // then fails as well and every job of the batch is told.
+            let _ = tx.execute_batch("ROLLBACK TO job; RELEASE job");
+            match failed {
+                Ok(Err(error)) => Err(error.into()),
+                Ok(Ok(_)) | Err(_) => Err(ApiError::internal("the operation failed unexpectedly", &[])),
+            }
+        }
+    }
+}
