@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use crate::clearml::status::TaskStatus;
-use crate::ids::TaskId;
+use crate::ids::{QueueId, TaskId};
 
 /// Reads `null` as the type's default: ClearML writes both for "not set".
 pub fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
@@ -144,4 +144,92 @@ impl Task {
     pub fn is_stopping(&self) -> bool {
         self.status == TaskStatus::InProgress && self.status_message.contains("stopping")
     }
+}
+
+/// Request of `tasks.get_by_id`, `tasks.ping` and others that name one task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskRequest {
+    /// The task.
+    pub task: TaskId,
+}
+
+/// Answer of `tasks.get_by_id`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskResponse {
+    /// The task.
+    pub task: Task,
+}
+
+/// Request of `tasks.get_all`, as far as an agent asks.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GetAllTasksRequest {
+    /// Only these.
+    pub id: Vec<TaskId>,
+    /// Fields to answer.
+    pub only_fields: Vec<String>,
+    /// Whether tasks that people do not see are answered too.
+    pub search_hidden: bool,
+    /// Page number, from 0.
+    pub page: u64,
+    /// Tasks per page, at most 500.
+    pub page_size: u64,
+}
+
+/// Answer of `tasks.get_all`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GetAllTasksResponse {
+    /// The tasks.
+    #[serde(deserialize_with = "null_as_default")]
+    pub tasks: Vec<Task>,
+}
+
+/// Request of `tasks.started`, `tasks.completed`, `tasks.failed` and `tasks.stopped`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusChangeRequest {
+    /// The task.
+    pub task: TaskId,
+    /// Do it even where the status it has forbids it.
+    pub force: bool,
+    /// Why, for people. Overwrites what was there.
+    pub status_reason: String,
+    /// More of it. Overwrites what was there, `stopping` too.
+    pub status_message: String,
+    /// See [`EXPECTED_STATUS`](crate::clearml::extension::EXPECTED_STATUS).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expected_status: Vec<TaskStatus>,
+}
+
+/// Request of `tasks.enqueue`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnqueueRequest {
+    /// The task.
+    pub task: TaskId,
+    /// Where to.
+    pub queue: QueueId,
+    /// Do it even where the status it has forbids it.
+    #[serde(default)]
+    pub force: bool,
+    /// Why, for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub status_reason: String,
+}
+
+/// Request of `tasks.set_requirements`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SetRequirementsRequest {
+    /// The task.
+    pub task: TaskId,
+    /// Package manager name to requirements; replaces what was there.
+    pub requirements: Value,
+}
+
+/// Request of `tasks.edit_runtime`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EditRuntimeRequest {
+    /// The task.
+    pub task: TaskId,
+    /// Keys to set; others stay.
+    pub add_or_update: serde_json::Map<String, Value>,
 }
