@@ -10,9 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{GpuId, WorkerId};
 
 /// A share of a GPU in thousandths.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct MilliGpu(pub u32);
 
@@ -165,10 +163,7 @@ mod tests {
         let mut ledger = GpuLedger::new([card(0), card(1)]);
         ledger.grant(LeaseId(1), &[(card(0), WHOLE_GPU)]).unwrap();
         let refused = ledger.grant(LeaseId(2), &[(card(1), WHOLE_GPU), (card(0), MilliGpu(1))]);
-        assert_eq!(
-            refused,
-            Err(LedgerError::NotFree { gpu: card(0), free: MilliGpu(0), wanted: MilliGpu(1) })
-        );
+        assert_eq!(refused, Err(LedgerError::NotFree { gpu: card(0), free: MilliGpu(0), wanted: MilliGpu(1) }));
         assert_eq!(ledger.free(&card(1)), WHOLE_GPU, "a refused grant books nothing");
         ledger.release(LeaseId(1)).unwrap();
         assert_eq!(ledger.release(LeaseId(1)), Err(LedgerError::UnknownLease(LeaseId(1))));

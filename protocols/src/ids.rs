@@ -68,9 +68,7 @@ text_id! {
 }
 
 /// Number of one try of a task, from 1. Stale news is recognised, and dropped, by this number.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct AttemptId(pub u32);
 

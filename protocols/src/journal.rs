@@ -104,6 +104,8 @@ pub struct Run {
     pub state: TaskState,
     /// When it was pulled, in milliseconds since the epoch.
     pub pulled_at_ms: i64,
+    /// The sequence number of its newest entry.
+    pub last_entry: u64,
 }
 
 /// What the journal says.
@@ -173,6 +175,7 @@ impl Recovered {
                     gpus: gpus.clone(),
                     state: TaskState::INITIAL,
                     pulled_at_ms: entry.at_ms,
+                    last_entry: entry.sequence,
                 };
                 if let Some(before) = self.runs.insert(task.clone(), run)
                     && !matches!(before.state, TaskState::Settled(_))
@@ -184,6 +187,7 @@ impl Recovered {
                 let Some(run) = self.runs.get_mut(&task) else {
                     return Err(FoldError::NeverPulled { sequence: entry.sequence, task });
                 };
+                run.last_entry = entry.sequence;
                 run.state = run
                     .state
                     .clone()

@@ -176,10 +176,9 @@ impl TaskState {
             (S::Preparing(a) | S::Starting(a) | S::Running(a), E::StopRequested(reason)) => S::Stopping(a, reason),
             (S::Stopping(a, reason), E::EnvironmentReady(b) | E::UserStarted(b)) if a == b => S::Stopping(a, reason),
             (S::Stopping(a, reason), E::StopRequested(_)) => S::Stopping(a, reason),
-            (
-                S::Stopping(a, reason),
-                E::Exited(b, _) | E::PreparationFailed(b, _) | E::ExecutorLost(b),
-            ) if a == b => S::Finished(O::Stopped(reason)),
+            (S::Stopping(a, reason), E::Exited(b, _) | E::PreparationFailed(b, _) | E::ExecutorLost(b)) if a == b => {
+                S::Finished(O::Stopped(reason))
+            }
 
             (S::Finished(outcome), E::StopRequested(_)) => S::Finished(outcome),
             (S::Finished(outcome), E::Settled) => S::Settled(outcome),
@@ -201,11 +200,9 @@ impl TaskState {
     /// Whether the task holds a lease: from the pull until everything of it is dead.
     pub fn holds_lease(&self) -> bool {
         match self {
-            Self::Pulled { .. }
-            | Self::Preparing(_)
-            | Self::Starting(_)
-            | Self::Running(_)
-            | Self::Stopping(..) => true,
+            Self::Pulled { .. } | Self::Preparing(_) | Self::Starting(_) | Self::Running(_) | Self::Stopping(..) => {
+                true
+            }
             Self::Finished(_) | Self::Settled(_) => false,
         }
     }
@@ -214,11 +211,9 @@ impl TaskState {
     pub fn outcome(&self) -> Option<&Outcome> {
         match self {
             Self::Finished(outcome) | Self::Settled(outcome) => Some(outcome),
-            Self::Pulled { .. }
-            | Self::Preparing(_)
-            | Self::Starting(_)
-            | Self::Running(_)
-            | Self::Stopping(..) => None,
+            Self::Pulled { .. } | Self::Preparing(_) | Self::Starting(_) | Self::Running(_) | Self::Stopping(..) => {
+                None
+            }
         }
     }
 }

@@ -20,9 +20,7 @@ fn check_illegal(events: &[TaskEvent]) {
     assert!(state.is_err(), "{events:?} was accepted: {state:?}");
 }
 
-use TaskEvent::{
-    AttemptStarted, EnvironmentReady, Exited, ExecutorLost, Settled, StopRequested, UserStarted,
-};
+use TaskEvent::{AttemptStarted, EnvironmentReady, ExecutorLost, Exited, Settled, StopRequested, UserStarted};
 
 #[test]
 fn the_straight_way() {

@@ -224,9 +224,7 @@ fn working_dir_of(text: &str) -> Result<String, TaskSpecError> {
 fn requirement_lines(value: &Value) -> Option<Vec<String>> {
     let lines: Vec<String> = match value {
         Value::String(text) => text.lines().map(str::to_owned).collect(),
-        Value::Array(items) => {
-            items.iter().filter_map(Value::as_str).flat_map(str::lines).map(str::to_owned).collect()
-        }
+        Value::Array(items) => items.iter().filter_map(Value::as_str).flat_map(str::lines).map(str::to_owned).collect(),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => return None,
     };
     lines.iter().any(|line| !line.trim().is_empty()).then_some(lines)

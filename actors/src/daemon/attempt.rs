@@ -1,0 +1,109 @@
+//! An attempt's folder, seen by the daemon: writes the order, reads the record, clears away.
+
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use protocols::ids::{AttemptId, TaskId};
+use protocols::order::{
+    CONSOLE_FILE, Ended, ExecutorOrder, ExecutorRecord, ORDER_FILE, Progress, RECORD_FILE, attempt_name, decode, encode,
+};
+
+/// Where one attempt lives.
+#[derive(Clone, Debug)]
+pub(crate) struct AttemptDir {
+    path: PathBuf,
+    mark: String,
+}
+
+impl AttemptDir {
+    pub(crate) fn new(attempts_dir: &Path, task: &TaskId, pull: u64, attempt: AttemptId) -> Self {
+        let mark = attempt_name(task, pull, attempt);
+        Self { path: attempts_dir.join(&mark), mark }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The value of the mark variable in the environment of every process of the attempt.
+    pub(crate) fn mark(&self) -> &str {
+        &self.mark
+    }
+
+    pub(crate) fn executor_log(&self) -> PathBuf {
+        self.path.join("executor.log")
+    }
+
+    /// Makes the folder (0700) and writes the order (0600), replacing what an earlier daemon left there.
+    pub(crate) fn write_order(&self, order: &ExecutorOrder) -> io::Result<()> {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.path)?;
+        let temporary = self.path.join("order.tmp");
+        let mut file =
+            std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        file.write_all(&encode(order))?;
+        std::fs::rename(temporary, self.path.join(ORDER_FILE))
+    }
+
+    /// The order, where one was written.
+    pub(crate) fn read_order(&self) -> Option<ExecutorOrder> {
+        decode(&std::fs::read(self.path.join(ORDER_FILE)).ok()?).ok()
+    }
+
+    /// The executor's own record, where it has written one.
+    pub(crate) fn read_record(&self) -> Option<ExecutorRecord> {
+        decode(&std::fs::read(self.path.join(RECORD_FILE)).ok()?).ok()
+    }
+}
+
+/// The console files of a run, oldest attempt first. One stream for the server: a second try's output follows the
+/// first's.
+pub(crate) fn console_files(attempts_dir: &Path, task: &TaskId, pull: u64, last: AttemptId) -> Vec<PathBuf> {
+    (1..=last.0)
+        .map(|attempt| AttemptDir::new(attempts_dir, task, pull, AttemptId(attempt)).path.join(CONSOLE_FILE))
+        .collect()
+}
+
+/// Removes the folders of every attempt of a run.
+pub(crate) fn remove_attempts(attempts_dir: &Path, task: &TaskId, pull: u64) {
+    for attempt in 1..=protocols::lifecycle::MAX_LOST_ATTEMPTS {
+        let directory = AttemptDir::new(attempts_dir, task, pull, AttemptId(attempt));
+        match std::fs::remove_dir_all(&directory.path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                tracing::warn!(path = %directory.path.display(), %error, "cannot remove an attempt's folder");
+            }
+        }
+    }
+}
+
+/// What a record proves about an attempt whose executor is dead.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Proof {
+    pub(crate) environment_ready: bool,
+    pub(crate) user_started: bool,
+    pub(crate) report: Option<protocols::order::EnvironmentReport>,
+    pub(crate) ended: Option<Ended>,
+}
+
+impl Proof {
+    pub(crate) fn of(record: Option<&ExecutorRecord>) -> Self {
+        let Some(record) = record else { return Self::default() };
+        match &record.progress {
+            Progress::Preparing => Self::default(),
+            Progress::Ready(report) => {
+                Self { environment_ready: true, report: Some(report.clone()), ..Self::default() }
+            }
+            Progress::Launching(report) | Progress::Running(report, _) => {
+                Self { environment_ready: true, user_started: true, report: Some(report.clone()), ended: None }
+            }
+            Progress::Ended(report, ended) => Self {
+                environment_ready: report.is_some(),
+                user_started: matches!(ended, Ended::Exited(_)),
+                report: report.clone(),
+                ended: Some(ended.clone()),
+            },
+        }
+    }
+}

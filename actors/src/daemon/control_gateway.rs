@@ -1,0 +1,125 @@
+//! Where the command line asks: JSON lines on the control socket, one request, one answer.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use actix::prelude::*;
+use protocols::control::{ControlAnswer, ControlRequest, DaemonMode, DaemonStatus, WorkerStatus};
+use protocols::failure::Phase;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::watch;
+use tracing::{debug, warn};
+
+use super::board::Board;
+use super::settings::DaemonSettings;
+use super::supervisor::Child;
+use crate::kit::{Lifeline, tell};
+
+/// No request is longer, in bytes.
+const MAX_REQUEST_BYTES: u64 = 64 * 1024;
+/// How long a caller may take to say what it wants.
+const REQUEST_WITHIN: Duration = Duration::from_secs(5);
+
+/// Somebody on this machine wants the daemon to change what it does.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct ControlCommand(pub(crate) ControlRequest);
+
+/// What a status is made of: read models only (invariant B1).
+#[derive(Clone)]
+pub(crate) struct ControlView {
+    pub(crate) settings: Arc<DaemonSettings>,
+    pub(crate) board: Board,
+    pub(crate) mode: watch::Receiver<DaemonMode>,
+    pub(crate) reachable: Arc<AtomicBool>,
+    pub(crate) started_at_ms: i64,
+}
+
+impl ControlView {
+    fn status(&self) -> DaemonStatus {
+        let tasks = self.board.snapshots();
+        let workers = self.settings.workers.iter().map(|worker| {
+            let task = tasks.iter().find(|task| task.worker == worker.id && task.phase != Phase::Reporting);
+            WorkerStatus {
+                id: worker.id.clone(),
+                queues: worker.queue_names.clone(),
+                gpus: worker.gpus.clone(),
+                task: task.map(|task| task.task.clone()),
+            }
+        });
+        DaemonStatus {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            started_at_ms: self.started_at_ms,
+            server: self.settings.server_url.clone(),
+            server_reachable: self.reachable.load(Ordering::Relaxed),
+            mode: *self.mode.borrow(),
+            workers: workers.collect(),
+            tasks,
+        }
+    }
+}
+
+pub(crate) struct ControlGateway {
+    listener: Arc<UnixListener>,
+    view: ControlView,
+    commands: Recipient<ControlCommand>,
+    _lifeline: Lifeline<Child>,
+}
+
+impl ControlGateway {
+    pub(crate) fn new(
+        listener: Arc<UnixListener>,
+        view: ControlView,
+        commands: Recipient<ControlCommand>,
+        lifeline: Lifeline<Child>,
+    ) -> Self {
+        Self { listener, view, commands, _lifeline: lifeline }
+    }
+}
+
+impl Actor for ControlGateway {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let (listener, view, commands) = (Arc::clone(&self.listener), self.view.clone(), self.commands.clone());
+        let serving = async move {
+            loop {
+                match listener.accept().await {
+                    Ok((stream, _)) => {
+                        tokio::spawn(answer(stream, view.clone(), commands.clone()));
+                    }
+                    Err(error) => {
+                        warn!(%error, "cannot take a call on the control socket");
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                    }
+                }
+            }
+        };
+        ctx.spawn(serving.into_actor(self));
+    }
+}
+
+async fn answer(mut stream: UnixStream, view: ControlView, commands: Recipient<ControlCommand>) {
+    let (reader, mut writer) = stream.split();
+    let mut line = String::new();
+    let mut reader = BufReader::new(reader.take(MAX_REQUEST_BYTES));
+    if !matches!(tokio::time::timeout(REQUEST_WITHIN, reader.read_line(&mut line)).await, Ok(Ok(_))) {
+        return;
+    }
+    let answer = match serde_json::from_str(&line) {
+        Ok(ControlRequest::Status) => ControlAnswer::Status(Box::new(view.status())),
+        Ok(request) => {
+            tell(&commands, ControlCommand(request));
+            ControlAnswer::Accepted
+        }
+        Err(error) => ControlAnswer::Refused { why: format!("not a request: {error}") },
+    };
+    let mut bytes = serde_json::to_vec(&answer).unwrap_or_default();
+    bytes.push(b'\n');
+    if let Err(error) = writer.write_all(&bytes).await {
+        debug!(%error, "a caller on the control socket did not wait for its answer");
+    }
+}

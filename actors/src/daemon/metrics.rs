@@ -1,0 +1,204 @@
+//! Workers as the server sees them: registration, heartbeats, machine statistics.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use actix::prelude::*;
+use drivers::clearml::TaskServer;
+use drivers::clock::Clock;
+use protocols::clearml::workers::StatusReport;
+use protocols::ids::{QueueId, TaskId, WorkerId};
+use tokio::sync::watch;
+use tracing::{debug, info, warn};
+
+use super::machine::{Machine, Sample};
+use super::settings::{DaemonSettings, WorkerSettings};
+use super::supervisor::Child;
+use crate::kit::{Backoff, Lifeline};
+
+/// Machine statistics follow the start this soon; then every heartbeat has them. As the stock agent does.
+const FIRST_STATS: Duration = Duration::from_secs(3);
+
+/// A worker's task has changed; `None` when its slot is free again.
+#[derive(Message, Debug, Clone)]
+#[rtype(result = "()")]
+pub(crate) struct WorkerTask {
+    pub(crate) worker: WorkerId,
+    pub(crate) task: Option<(TaskId, QueueId)>,
+}
+
+/// Takes every worker off the server's list. Answered when that is done or has failed.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct Unregister;
+
+pub(crate) struct Metrics {
+    settings: Arc<DaemonSettings>,
+    server: Arc<dyn TaskServer>,
+    clock: Arc<dyn Clock>,
+    reachable: Arc<AtomicBool>,
+    changes: BTreeMap<WorkerId, watch::Sender<Option<(TaskId, QueueId)>>>,
+    _lifeline: Lifeline<Child>,
+}
+
+impl Metrics {
+    pub(crate) fn new(
+        settings: Arc<DaemonSettings>,
+        server: Arc<dyn TaskServer>,
+        clock: Arc<dyn Clock>,
+        reachable: Arc<AtomicBool>,
+        lifeline: Lifeline<Child>,
+    ) -> Self {
+        Self { settings, server, clock, reachable, changes: BTreeMap::new(), _lifeline: lifeline }
+    }
+}
+
+impl Actor for Metrics {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let (samples, sampled) = watch::channel(None);
+        ctx.spawn(sample_for_ever(Arc::clone(&self.settings), samples).into_actor(self));
+        for worker in &self.settings.workers {
+            let (changes, changed) = watch::channel(None);
+            self.changes.insert(worker.id.clone(), changes);
+            let heart = Heart {
+                worker: worker.clone(),
+                server: Arc::clone(&self.server),
+                clock: Arc::clone(&self.clock),
+                reachable: Arc::clone(&self.reachable),
+            };
+            ctx.spawn(heart.beat(changed, sampled.clone()).into_actor(self));
+        }
+    }
+}
+
+impl Handler<WorkerTask> for Metrics {
+    type Result = ();
+
+    fn handle(&mut self, message: WorkerTask, _: &mut Self::Context) {
+        if let Some(changes) = self.changes.get(&message.worker) {
+            changes.send_replace(message.task);
+        }
+    }
+}
+
+impl Handler<Unregister> for Metrics {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: Unregister, _: &mut Self::Context) -> Self::Result {
+        self.changes.clear(); // No heart beats on behind the worker's back.
+        let (settings, server) = (Arc::clone(&self.settings), Arc::clone(&self.server));
+        Box::pin(async move {
+            for worker in &settings.workers {
+                if let Err(error) = server.unregister_worker(&worker.id, &worker.queues).await {
+                    debug!(worker = %worker.id, %error, "cannot sign off");
+                }
+            }
+        })
+    }
+}
+
+/// One worker's heart.
+struct Heart {
+    worker: WorkerSettings,
+    server: Arc<dyn TaskServer>,
+    clock: Arc<dyn Clock>,
+    reachable: Arc<AtomicBool>,
+}
+
+impl Heart {
+    /// Registers, then reports on every change of its task and with every sample, until a sender is dropped.
+    async fn beat(
+        self,
+        mut changed: watch::Receiver<Option<(TaskId, QueueId)>>,
+        mut sampled: watch::Receiver<Option<Sample>>,
+    ) {
+        self.register().await;
+        loop {
+            let with_stats = tokio::select! {
+                change = changed.changed() => match change {
+                    Ok(()) => false,
+                    Err(_) => return,
+                },
+                sample = sampled.changed() => match sample {
+                    Ok(()) => true,
+                    Err(_) => return,
+                },
+            };
+            let task = changed.borrow_and_update().clone();
+            let sample = sampled.borrow_and_update().clone().filter(|_| with_stats);
+            self.report(task, sample).await;
+        }
+    }
+
+    async fn register(&self) {
+        let mut backoff = Backoff::for_server();
+        loop {
+            match self.server.register_worker(&self.worker.id, &self.worker.queues).await {
+                Ok(()) => {
+                    info!(worker = %self.worker.id, queues = ?self.worker.queue_names, "registered");
+                    return;
+                }
+                Err(error) if error.is_transient() => {
+                    self.reachable.store(false, Ordering::Relaxed);
+                    backoff.wait().await;
+                }
+                Err(error) => {
+                    warn!(worker = %self.worker.id, %error, "cannot register; its heartbeats will make it known");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// A heartbeat is replaceable: one that fails is followed by the next.
+    async fn report(&self, task: Option<(TaskId, QueueId)>, sample: Option<Sample>) {
+        let machine_stats = sample.map(|sample| sample.for_worker(&self.worker));
+        let (task, queue) = task.unzip();
+        let report = StatusReport {
+            worker: self.worker.id.clone(),
+            timestamp: self.clock.now_ms(),
+            task,
+            queue,
+            queues: self.worker.queues.clone(),
+            machine_stats,
+            tags: None,
+            is_daemon: true,
+        };
+        let answer = self.server.status_report(report).await;
+        let reachable = answer.as_ref().map_or_else(|error| error.api().is_some(), |()| true);
+        self.reachable.store(reachable, Ordering::Relaxed);
+        if let Err(error) = answer {
+            debug!(worker = %self.worker.id, %error, "heartbeat failed");
+        }
+    }
+}
+
+/// Looks at the machine, on a thread where blocking is allowed, once per heartbeat: rates are means over the whole
+/// time between two.
+async fn sample_for_ever(settings: Arc<DaemonSettings>, samples: watch::Sender<Option<Sample>>) {
+    let wanted = Arc::clone(&settings);
+    let Ok(mut machine) = tokio::task::spawn_blocking(move || Machine::open(&wanted)).await else { return };
+    let mut wait = FIRST_STATS;
+    loop {
+        tokio::time::sleep(wait).await;
+        wait = settings.status_report_interval;
+        let sampling = tokio::task::spawn_blocking(move || {
+            let sample = machine.sample();
+            (machine, sample)
+        });
+        match sampling.await {
+            Ok((again, sample)) => {
+                machine = again;
+                samples.send_replace(Some(sample));
+            }
+            Err(error) => {
+                warn!(%error, "machine statistics end here");
+                return std::future::pending().await;
+            }
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! The daemon: decides and remembers. It never runs user code, git, pip or a blocking call on the actor thread.
+//!
+//! ```text
+//! Supervisor
+//! ├─ Journal            durable append
+//! ├─ GpuPartitioner     worker slots and the GPU ledger
+//! ├─ Reporter           outbound status and console, per task
+//! ├─ TaskManager ─ TaskRunner (per task)
+//! ├─ ExecutorGateway    executors dial in here
+//! ├─ QueuePoller        leases before it pulls
+//! ├─ AbortWatcher       what the server wants stopped
+//! ├─ Metrics            worker registration, heartbeats, machine stats
+//! └─ ControlGateway     the command line asks here
+//! ```
+
+mod abort_watcher;
+mod attempt;
+mod board;
+mod control_gateway;
+mod executor_gateway;
+mod gpu_partitioner;
+mod journal;
+mod long_poll;
+mod machine;
+mod metrics;
+mod queue_poller;
+mod reporter;
+mod run;
+mod settings;
+mod supervisor;
+mod task_manager;
+mod task_runner;
+mod watchdog;
+mod watched;
+
+pub use run::{DaemonError, DaemonExit, run};
+pub use settings::{DaemonSettings, WorkerSettings, control_socket};

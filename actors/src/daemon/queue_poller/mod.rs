@@ -1,0 +1,155 @@
+//! Takes tasks from queues. Invariant Q1: no pull without a lease.
+//!
+//! A pop is destructive and the server keeps no trace of who popped. So every pull is written down twice: as an
+//! intent before it, naming the task at the head of the queue, and as a fact after it. A daemon that finds an intent
+//! without its fact asks the server: a task that is still `queued` and stands in no queue was taken.
+
+mod group;
+mod pull;
+
+use std::sync::Arc;
+
+use actix::prelude::*;
+use drivers::clearml::TaskServer;
+use drivers::clock::Clock;
+use protocols::gpu::Lease;
+use protocols::ids::{QueueId, TaskId, WorkerId};
+use tokio::sync::{Notify, watch};
+
+use self::group::Group;
+use super::gpu_partitioner::{LeaseFreed, ReleaseLease, ReserveLease, RestoreLease};
+use super::journal::{Append, LoadJournal};
+use super::long_poll::LongPoll;
+use super::settings::DaemonSettings;
+use super::supervisor::Child;
+use super::task_manager::{FindRunner, StartRun};
+use crate::kit::{Lifeline, tell};
+
+/// Takes nothing new from now on. Answered when no pull is under way any more.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct StopPulling;
+
+/// Whom the poller asks, down the ranks.
+#[derive(Clone)]
+pub(crate) struct PollerTools {
+    pub(crate) settings: Arc<DaemonSettings>,
+    pub(crate) server: Arc<dyn TaskServer>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Whether the server has the long-poll extension.
+    pub(crate) long_poll: LongPoll,
+    pub(crate) journal: Recipient<Append>,
+    pub(crate) load_journal: Recipient<LoadJournal>,
+    pub(crate) reserve: Recipient<ReserveLease>,
+    pub(crate) restore: Recipient<RestoreLease>,
+    pub(crate) release: Recipient<ReleaseLease>,
+    pub(crate) start: Recipient<StartRun>,
+    pub(crate) find: Recipient<FindRunner>,
+}
+
+/// A lease that nobody works under yet. Dropped, it is given back.
+struct Reservation {
+    lease: Option<Lease>,
+    release: Recipient<ReleaseLease>,
+}
+
+impl Reservation {
+    fn worker(&self) -> Option<&WorkerId> {
+        self.lease.as_ref().map(|lease| &lease.worker)
+    }
+
+    /// Takes the lease out: from here on the task's runner owns it.
+    fn claim(mut self) -> Option<Lease> {
+        self.lease.take()
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            tell(&self.release, ReleaseLease { lease: lease.id });
+        }
+    }
+}
+
+pub(crate) struct QueuePoller {
+    tools: PollerTools,
+    freed: Arc<Notify>,
+    pulling: watch::Sender<bool>,
+    /// How many loops are alive.
+    loops: watch::Sender<usize>,
+    _lifeline: Lifeline<Child>,
+}
+
+impl QueuePoller {
+    pub(crate) fn new(tools: PollerTools, lifeline: Lifeline<Child>) -> Self {
+        Self {
+            tools,
+            freed: Arc::new(Notify::new()),
+            pulling: watch::channel(true).0,
+            loops: watch::channel(0).0,
+            _lifeline: lifeline,
+        }
+    }
+
+    fn start_groups(&mut self, ctx: &mut Context<Self>) {
+        for (queues, workers) in groups(&self.tools.settings) {
+            self.loops.send_modify(|loops| *loops += 1);
+            let group =
+                Group::new(self.tools.clone(), queues, workers, Arc::clone(&self.freed), self.pulling.subscribe());
+            ctx.spawn(group.run().into_actor(self).map(|(), this, _| {
+                this.loops.send_modify(|loops| *loops -= 1);
+            }));
+        }
+    }
+}
+
+/// Workers that serve the same queues in the same order poll together.
+fn groups(settings: &DaemonSettings) -> Vec<(Vec<QueueId>, Vec<WorkerId>)> {
+    let mut groups: Vec<(Vec<QueueId>, Vec<WorkerId>)> = Vec::new();
+    for worker in &settings.workers {
+        match groups.iter_mut().find(|(queues, _)| *queues == worker.queues) {
+            Some((_, workers)) => workers.push(worker.id.clone()),
+            None => groups.push((worker.queues.clone(), vec![worker.id.clone()])),
+        }
+    }
+    groups
+}
+
+impl Actor for QueuePoller {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        // Invariant S1: what an earlier daemon, or an earlier incarnation, left undecided is decided first.
+        let deciding = pull::decide_intents(self.tools.clone());
+        ctx.wait(deciding.into_actor(self).map(|(), this, ctx| this.start_groups(ctx)));
+    }
+}
+
+impl Handler<LeaseFreed> for QueuePoller {
+    type Result = ();
+
+    fn handle(&mut self, _: LeaseFreed, _: &mut Self::Context) {
+        self.freed.notify_waiters();
+        self.freed.notify_one();
+    }
+}
+
+impl Handler<StopPulling> for QueuePoller {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: StopPulling, _: &mut Self::Context) -> Self::Result {
+        self.pulling.send_replace(false);
+        let mut loops = self.loops.subscribe();
+        Box::pin(async move {
+            let _ = loops.wait_for(|loops| *loops == 0).await;
+        })
+    }
+}
+
+/// A pull that is about to happen.
+struct Pull {
+    task: TaskId,
+    queue: QueueId,
+    reservation: Reservation,
+}

@@ -1,0 +1,134 @@
+//! One pull: intent, pop, fact; and deciding the intents that were left open.
+
+use protocols::clearml::status::TaskStatus;
+use protocols::gpu::Lease;
+use protocols::ids::{QueueId, TaskId, WorkerId};
+use protocols::journal::{JournalRecord, Recovered, Run};
+use protocols::lifecycle::TaskState;
+use tracing::{debug, error, info, warn};
+
+use super::{PollerTools, Pull};
+use crate::daemon::gpu_partitioner::RestoreLease;
+use crate::daemon::journal::{Append, LoadJournal};
+use crate::daemon::task_manager::StartRun;
+use crate::kit::Backoff;
+
+/// Takes the task that was seen at the head of the queue, if it is still there.
+pub(super) async fn pull(tools: &PollerTools, pull: Pull) {
+    let Pull { task, queue, reservation } = pull;
+    let Some(worker) = reservation.worker().cloned() else { return };
+    let intent = JournalRecord::PullIntended { worker: worker.clone(), queue: queue.clone() };
+    // Invariant J1: the intent is durable before the destructive call.
+    if append(tools, &task, intent).await.is_none() {
+        return;
+    }
+    let popped = match tools.server.pop(&queue, Some(&task)).await {
+        Ok(popped) => popped,
+        Err(failure) if failure.api().is_some() && !failure.is_undecided() => {
+            warn!(%task, %queue, %failure, "cannot take the task");
+            None
+        }
+        Err(failure) => {
+            debug!(%task, %failure, "does not know whether the task was taken");
+            was_taken(tools, &task).await.then(|| task.clone())
+        }
+    };
+    let Some(popped) = popped else {
+        append(tools, &task, JournalRecord::PullAbandoned).await;
+        return;
+    };
+    if popped != task {
+        // A server older than the conditional pop gave its new head: that one is ours now.
+        append(tools, &task, JournalRecord::PullAbandoned).await;
+    }
+    if let Some(lease) = reservation.claim() {
+        pulled(tools, popped, queue, lease).await;
+    }
+}
+
+/// Writes the pull down as a fact and hands the task over.
+async fn pulled(tools: &PollerTools, task: TaskId, queue: QueueId, lease: Lease) {
+    let record = JournalRecord::Pulled { worker: lease.worker.clone(), queue: queue.clone(), gpus: lease.gpus.clone() };
+    let Some(sequence) = append(tools, &task, record).await else { return };
+    let run = Run {
+        pull: sequence,
+        worker: lease.worker.clone(),
+        queue,
+        gpus: lease.gpus.clone(),
+        state: TaskState::INITIAL,
+        pulled_at_ms: tools.clock.now_ms(),
+        last_entry: sequence,
+    };
+    if tools.start.send(StartRun { task: task.clone(), run, lease }).await.is_err() {
+        // The task manager is gone, and the daemon with it; the next one finds the pull in the journal.
+        error!(%task, "nobody is there to run the task that was pulled");
+    }
+}
+
+async fn append(tools: &PollerTools, task: &TaskId, record: JournalRecord) -> Option<u64> {
+    tools.journal.send(Append { task: task.clone(), record }).await.ok()?.ok()
+}
+
+/// Decides every intent that the journal has open: taken or not?
+pub(super) async fn decide_intents(tools: PollerTools) {
+    let Ok(Ok(entries)) = tools.load_journal.send(LoadJournal).await else { return };
+    let recovered = match Recovered::fold(&entries) {
+        Ok(recovered) => recovered,
+        Err(contradiction) => {
+            error!(%contradiction, "the journal contradicts itself");
+            return;
+        }
+    };
+    for (task, (worker, queue)) in recovered.intents {
+        decide(&tools, task, worker, queue).await;
+    }
+}
+
+async fn decide(tools: &PollerTools, task: TaskId, worker: WorkerId, queue: QueueId) {
+    if !was_taken(tools, &task).await {
+        debug!(%task, "an intended pull did not happen");
+        append(tools, &task, JournalRecord::PullAbandoned).await;
+        return;
+    }
+    info!(%task, %queue, "was taken by an earlier daemon that could not write it down");
+    let gpus = tools
+        .settings
+        .workers
+        .iter()
+        .find(|settings| settings.id == worker)
+        .map(|settings| settings.gpus.clone())
+        .unwrap_or_default();
+    if let Ok(lease) = tools.restore.send(RestoreLease { worker, gpus }).await {
+        pulled(tools, task, queue, lease).await;
+    }
+}
+
+/// Whether a task that we were about to take was taken: it is `queued`, and stands in none of the queues.
+/// Asks until the server answers.
+async fn was_taken(tools: &PollerTools, task: &TaskId) -> bool {
+    let mut backoff = Backoff::for_server();
+    loop {
+        match look(tools, task).await {
+            Ok(taken) => return taken,
+            Err(failure) if failure.api().is_some() && !failure.is_transient() => {
+                warn!(%task, %failure, "cannot find out whether the task was taken");
+                return false;
+            }
+            Err(failure) => {
+                debug!(%task, %failure, "cannot find out yet whether the task was taken");
+                backoff.wait().await;
+            }
+        }
+    }
+}
+
+async fn look(tools: &PollerTools, task: &TaskId) -> Result<bool, drivers::clearml::ClientError> {
+    let Some(found) = tools.server.task(task).await? else { return Ok(false) };
+    if found.status != TaskStatus::Queued {
+        return Ok(false);
+    }
+    // `execution.queue` is where it stands, or stood: a task moved to another queue is not ours.
+    let Some(queue) = found.execution.get("queue").and_then(|queue| queue.as_str()) else { return Ok(true) };
+    let entries = tools.server.queue_entries(&QueueId::from(queue)).await?;
+    Ok(!entries.contains(task))
+}

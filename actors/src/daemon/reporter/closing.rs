@@ -1,0 +1,97 @@
+//! An outcome in the words that ClearML's users filter on.
+
+use protocols::ids::WorkerId;
+use protocols::lifecycle::{Exit, Outcome, StopReason};
+
+/// How a task's end is told to the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum FinalStatus {
+    /// `tasks.completed`.
+    Completed,
+    /// `tasks.failed`.
+    Failed,
+    /// `tasks.stopped`.
+    Stopped,
+    /// Somebody else has set it already: not touched.
+    Untouched,
+}
+
+/// The closing line of the log, the status, and its reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Closing {
+    /// Last line of the task's log.
+    pub(crate) line: String,
+    /// Which call.
+    pub(crate) status: FinalStatus,
+    /// `status_reason`.
+    pub(crate) reason: String,
+}
+
+/// Reasons and lines are those of the stock agent where it has one for the case.
+pub(crate) fn closing(outcome: &Outcome) -> Closing {
+    let closing = |line: String, status, reason: String| Closing { line, status, reason };
+    match outcome {
+        Outcome::Completed => {
+            closing("Process completed successfully".into(), FinalStatus::Completed, "worker execution done".into())
+        }
+        Outcome::Exited(Exit::Code(254) | Exit::Signal(2)) => {
+            closing("Process terminated by user".into(), FinalStatus::Stopped, "user abort".into())
+        }
+        Outcome::Exited(exit) => {
+            // A signal is a negative exit code to everybody who knows Python's subprocess.
+            let code = match exit {
+                Exit::Code(code) => *code,
+                Exit::Signal(signal) => -signal,
+            };
+            closing(
+                format!("Process failed, exit code {code}"),
+                FinalStatus::Failed,
+                format!("worker execution exit code {code}"),
+            )
+        }
+        Outcome::Stopped(StopReason::UserAbort) => {
+            closing("Process aborted by user".into(), FinalStatus::Stopped, "task was stopped by tasks.stop".into())
+        }
+        Outcome::Stopped(StopReason::DaemonStop) => {
+            closing("Process terminated by user".into(), FinalStatus::Stopped, "user abort".into())
+        }
+        Outcome::Stopped(StopReason::StatusChanged) => {
+            closing("Process terminated: the task's status was changed".into(), FinalStatus::Untouched, String::new())
+        }
+        Outcome::Stopped(StopReason::Reset) => {
+            closing("Process terminated: the task was reset".into(), FinalStatus::Untouched, String::new())
+        }
+        Outcome::Stopped(StopReason::Deleted) => {
+            closing("Process terminated: the task was deleted".into(), FinalStatus::Untouched, String::new())
+        }
+        Outcome::Failed(failure) => {
+            closing(format!("Task failed: {failure}"), FinalStatus::Failed, failure.to_string())
+        }
+    }
+}
+
+/// `status_message` of every status that an agent sets.
+pub(crate) fn status_message(worker: &WorkerId) -> String {
+    format!("Changed by clearml-agent {worker}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(outcome: &Outcome, status: FinalStatus, reason: &str) {
+        let closing = closing(outcome);
+        assert_eq!((closing.status, closing.reason.as_str()), (status, reason));
+    }
+
+    #[test]
+    fn reasons_are_the_stock_agents() {
+        check(&Outcome::Completed, FinalStatus::Completed, "worker execution done");
+        check(&Outcome::Exited(Exit::Code(3)), FinalStatus::Failed, "worker execution exit code 3");
+        check(&Outcome::Exited(Exit::Signal(9)), FinalStatus::Failed, "worker execution exit code -9");
+        check(&Outcome::Exited(Exit::Signal(2)), FinalStatus::Stopped, "user abort");
+        check(&Outcome::Stopped(StopReason::UserAbort), FinalStatus::Stopped, "task was stopped by tasks.stop");
+        check(&Outcome::Stopped(StopReason::Reset), FinalStatus::Untouched, "");
+    }
+}

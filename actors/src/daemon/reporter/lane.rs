@@ -1,0 +1,438 @@
+//! One task's lane: an ordinary async loop, so that it may wait for the network without holding anybody up.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use drivers::clearml::ClientError;
+use drivers::journal::{ShipIntent, Shipping};
+use futures::future::BoxFuture;
+use protocols::clearml::events::{LEVEL_DEBUG, LEVEL_INFO, LogEvent};
+use protocols::clearml::status::TaskStatus;
+use protocols::ids::AttemptId;
+use protocols::lifecycle::{Outcome, StopReason};
+use protocols::order::EnvironmentReport;
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
+
+use super::closing::{FinalStatus, closing, status_message};
+use super::console::{SliceRules, slice};
+use super::stream::{ConsoleStream, Piece};
+use super::{LaneFact, LaneTools, OpenLane, ReportItem};
+use crate::daemon::attempt::console_files;
+use crate::daemon::watched::stop_reason;
+use crate::kit::Backoff;
+
+/// How much of the console goes into one packet, in bytes; the stock agent's packets hold up to twice as much.
+const PACKET_BYTES: usize = 512 * 1024;
+/// Time between two packets of a console that trickles.
+const SHIP_INTERVAL: Duration = Duration::from_millis(250);
+/// A line without an end goes when nothing was added to it for this long.
+const OPEN_LINE_WAIT: Duration = Duration::from_secs(5);
+/// The server forgets a task that says nothing for two hours; the stock agent pings every minute.
+const PING_INTERVAL: Duration = Duration::from_secs(60);
+
+pub(super) struct Lane {
+    tools: LaneTools,
+    order: OpenLane,
+    items: mpsc::UnboundedReceiver<ReportItem>,
+    length: watch::Receiver<(u64, i64)>,
+    stream: ConsoleStream,
+    shipping: Shipping,
+    open_line_since: Option<Instant>,
+    /// The server has no use for the console: the task is gone.
+    console_refused: bool,
+    opened: bool,
+}
+
+impl Lane {
+    pub(super) fn new(
+        tools: LaneTools,
+        order: OpenLane,
+        items: mpsc::UnboundedReceiver<ReportItem>,
+        length: watch::Receiver<(u64, i64)>,
+    ) -> Self {
+        Self {
+            tools,
+            order,
+            items,
+            length,
+            stream: ConsoleStream::default(),
+            shipping: Shipping::default(),
+            open_line_since: None,
+            console_refused: false,
+            opened: false,
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        self.recall().await;
+        let mut pings = tokio::time::interval_at(Instant::now() + PING_INTERVAL, PING_INTERVAL);
+        loop {
+            while let Ok(item) = self.items.try_recv() {
+                if self.handle(item).await {
+                    return;
+                }
+            }
+            let more = self.opened && self.ship(false).await;
+            if more {
+                continue;
+            }
+            // The wait is over early for an item; console growth alone waits out the interval.
+            let quiet = tokio::time::sleep(SHIP_INTERVAL);
+            tokio::select! {
+                item = self.items.recv() => match item {
+                    Some(item) => if self.handle(item).await { return },
+                    None => return,
+                },
+                () = async {
+                    quiet.await;
+                    if self.open_line_since.is_none() {
+                        let _ = self.length.changed().await;
+                    }
+                } => {}
+                _ = pings.tick() => self.ping().await,
+            }
+        }
+    }
+
+    /// What was shipped before, and whether a packet whose fate is unknown arrived.
+    async fn recall(&mut self) {
+        let (store, task, pull) = (self.tools.store.clone(), self.order.task.clone(), self.order.pull);
+        let recalled = tokio::task::spawn_blocking(move || store.shipping(&task, pull)).await;
+        match recalled {
+            Ok(Ok(shipping)) => self.shipping = shipping.unwrap_or_default(),
+            Ok(Err(error)) => warn!(task = %self.order.task, %error, "cannot recall how much console was shipped"),
+            Err(error) => warn!(task = %self.order.task, %error, "cannot recall how much console was shipped"),
+        }
+    }
+
+    /// Deals with an item; `true` at the end of the lane.
+    async fn handle(&mut self, item: ReportItem) -> bool {
+        match item {
+            ReportItem::Pulled => self.pulled().await,
+            ReportItem::AttemptStarted(attempt) => self.attempt_started(attempt).await,
+            ReportItem::Environment(report, requirements) => self.environment(report, requirements).await,
+            ReportItem::UserStarted => self.user_started().await,
+            ReportItem::Console { .. } => {}
+            ReportItem::Finished(outcome) => {
+                self.finished(&outcome).await;
+                return true;
+            }
+        }
+        false
+    }
+
+    async fn pulled(&mut self) {
+        let message = "pulled by agent";
+        if !self.start("", message).await {
+            return;
+        }
+        self.tell(LaneFact::Started);
+        let line =
+            format!("task {} pulled from {} by worker {}\n", self.order.task, self.order.queue, self.order.worker);
+        self.say(&line, LEVEL_INFO).await;
+        let host = drivers::host::hostname();
+        let runtime = serde_json::Map::from_iter([("_exec_agent_hostname".to_owned(), json!(host))]);
+        let server = &self.tools.server;
+        self.insist("edit runtime", || server.edit_runtime(&self.order.task, runtime.clone())).await;
+        self.opened = true;
+    }
+
+    async fn attempt_started(&mut self, attempt: AttemptId) {
+        let files = console_files(&self.tools.attempts_dir, &self.order.task, self.order.pull, attempt);
+        self.stream = ConsoleStream::new(files);
+        self.opened = true;
+        if self.order.resumed {
+            self.repeat_unknown_packet().await;
+        }
+    }
+
+    async fn environment(&mut self, report: EnvironmentReport, mut requirements: BTreeMap<String, Value>) {
+        if let Some(packages) = report.packages {
+            for (key, original) in [("pip", "org_pip"), ("conda", "org_conda")] {
+                if let Some(before) = requirements.get(key).cloned()
+                    && !requirements.contains_key(original)
+                {
+                    requirements.insert(original.to_owned(), before);
+                }
+            }
+            requirements.insert("pip".to_owned(), json!(packages));
+            requirements.remove("conda");
+            let requirements = json!(requirements);
+            let server = &self.tools.server;
+            let call = || server.set_requirements(&self.order.task, requirements.clone());
+            self.insist("write packages back", call).await;
+        }
+        if let Some(commit) = report.commit {
+            let server = &self.tools.server;
+            self.insist("write the commit back", || server.set_commit(&self.order.task, &commit)).await;
+        }
+    }
+
+    async fn user_started(&mut self) {
+        // A status change wipes the message that a pending abort stands in, so look first. The embedded server
+        // refuses the change itself; on another one the gap between the two calls remains.
+        let (server, task) = (&self.tools.server, [self.order.task.clone()]);
+        let seen = self.insist("look at the status", || server.task_statuses(&task)).await;
+        if let Some(reason) = seen.as_ref().and_then(|seen| seen.iter().find_map(stop_reason)) {
+            self.tell(LaneFact::NotWanted(reason));
+            return;
+        }
+        self.start("worker starting task execution", &status_message(&self.order.worker)).await;
+    }
+
+    async fn finished(&mut self, outcome: &Outcome) {
+        while self.ship(true).await {}
+        let closing = closing(outcome);
+        self.say(&format!("{}\n", closing.line), LEVEL_INFO).await;
+        let message = status_message(&self.order.worker);
+        let (task, reason) = (self.order.task.clone(), closing.reason.clone());
+        let server = &self.tools.server;
+        self.insist("set the final status", || match closing.status {
+            FinalStatus::Completed => server.completed(&task, &reason, &message),
+            FinalStatus::Failed => server.failed(&task, &reason, &message),
+            FinalStatus::Stopped => server.stopped(&task, &reason, &message),
+            FinalStatus::Untouched => Box::pin(std::future::ready(Ok(()))),
+        })
+        .await;
+        info!(task = %self.order.task, class = super::class_name(outcome), "outcome acknowledged");
+        self.tell(LaneFact::Settled);
+    }
+
+    /// `tasks.started`, unless the task is not wanted any more; `false` then.
+    async fn start(&mut self, reason: &str, message: &str) -> bool {
+        let expected = [TaskStatus::Queued, TaskStatus::InProgress];
+        let mut backoff = Backoff::for_server();
+        loop {
+            match self.tools.server.started(&self.order.task, reason, message, &expected).await {
+                Ok(()) => return true,
+                Err(error) if is_refusal(&error) => {
+                    debug!(task = %self.order.task, %error, "tasks.started was refused");
+                    break;
+                }
+                Err(error) => self.wait_for_server("report the start", &error, &mut backoff).await,
+            }
+        }
+        let (server, task) = (&self.tools.server, [self.order.task.clone()]);
+        let seen = self.insist("look at the status", || server.task_statuses(&task)).await;
+        let reason = seen.as_ref().and_then(|seen| seen.iter().find_map(stop_reason));
+        self.tell(LaneFact::NotWanted(reason.unwrap_or(StopReason::StatusChanged)));
+        false
+    }
+
+    async fn ping(&mut self) {
+        if let Err(error) = self.tools.server.ping(&self.order.task).await {
+            debug!(task = %self.order.task, %error, "ping was not answered");
+        }
+    }
+
+    /// Sends a line of our own, once: where an earlier try may have arrived, the server is asked first.
+    async fn say(&mut self, line: &str, level: &str) {
+        let mut doubtful = self.order.resumed;
+        let mut backoff = Backoff::for_server();
+        loop {
+            if doubtful && self.was_said(line).await == Some(true) {
+                return;
+            }
+            let timestamp = self.next_timestamp();
+            let event = self.event(timestamp, level, line.to_owned());
+            match self.tools.server.add_logs(&[event]).await {
+                Ok(_) => {
+                    self.shipping.last_timestamp_ms = timestamp;
+                    return;
+                }
+                Err(error) if is_refusal(&error) => {
+                    self.console_refused = true;
+                    return;
+                }
+                Err(error) => {
+                    doubtful = true;
+                    self.wait_for_server("send a log line", &error, &mut backoff).await;
+                }
+            }
+        }
+    }
+
+    async fn was_said(&self, line: &str) -> Option<bool> {
+        let seen = self.tools.server.logs_since(&self.order.task, self.order.pulled_at_ms).await.ok()?;
+        Some(seen.iter().any(|event| event.msg == line && event.timestamp >= self.order.pulled_at_ms))
+    }
+
+    /// Ships one packet of the console. `true` when there may be more to ship at once.
+    async fn ship(&mut self, flush: bool) -> bool {
+        if self.console_refused {
+            return false;
+        }
+        let offset = self.shipping.shipped;
+        let Some(piece) = self.read(offset, PACKET_BYTES).await else { return false };
+        if piece.bytes.is_empty() {
+            self.open_line_since = None;
+            return false;
+        }
+        let overdue = self.open_line_since.is_some_and(|since| since.elapsed() >= OPEN_LINE_WAIT);
+        // A flush is for the end of the stream; what is read while more follows is cut at a line end.
+        let at_end = offset + piece.bytes.len() as u64 >= self.stream.length();
+        let rules = SliceRules {
+            suppress_carriage_return: self.tools.suppress_carriage_return,
+            flush: (at_end && (flush || overdue)) || piece.complete,
+        };
+        let full = piece.bytes.len() >= PACKET_BYTES;
+        let packets = std::sync::Arc::clone(&self.tools.packets);
+        let _permit = if full { packets.acquire().await.ok() } else { None };
+        let cut = slice(&piece.bytes, rules);
+        drop(piece);
+        if cut.consumed == 0 {
+            self.open_line_since.get_or_insert_with(Instant::now);
+            return false;
+        }
+        self.open_line_since = None;
+        let to = offset + cut.consumed as u64;
+        if cut.messages.is_empty() {
+            self.shipping.shipped = to;
+            return true;
+        }
+        let first = self.next_timestamp();
+        let last = first + cut.messages.len() as i64 - 1;
+        let intent = ShipIntent { to, first_timestamp_ms: first, last_timestamp_ms: last };
+        self.shipping.intent = Some(intent);
+        if !self.remember().await {
+            return false;
+        }
+        self.deliver(cut.messages, first).await;
+        self.shipped(to, last);
+        full || flush
+    }
+
+    fn shipped(&mut self, to: u64, last_timestamp_ms: i64) {
+        // Not written down at once: the next intent carries it, and until then the server can be asked.
+        self.shipping.shipped = to;
+        self.shipping.last_timestamp_ms = last_timestamp_ms;
+        self.shipping.intent = None;
+        self.tell(LaneFact::Shipped(to));
+    }
+
+    /// Sends a packet until it has arrived, and not twice: where an answer was lost, the server is asked.
+    async fn deliver(&mut self, messages: Vec<String>, first: i64) {
+        let events: Vec<LogEvent> = messages
+            .into_iter()
+            .enumerate()
+            .map(|(index, message)| self.event(first + index as i64, LEVEL_DEBUG, message))
+            .collect();
+        let mut backoff = Backoff::for_server();
+        loop {
+            match self.tools.server.add_logs(&events).await {
+                Ok(_) => return,
+                Err(error) if is_refusal(&error) => {
+                    info!(task = %self.order.task, %error, "the server has no use for the task's console any more");
+                    self.console_refused = true;
+                    return;
+                }
+                Err(error) => self.wait_for_server("send console", &error, &mut backoff).await,
+            }
+            match self.has_arrived(first).await {
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(error) => self.wait_for_server("look for a packet", &error, &mut backoff).await,
+            }
+        }
+    }
+
+    async fn has_arrived(&self, first: i64) -> Result<bool, ClientError> {
+        let seen = self.tools.server.logs_since(&self.order.task, first).await?;
+        Ok(seen.iter().any(|event| event.timestamp == first && event.worker == self.order.worker))
+    }
+
+    /// A daemon died between intending a packet and knowing that it arrived: find out, and send it again if not.
+    async fn repeat_unknown_packet(&mut self) {
+        let Some(intent) = self.shipping.intent else { return };
+        let task = self.order.task.clone();
+        let arrived = loop {
+            match self.has_arrived(intent.first_timestamp_ms).await {
+                Ok(arrived) => break arrived,
+                Err(error) if is_refusal(&error) => break true,
+                Err(error) => self.wait_for_server("look for a packet", &error, &mut Backoff::for_server()).await,
+            }
+        };
+        debug!(%task, arrived, "packet of an earlier daemon");
+        if !arrived {
+            let from = self.shipping.shipped;
+            let length = usize::try_from(intent.to.saturating_sub(from)).unwrap_or(PACKET_BYTES);
+            if let Some(piece) = self.read(from, length).await {
+                let rules = SliceRules { suppress_carriage_return: self.tools.suppress_carriage_return, flush: true };
+                let cut = slice(&piece.bytes, rules);
+                self.deliver(cut.messages, intent.first_timestamp_ms).await;
+            }
+        }
+        self.shipped(intent.to, intent.last_timestamp_ms);
+    }
+
+    async fn remember(&self) -> bool {
+        let stored = self.tools.store.put_shipping(&self.order.task, self.order.pull, self.shipping).await;
+        if let Err(error) = &stored {
+            warn!(task = %self.order.task, %error, "cannot write down how much console was shipped");
+        }
+        stored.is_ok()
+    }
+
+    async fn read(&self, offset: u64, most: usize) -> Option<Piece> {
+        let stream = self.stream.clone();
+        let read = tokio::task::spawn_blocking(move || stream.read(offset, most)).await;
+        match read {
+            Ok(Ok(piece)) => Some(piece),
+            Ok(Err(error)) => {
+                warn!(task = %self.order.task, %error, "cannot read the console file");
+                None
+            }
+            Err(error) => {
+                warn!(task = %self.order.task, %error, "cannot read the console file");
+                None
+            }
+        }
+    }
+
+    fn event(&self, timestamp: i64, level: &str, msg: String) -> LogEvent {
+        LogEvent::new(self.order.task.clone(), self.order.worker.clone(), level, msg, timestamp)
+    }
+
+    /// Increasing within a task, whatever the clock does: the server sorts by it.
+    fn next_timestamp(&self) -> i64 {
+        let seen = self.length.borrow().1;
+        let now = if seen > 0 { seen } else { self.tools.clock.now_ms() };
+        now.max(self.shipping.last_timestamp_ms + 1)
+    }
+
+    /// Calls until the server has answered; `None` when it refuses.
+    async fn insist<'call, T>(
+        &self,
+        what: &str,
+        call: impl Fn() -> BoxFuture<'call, Result<T, ClientError>>,
+    ) -> Option<T> {
+        let mut backoff = Backoff::for_server();
+        loop {
+            match call().await {
+                Ok(answer) => return Some(answer),
+                Err(error) if is_refusal(&error) => {
+                    warn!(task = %self.order.task, %error, "the server refuses to {what}");
+                    return None;
+                }
+                Err(error) => self.wait_for_server(what, &error, &mut backoff).await,
+            }
+        }
+    }
+
+    async fn wait_for_server(&self, what: &str, error: &ClientError, backoff: &mut Backoff) {
+        debug!(task = %self.order.task, %error, "cannot {what} now; will try again");
+        backoff.wait().await;
+    }
+
+    fn tell(&self, fact: LaneFact) {
+        crate::kit::tell(&self.order.facts, fact);
+    }
+}
+
+/// The server understood and said no: trying again does not help. Everything else is tried again for ever.
+fn is_refusal(error: &ClientError) -> bool {
+    error.api().is_some() && !error.is_transient()
+}

@@ -1,0 +1,192 @@
+//! Opening everything, then running the actors until the daemon leaves.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use drivers::clearml::{ClearMlClient, ClientError, TaskServer};
+use drivers::clock::{Clock, SystemClock};
+use drivers::ipc::IpcError;
+use drivers::journal::{Journal as Store, JournalError};
+use protocols::clearml::extension::{WAIT_FOR_QUEUES, WAIT_FOR_TASKS};
+use protocols::journal::{FoldError, Recovered};
+use protocols::lifecycle::TaskState;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+use tracing::{info, warn};
+
+use super::long_poll::LongPoll;
+use super::settings::{DaemonSettings, control_socket};
+use super::supervisor::{LeaveSignal, Prepared, Supervisor};
+use crate::kit::{Backoff, tell};
+
+/// How a daemon ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DaemonExit {
+    /// It left its tasks running; the next daemon takes them over.
+    Detached,
+    /// It stopped its tasks.
+    Stopped,
+    /// It finished its tasks and took nothing new.
+    Drained,
+    /// Something of its own failed; tasks live on. Exit code 70.
+    Failed(String),
+}
+
+/// Why a daemon could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// The journal cannot be opened; another daemon may have it.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The journal contradicts itself.
+    #[error("the journal {} cannot be followed: {source}; move it away to start afresh", path.display())]
+    Contradiction {
+        /// The journal.
+        path: PathBuf,
+        /// Where.
+        #[source]
+        source: FoldError,
+    },
+    /// A socket cannot be opened.
+    #[error(transparent)]
+    Socket(#[from] IpcError),
+    /// The state directory cannot be made or written.
+    #[error("cannot use the state directory {}", path.display())]
+    StateDir {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The async runtime, or a signal handler, cannot be set up.
+    #[error("cannot set up the runtime")]
+    Runtime(#[source] io::Error),
+    /// The server does not let us in, or is not a ClearML server.
+    #[error(transparent)]
+    Server(#[from] ClientError),
+}
+
+/// Runs a daemon until it leaves. Blocks. The actors live on the calling thread, network and files on a pool.
+pub fn run(settings: DaemonSettings, server: ClearMlClient) -> Result<DaemonExit, DaemonError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(DaemonError::Runtime)?;
+    let mut runtime = Some(runtime);
+    let system = System::with_tokio_rt(move || runtime.take().expect("the system asks for its runtime once"));
+    let exit = system.block_on(live(settings, Arc::new(server)))?;
+    Ok(exit)
+}
+
+async fn live(settings: DaemonSettings, server: Arc<dyn TaskServer>) -> Result<DaemonExit, DaemonError> {
+    let prepared = prepare(settings, server).await?;
+    let (exit, left) = oneshot::channel();
+    let mut interrupts = signal(SignalKind::interrupt()).map_err(DaemonError::Runtime)?;
+    let mut terminations = signal(SignalKind::terminate()).map_err(DaemonError::Runtime)?;
+    let watchdog = super::watchdog::Watchdog::start();
+    let supervisor = Supervisor::new(prepared, exit).start();
+    let signals = supervisor.clone().recipient();
+    actix::spawn(async move {
+        loop {
+            let leave = tokio::select! {
+                _ = interrupts.recv() => LeaveSignal::Interrupt,
+                _ = terminations.recv() => LeaveSignal::Terminate,
+            };
+            tell(&signals, leave);
+        }
+    });
+    let exit = left.await.unwrap_or_else(|_| DaemonExit::Failed("the Supervisor ended".to_owned()));
+    drop(watchdog);
+    Ok(exit)
+}
+
+/// Opens the journal, folds it, binds the sockets, and meets the server. Invariant S1: there is no other start path.
+async fn prepare(settings: DaemonSettings, server: Arc<dyn TaskServer>) -> Result<Prepared, DaemonError> {
+    let directory = settings.state_dir.clone();
+    let state_dir = |source| DaemonError::StateDir { path: directory.clone(), source };
+    make_private_dir(&settings.state_dir).map_err(state_dir)?;
+    make_private_dir(&settings.attempts_dir()).map_err(state_dir)?;
+    let journal_file = settings.journal_file();
+    let store = Store::open_with(&journal_file, settings.journal)?;
+    let entries = store.load()?;
+    let recovered =
+        Recovered::fold(&entries).map_err(|source| DaemonError::Contradiction { path: journal_file, source })?;
+    let executors = drivers::ipc::bind(&settings.executor_socket())?;
+    let control = drivers::ipc::bind(&control_socket(&settings.state_dir))?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let started_at_ms = clock.now_ms();
+    let tasks_wait = recovered.runs.values().any(|run| !matches!(run.state, TaskState::Settled(_)));
+    let long_poll = meet(&server, tasks_wait).await?;
+    info!(server = %settings.server_url, long_poll = long_poll.is_there(), workers = settings.workers.len(), "ready");
+    Ok(Prepared {
+        settings: Arc::new(settings),
+        server,
+        clock,
+        store,
+        runs: recovered.runs,
+        executors: Arc::new(executors),
+        control: Arc::new(control),
+        long_poll,
+        started_at_ms,
+    })
+}
+
+/// Logs in and finds out what the server can. A server that is away is waited for; one that refuses us ends the
+/// daemon, unless tasks of an earlier one are there: these are looked after in any case, and recovery waits for
+/// nobody.
+async fn meet(server: &Arc<dyn TaskServer>, tasks_wait: bool) -> Result<LongPoll, DaemonError> {
+    let long_poll = LongPoll::default();
+    match try_to_meet(server.as_ref()).await {
+        Ok(found) => long_poll.set(found),
+        Err(error) if error.is_transient() || tasks_wait => {
+            warn!(%error, "cannot reach the server; will try again until it answers");
+            let meeting = keep_meeting(Arc::clone(server), long_poll.clone());
+            if tasks_wait {
+                actix::spawn(async move {
+                    if let Err(error) = meeting.await {
+                        tracing::error!(%error, "the server does not let us in");
+                    }
+                });
+            } else {
+                meeting.await?;
+            }
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(long_poll)
+}
+
+async fn keep_meeting(server: Arc<dyn TaskServer>, long_poll: LongPoll) -> Result<(), ClientError> {
+    let mut backoff = Backoff::for_server();
+    loop {
+        backoff.wait().await;
+        match try_to_meet(server.as_ref()).await {
+            Ok(found) => {
+                info!("the server answers");
+                long_poll.set(found);
+                return Ok(());
+            }
+            Err(error) if error.is_transient() => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+async fn try_to_meet(server: &dyn TaskServer) -> Result<bool, ClientError> {
+    server.login().await?;
+    let extensions = server.extensions().await?;
+    Ok(extensions.contains_key(WAIT_FOR_QUEUES) && extensions.contains_key(WAIT_FOR_TASKS))
+}
+
+fn make_private_dir(path: &std::path::Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// How long the actor thread may be silent before that is said.
+pub(super) const WATCHDOG_PATIENCE: Duration = Duration::from_secs(5);

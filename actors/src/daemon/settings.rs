@@ -1,0 +1,85 @@
+//! Everything a daemon is told at its start.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use drivers::journal::JournalOptions;
+use protocols::gpu::GpuCard;
+use protocols::ids::{QueueId, WorkerId};
+use protocols::order::{GitSettings, PythonSettings};
+
+/// A slot: one task at a time, with these cards, from these queues.
+#[derive(Clone, Debug)]
+pub struct WorkerSettings {
+    /// As ClearML sees it.
+    pub id: WorkerId,
+    /// Queues in order of priority.
+    pub queues: Vec<QueueId>,
+    /// Their names, for people, in the same order.
+    pub queue_names: Vec<String>,
+    /// The cards pinned to it; none for a CPU worker.
+    pub gpus: Vec<GpuCard>,
+    /// Environment variables for its tasks: which GPUs they see.
+    pub environment: BTreeMap<String, String>,
+    /// Variables that its tasks must not inherit.
+    pub removed_environment: Vec<String>,
+}
+
+/// A daemon's configuration, complete and checked.
+#[derive(Clone, Debug)]
+pub struct DaemonSettings {
+    /// Journal, sockets, attempts.
+    pub state_dir: PathBuf,
+    /// Repositories, environments, tools.
+    pub cache_dir: PathBuf,
+    /// The `hostler` program, for executors.
+    pub program: PathBuf,
+    /// The API server, for people.
+    pub server_url: String,
+    /// The slots.
+    pub workers: Vec<WorkerSettings>,
+    /// Round-robin over queues instead of priority.
+    pub order_fairness: bool,
+    /// Time between two polls of a server without the long-poll extension.
+    pub polling_interval: Duration,
+    /// Time between two heartbeats of a worker.
+    pub status_report_interval: Duration,
+    /// Time between SIGTERM and SIGKILL.
+    pub stop_grace: Duration,
+    /// Environment variables for every task, `CLEARML_CONFIG_FILE` among them.
+    pub task_environment: BTreeMap<String, String>,
+    /// Whether the hyperparameter section `Environment` becomes environment variables.
+    pub enable_task_env: bool,
+    /// How code is fetched.
+    pub git: GitSettings,
+    /// How environments are built.
+    pub python: PythonSettings,
+    /// Keep only what follows the last carriage return of a line.
+    pub suppress_carriage_return: bool,
+    /// The first SIGINT detaches, as the first SIGTERM always does.
+    pub under_service_manager: bool,
+    /// `libnvidia-ml.so` to use instead of the system's.
+    pub gpu_library: Option<PathBuf>,
+    /// Options of the journal.
+    pub journal: JournalOptions,
+}
+
+impl DaemonSettings {
+    pub(crate) fn journal_file(&self) -> PathBuf {
+        self.state_dir.join("journal.db")
+    }
+
+    pub(crate) fn executor_socket(&self) -> PathBuf {
+        self.state_dir.join("run").join("executors.sock")
+    }
+
+    pub(crate) fn attempts_dir(&self) -> PathBuf {
+        self.state_dir.join("attempts")
+    }
+}
+
+/// Where a daemon with this state directory listens for the command line.
+pub fn control_socket(state_dir: &Path) -> PathBuf {
+    state_dir.join("run").join("control.sock")
+}

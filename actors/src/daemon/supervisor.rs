@@ -1,0 +1,453 @@
+//! Start order, restart policy, signals, shutdown.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use drivers::clearml::TaskServer;
+use drivers::clock::Clock;
+use drivers::journal::Journal as Store;
+use protocols::control::{ControlRequest, DaemonMode};
+use protocols::ids::TaskId;
+use protocols::journal::Run;
+use tokio::net::UnixListener;
+use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::time::Instant;
+use tracing::{error, info, warn};
+
+use super::abort_watcher::AbortWatcher;
+use super::board::Board;
+use super::control_gateway::{ControlCommand, ControlGateway, ControlView};
+use super::executor_gateway::ExecutorGateway;
+use super::gpu_partitioner::{GpuPartitioner, LeaseFreed};
+use super::journal::Journal;
+use super::long_poll::LongPoll;
+use super::metrics::{Metrics, Unregister, WorkerTask};
+use super::queue_poller::{PollerTools, QueuePoller, StopPulling};
+use super::reporter::{CloseLane, LaneTools, OpenLane, Report, Reporter};
+use super::run::DaemonExit;
+use super::settings::DaemonSettings;
+use super::task_manager::{
+    Load, LoadChanged, ReopenLanes, RepeatWorkerTasks, StopAll, TaskManager, TaskManagerAsks, TaskManagerPorts,
+};
+use super::task_runner::{RunFact, RunnerTools};
+use crate::kit::{ChildExited, Lifeline, Port, RestartDecision, RestartHistory, RestartPolicy, tell};
+
+/// How long a pull that is under way may hold up the daemon's leaving.
+const PULL_PATIENCE: Duration = Duration::from_secs(5);
+/// How long the workers' signing off may.
+const UNREGISTER_PATIENCE: Duration = Duration::from_secs(3);
+/// How long a server that is away may hold up the daemon's leaving once nothing runs any more.
+const REPORT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The Supervisor's children.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Child {
+    Journal,
+    GpuPartitioner,
+    Reporter,
+    TaskManager,
+    ExecutorGateway,
+    QueuePoller,
+    AbortWatcher,
+    Metrics,
+    ControlGateway,
+}
+
+impl Child {
+    /// Owners of durable state are not rebuilt in place: the process ends, and recovery, which is the start path
+    /// anyway, brings the state back.
+    fn is_durable_owner(self) -> bool {
+        match self {
+            Self::Journal | Self::GpuPartitioner | Self::TaskManager => true,
+            Self::Reporter
+            | Self::ExecutorGateway
+            | Self::QueuePoller
+            | Self::AbortWatcher
+            | Self::Metrics
+            | Self::ControlGateway => false,
+        }
+    }
+}
+
+/// A signal that asks the daemon to leave.
+#[derive(Message, Debug, Clone, Copy, PartialEq, Eq)]
+#[rtype(result = "()")]
+pub(crate) enum LeaveSignal {
+    /// SIGINT.
+    Interrupt,
+    /// SIGTERM.
+    Terminate,
+}
+
+/// Everything that is opened before the actors start, so that a failure is an error and not a panic.
+pub(crate) struct Prepared {
+    pub(crate) settings: Arc<DaemonSettings>,
+    pub(crate) server: Arc<dyn TaskServer>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) store: Store,
+    pub(crate) runs: BTreeMap<TaskId, Run>,
+    pub(crate) executors: Arc<UnixListener>,
+    pub(crate) control: Arc<UnixListener>,
+    pub(crate) long_poll: LongPoll,
+    pub(crate) started_at_ms: i64,
+}
+
+/// What survives a child's rebuilding: the late-bound connections between siblings.
+#[derive(Default)]
+struct Ports {
+    freed: Port<LeaseFreed>,
+    open_lane: Port<OpenLane>,
+    report: Port<Report>,
+    close_lane: Port<CloseLane>,
+    run_facts: Port<RunFact>,
+    task_manager: TaskManagerPorts,
+}
+
+/// The children that others are built upon.
+struct Core {
+    journal: Addr<Journal>,
+    partitioner: Addr<GpuPartitioner>,
+    tasks: Addr<TaskManager>,
+}
+
+/// What the daemon is doing about leaving.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leaving {
+    Detach,
+    Drain,
+    Stop,
+}
+
+pub(crate) struct Supervisor {
+    prepared: Prepared,
+    board: Board,
+    ports: Ports,
+    core: Option<Core>,
+    poller: Option<Addr<QueuePoller>>,
+    metrics: Option<Addr<Metrics>>,
+    restarts: HashMap<Child, RestartHistory>,
+    mode: watch::Sender<DaemonMode>,
+    reachable: Arc<std::sync::atomic::AtomicBool>,
+    leaving: Option<Leaving>,
+    load: Load,
+    exit: Option<oneshot::Sender<DaemonExit>>,
+}
+
+impl Supervisor {
+    pub(crate) fn new(prepared: Prepared, exit: oneshot::Sender<DaemonExit>) -> Self {
+        Self {
+            prepared,
+            board: Board::default(),
+            ports: Ports::default(),
+            core: None,
+            poller: None,
+            metrics: None,
+            restarts: HashMap::new(),
+            mode: watch::channel(DaemonMode::Serving).0,
+            reachable: Arc::new(std::sync::atomic::AtomicBool::new(true)),
+            leaving: None,
+            load: Load { unsettled: 0, running: 0 },
+            exit: Some(exit),
+        }
+    }
+
+    /// Downstream first: what is asked exists before who asks.
+    fn start_core(&mut self, ctx: &mut Context<Self>) -> Core {
+        let Prepared { settings, server, clock, store, .. } = &self.prepared;
+        let lifeline = |child| Lifeline::new(&ctx.address(), child);
+        let journal = Journal::new(store.clone(), clock.clone(), lifeline(Child::Journal)).start();
+        let partitioner =
+            GpuPartitioner::new(&settings.workers, self.ports.freed.clone(), lifeline(Child::GpuPartitioner)).start();
+        let tools = RunnerTools {
+            settings: settings.clone(),
+            server: server.clone(),
+            board: self.board.clone(),
+            journal: journal.clone().recipient(),
+            partitioner: partitioner.clone().recipient(),
+            open_lane: self.ports.open_lane.clone(),
+            report: self.ports.report.clone(),
+            close_lane: self.ports.close_lane.clone(),
+            facts: self.ports.run_facts.clone(),
+        };
+        let asks = TaskManagerAsks {
+            load_journal: journal.clone().recipient(),
+            forget: journal.clone().recipient(),
+            restore_lease: partitioner.clone().recipient(),
+        };
+        let runs = std::mem::take(&mut self.prepared.runs);
+        let ports = self.ports.task_manager.clone();
+        let tasks = TaskManager::new(tools, asks, ports, runs, lifeline(Child::TaskManager)).start();
+        Core { journal, partitioner, tasks }
+    }
+
+    fn start_child(&mut self, child: Child, ctx: &mut Context<Self>) {
+        let lifeline = Lifeline::new(&ctx.address(), child);
+        match child {
+            Child::Reporter => self.start_reporter(lifeline),
+            Child::ExecutorGateway => self.start_executor_gateway(lifeline),
+            Child::QueuePoller => self.start_poller(lifeline),
+            Child::AbortWatcher => self.start_abort_watcher(lifeline),
+            Child::Metrics => self.start_metrics(lifeline),
+            Child::ControlGateway => self.start_control(lifeline, ctx),
+            Child::Journal | Child::GpuPartitioner | Child::TaskManager => {
+                unreachable!("owners of durable state are started once, with the process")
+            }
+        }
+    }
+
+    fn start_reporter(&mut self, lifeline: Lifeline<Child>) {
+        let Prepared { settings, server, clock, store, .. } = &self.prepared;
+        let tools = LaneTools {
+            server: server.clone(),
+            store: store.clone(),
+            clock: clock.clone(),
+            attempts_dir: settings.attempts_dir(),
+            suppress_carriage_return: settings.suppress_carriage_return,
+            packets: Arc::new(Semaphore::new(3)),
+        };
+        let reporter = Reporter::new(tools, lifeline).start();
+        self.ports.open_lane.connect(reporter.clone().recipient());
+        self.ports.report.connect(reporter.clone().recipient());
+        self.ports.close_lane.connect(reporter.recipient());
+        if let Some(core) = &self.core {
+            tell(&core.tasks.clone().recipient(), ReopenLanes);
+        }
+    }
+
+    fn start_executor_gateway(&mut self, lifeline: Lifeline<Child>) {
+        let Some(core) = &self.core else { return };
+        let runners = core.tasks.clone().recipient();
+        ExecutorGateway::new(self.prepared.executors.clone(), runners, lifeline).start();
+    }
+
+    fn start_poller(&mut self, lifeline: Lifeline<Child>) {
+        let Some(core) = &self.core else { return };
+        let tools = PollerTools {
+            settings: self.prepared.settings.clone(),
+            server: self.prepared.server.clone(),
+            clock: self.prepared.clock.clone(),
+            long_poll: self.prepared.long_poll.clone(),
+            journal: core.journal.clone().recipient(),
+            load_journal: core.journal.clone().recipient(),
+            reserve: core.partitioner.clone().recipient(),
+            restore: core.partitioner.clone().recipient(),
+            release: core.partitioner.clone().recipient(),
+            start: core.tasks.clone().recipient(),
+            find: core.tasks.clone().recipient(),
+        };
+        let poller = QueuePoller::new(tools, lifeline).start();
+        self.ports.freed.connect(poller.clone().recipient());
+        if self.leaving.is_some() {
+            tell(&poller.clone().recipient(), StopPulling);
+        }
+        self.poller = Some(poller);
+    }
+
+    fn start_abort_watcher(&mut self, lifeline: Lifeline<Child>) {
+        let Some(core) = &self.core else { return };
+        let watcher = AbortWatcher::new(
+            self.prepared.server.clone(),
+            self.prepared.long_poll.clone(),
+            self.prepared.settings.polling_interval,
+            core.tasks.clone().recipient(),
+            core.tasks.clone().recipient(),
+            lifeline,
+        )
+        .start();
+        self.ports.task_manager.watched.connect(watcher.recipient());
+    }
+
+    fn start_metrics(&mut self, lifeline: Lifeline<Child>) {
+        let metrics = Metrics::new(
+            self.prepared.settings.clone(),
+            self.prepared.server.clone(),
+            self.prepared.clock.clone(),
+            self.reachable.clone(),
+            lifeline,
+        )
+        .start();
+        let worker_task: Recipient<WorkerTask> = metrics.clone().recipient();
+        self.ports.task_manager.worker_task.connect(worker_task);
+        self.metrics = Some(metrics);
+        if let Some(core) = &self.core {
+            tell(&core.tasks.clone().recipient(), RepeatWorkerTasks);
+        }
+    }
+
+    fn start_control(&mut self, lifeline: Lifeline<Child>, ctx: &mut Context<Self>) {
+        let view = ControlView {
+            settings: self.prepared.settings.clone(),
+            board: self.board.clone(),
+            mode: self.mode.subscribe(),
+            reachable: self.reachable.clone(),
+            started_at_ms: self.prepared.started_at_ms,
+        };
+        let commands = ctx.address().recipient();
+        ControlGateway::new(self.prepared.control.clone(), view, commands, lifeline).start();
+    }
+
+    /// Takes nothing new, then goes the chosen way. A later choice replaces an earlier one.
+    fn leave(&mut self, leaving: Leaving, now: bool, ctx: &mut Context<Self>) {
+        self.leaving = Some(leaving);
+        self.mode.send_replace(match leaving {
+            Leaving::Detach | Leaving::Drain => DaemonMode::Draining,
+            Leaving::Stop => DaemonMode::Stopping,
+        });
+        let poller = self.poller.clone();
+        let stopping = async move {
+            if let Some(poller) = poller {
+                let _ = tokio::time::timeout(PULL_PATIENCE, poller.send(StopPulling)).await;
+            }
+        };
+        ctx.spawn(stopping.into_actor(self).map(move |(), this, ctx| {
+            if this.leaving != Some(leaving) {
+                return;
+            }
+            match leaving {
+                Leaving::Detach => this.finish(DaemonExit::Detached),
+                Leaving::Drain => this.leave_when_idle(ctx),
+                Leaving::Stop => {
+                    if let Some(core) = &this.core {
+                        tell(&core.tasks.clone().recipient(), StopAll { now });
+                    }
+                    this.leave_when_idle(ctx);
+                }
+            }
+        }));
+    }
+
+    /// Leaves once every run is settled; when stopping, also once nothing runs and the server stays away.
+    fn leave_when_idle(&mut self, ctx: &mut Context<Self>) {
+        let exit = match self.leaving {
+            Some(Leaving::Drain) => DaemonExit::Drained,
+            Some(Leaving::Stop) => DaemonExit::Stopped,
+            Some(Leaving::Detach) | None => return,
+        };
+        if self.load.unsettled == 0 {
+            self.unregister_and_finish(exit, ctx);
+        } else if self.load.running == 0 && exit == DaemonExit::Stopped {
+            ctx.run_later(REPORT_PATIENCE, |this, ctx| {
+                if this.load.running == 0 && this.load.unsettled > 0 && this.leaving == Some(Leaving::Stop) {
+                    warn!(
+                        tasks = this.load.unsettled,
+                        "the server has not acknowledged every outcome; the next daemon reports them"
+                    );
+                    this.unregister_and_finish(DaemonExit::Stopped, ctx);
+                }
+            });
+        }
+    }
+
+    fn unregister_and_finish(&mut self, exit: DaemonExit, ctx: &mut Context<Self>) {
+        let metrics = self.metrics.clone();
+        let signing_off = async move {
+            if let Some(metrics) = metrics {
+                let _ = tokio::time::timeout(UNREGISTER_PATIENCE, metrics.send(Unregister)).await;
+            }
+        };
+        ctx.spawn(signing_off.into_actor(self).map(move |(), this, _| this.finish(exit)));
+    }
+
+    fn finish(&mut self, exit: DaemonExit) {
+        if let Some(sender) = self.exit.take() {
+            info!(?exit, "leaving");
+            let _ = sender.send(exit);
+        }
+    }
+
+    fn fail(&mut self, why: String) {
+        error!("{why}");
+        self.finish(DaemonExit::Failed(why));
+    }
+}
+
+impl Actor for Supervisor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.ports.task_manager.load.connect(ctx.address().recipient());
+        self.start_child(Child::Reporter, ctx);
+        let core = self.start_core(ctx);
+        self.core = Some(core);
+        for child in
+            [Child::Metrics, Child::ExecutorGateway, Child::AbortWatcher, Child::QueuePoller, Child::ControlGateway]
+        {
+            self.start_child(child, ctx);
+        }
+    }
+}
+
+impl Handler<ChildExited<Child>> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, message: ChildExited<Child>, ctx: &mut Self::Context) {
+        let ChildExited { child, panicked } = message;
+        if self.exit.is_none() {
+            return;
+        }
+        if child.is_durable_owner() {
+            self.fail(format!("{child:?} ended (panicked: {panicked}); tasks live on, start the daemon again"));
+            return;
+        }
+        match self.restarts.entry(child).or_default().decide(RestartPolicy::default(), Instant::now()) {
+            RestartDecision::RestartAfter(wait) => {
+                warn!(?child, panicked, "rebuilding an actor");
+                ctx.run_later(wait, move |this, ctx| this.start_child(child, ctx));
+            }
+            RestartDecision::GiveUp => {
+                self.fail(format!("{child:?} fails again and again; tasks live on, start the daemon again"));
+            }
+        }
+    }
+}
+
+impl Handler<LoadChanged> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, message: LoadChanged, ctx: &mut Self::Context) {
+        self.load = message.0;
+        self.leave_when_idle(ctx);
+    }
+}
+
+impl Handler<LeaveSignal> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, message: LeaveSignal, ctx: &mut Self::Context) {
+        let detaches = message == LeaveSignal::Terminate || self.prepared.settings.under_service_manager;
+        let running = self.load.running;
+        match self.leaving {
+            None | Some(Leaving::Drain) if detaches => {
+                info!(
+                    running,
+                    "detaching: running tasks live on and the next daemon takes them over; another signal stops them"
+                );
+                self.leave(Leaving::Detach, false, ctx);
+            }
+            None | Some(Leaving::Drain | Leaving::Detach) => {
+                let grace = self.prepared.settings.stop_grace.as_secs();
+                info!(running, "stopping the running tasks, with {grace} s of grace; another signal kills them now");
+                self.leave(Leaving::Stop, false, ctx);
+            }
+            Some(Leaving::Stop) => {
+                warn!(running, "killing the running tasks");
+                self.leave(Leaving::Stop, true, ctx);
+            }
+        }
+    }
+}
+
+impl Handler<ControlCommand> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, message: ControlCommand, ctx: &mut Self::Context) {
+        match message.0 {
+            ControlRequest::Status => {}
+            ControlRequest::Drain => self.leave(Leaving::Drain, false, ctx),
+            ControlRequest::Stop => self.leave(Leaving::Stop, self.leaving == Some(Leaving::Stop), ctx),
+            ControlRequest::Detach => self.leave(Leaving::Detach, false, ctx),
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! From a pulled task to a running executor.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use actix::prelude::*;
+use protocols::clearml::status::TaskStatus;
+use protocols::clearml::tasks::Task;
+use protocols::failure::{FailureClass, Phase, TaskFailure};
+use protocols::ids::{AttemptId, ProcessId};
+use protocols::lifecycle::{StopReason, TaskEvent, TaskState};
+use protocols::order::{ExecutorOrder, ORDER_VERSION};
+use protocols::task::TaskSpec;
+use rand::RngExt as _;
+use tracing::{debug, info};
+
+use super::{TaskRunner, infrastructure};
+use crate::daemon::attempt::AttemptDir;
+use crate::daemon::reporter::ReportItem;
+use crate::kit::Backoff;
+
+/// Time before an attempt follows a lost one.
+const RETRY_WAIT: Duration = Duration::from_secs(1);
+
+impl TaskRunner {
+    /// Gets the task from the server, however long that takes.
+    pub(super) fn fetch_task(&mut self, ctx: &mut Context<Self>) {
+        let (server, task) = (self.tools.server.clone(), self.task.clone());
+        let fetching = async move {
+            let mut backoff = Backoff::for_server();
+            loop {
+                match server.task(&task).await {
+                    Ok(found) => return found,
+                    Err(error) => {
+                        debug!(%task, %error, "cannot get the task now; will try again");
+                        backoff.wait().await;
+                    }
+                }
+            }
+        };
+        ctx.spawn(fetching.into_actor(self).map(|found, this, ctx| this.take(found, ctx)));
+    }
+
+    /// Looks at the task as the server has it, and starts its next attempt.
+    fn take(&mut self, found: Option<Task>, ctx: &mut Context<Self>) {
+        let TaskState::Pulled { lost } = self.run.state else { return };
+        let Some(task) = found else {
+            self.commit(vec![TaskEvent::StopRequested(StopReason::Deleted)], None, ctx);
+            return;
+        };
+        if let Some(reason) = unwanted(&task) {
+            info!(task = %self.task, status = ?task.status, "not wanted any more");
+            self.commit(vec![TaskEvent::StopRequested(reason)], None, ctx);
+            return;
+        }
+        self.tools.board.update(&self.task, |snapshot| snapshot.name.clone_from(&task.name));
+        self.report(ReportItem::Pulled);
+        match TaskSpec::from_task(&task) {
+            Ok(spec) => {
+                self.spec = Some(Box::new(spec));
+                self.commit(vec![TaskEvent::AttemptStarted(AttemptId(lost + 1))], None, ctx);
+            }
+            Err(error) => {
+                let failure = TaskFailure::new(FailureClass::Code, Phase::Checkout, &error);
+                self.fail_before_start(failure, ctx);
+            }
+        }
+    }
+
+    /// A lost attempt is followed by the next.
+    pub(super) fn try_again(&mut self, ctx: &mut Context<Self>) {
+        self.executor = super::executor::Link::default();
+        ctx.run_later(RETRY_WAIT, |this, ctx| {
+            if let TaskState::Pulled { lost } = this.run.state {
+                if this.spec.is_some() {
+                    this.commit(vec![TaskEvent::AttemptStarted(AttemptId(lost + 1))], None, ctx);
+                } else {
+                    this.fetch_task(ctx);
+                }
+            }
+        });
+    }
+
+    /// Writes the order and starts an executor on it.
+    pub(super) fn launch(&mut self, attempt: AttemptId, ctx: &mut Context<Self>) {
+        let Some(spec) = self.spec.clone() else {
+            self.fetch_task(ctx);
+            return;
+        };
+        let directory = self.attempt_dir(attempt);
+        let order = self.order(*spec, attempt, &directory);
+        self.executor.token = Some(order.token.clone());
+        self.report(ReportItem::AttemptStarted(attempt));
+        let program = self.tools.settings.program.clone();
+        let starting = tokio::task::spawn_blocking(move || -> Result<ProcessId, TaskFailure> {
+            directory.write_order(&order).map_err(|error| infrastructure(Phase::Pulled, &error))?;
+            let arguments = ["executor".into(), "--attempt-dir".into(), directory.path().as_os_str().to_owned()];
+            drivers::process::spawn_executor(&program, arguments, directory.mark(), &directory.executor_log())
+                .map_err(|error| infrastructure(Phase::Pulled, &error))
+        });
+        ctx.spawn(starting.into_actor(self).map(move |started, this, ctx| {
+            match started.expect("starting an executor does not panic") {
+                Ok(process) => this.watch_executor(attempt, process, ctx),
+                Err(failure) => this.commit(vec![TaskEvent::PreparationFailed(attempt, failure)], None, ctx),
+            }
+        }));
+    }
+
+    pub(super) fn attempt_dir(&self, attempt: AttemptId) -> AttemptDir {
+        AttemptDir::new(&self.tools.settings.attempts_dir(), &self.task, self.run.pull, attempt)
+    }
+
+    fn order(&self, mut spec: TaskSpec, attempt: AttemptId, directory: &AttemptDir) -> ExecutorOrder {
+        let settings = &self.tools.settings;
+        let worker = settings.workers.iter().find(|worker| worker.id == self.run.worker);
+        let mut environment: BTreeMap<String, String> = settings.task_environment.clone();
+        environment.extend(worker.map(|worker| worker.environment.clone()).unwrap_or_default());
+        for name in ["CLEARML_WORKER_ID", "TRAINS_WORKER_ID"] {
+            environment.insert(name.to_owned(), self.run.worker.to_string());
+        }
+        if !settings.enable_task_env {
+            spec.environment.clear();
+        }
+        ExecutorOrder {
+            version: ORDER_VERSION,
+            task: spec,
+            attempt,
+            pull: self.run.pull,
+            token: new_token(),
+            worker: self.run.worker.clone(),
+            socket: settings.executor_socket(),
+            attempt_dir: directory.path().to_owned(),
+            cache_dir: settings.cache_dir.clone(),
+            environment,
+            removed_environment: worker.map(|worker| worker.removed_environment.clone()).unwrap_or_default(),
+            git: settings.git.clone(),
+            python: settings.python.clone(),
+            stop_grace_ms: u64::try_from(settings.stop_grace.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+/// Why a task that was just taken from its queue is not to be run, if so.
+fn unwanted(task: &Task) -> Option<StopReason> {
+    match task.status {
+        TaskStatus::InProgress => task.is_stopping().then_some(StopReason::UserAbort),
+        TaskStatus::Queued => None,
+        TaskStatus::Created => Some(StopReason::Reset),
+        TaskStatus::Stopped
+        | TaskStatus::Closed
+        | TaskStatus::Failed
+        | TaskStatus::Completed
+        | TaskStatus::Publishing
+        | TaskStatus::Published
+        | TaskStatus::Unknown => Some(StopReason::StatusChanged),
+    }
+}
+
+/// 128 random bits, in hexadecimal.
+fn new_token() -> String {
+    format!("{:032x}", rand::rng().random::<u128>())
+}

@@ -1,0 +1,11 @@
+//! What every actor tree needs: being told when a child ends, how often to rebuild it, how long to wait.
+
+mod backoff;
+mod lifeline;
+mod port;
+mod restart;
+
+pub use backoff::Backoff;
+pub use lifeline::{ChildExited, Lifeline, tell};
+pub use port::{Disconnected, Port};
+pub use restart::{RestartDecision, RestartHistory, RestartPolicy};
