@@ -131,7 +131,6 @@ impl Handler<LeaseFreed> for QueuePoller {
 
     fn handle(&mut self, _: LeaseFreed, _: &mut Self::Context) {
         self.freed.notify_waiters();
-        self.freed.notify_one();
     }
 }
 

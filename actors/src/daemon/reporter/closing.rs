@@ -19,7 +19,7 @@ pub(crate) enum FinalStatus {
 /// The closing line of the log, the status, and its reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Closing {
-    /// Last line of the task's log.
+    /// Last line of the task's log; empty where there is no log any more to add to.
     pub(crate) line: String,
     /// Which call.
     pub(crate) status: FinalStatus,
@@ -58,11 +58,8 @@ pub(crate) fn closing(outcome: &Outcome) -> Closing {
         Outcome::Stopped(StopReason::StatusChanged) => {
             closing("Process terminated: the task's status was changed".into(), FinalStatus::Untouched, String::new())
         }
-        Outcome::Stopped(StopReason::Reset) => {
-            closing("Process terminated: the task was reset".into(), FinalStatus::Untouched, String::new())
-        }
-        Outcome::Stopped(StopReason::Deleted) => {
-            closing("Process terminated: the task was deleted".into(), FinalStatus::Untouched, String::new())
+        Outcome::Stopped(StopReason::Reset | StopReason::Deleted) => {
+            closing(String::new(), FinalStatus::Untouched, String::new())
         }
         Outcome::Failed(failure) => {
             closing(format!("Task failed: {failure}"), FinalStatus::Failed, failure.to_string())

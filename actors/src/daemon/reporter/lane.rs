@@ -13,7 +13,7 @@ use protocols::lifecycle::{Outcome, StopReason};
 use protocols::order::EnvironmentReport;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{debug, info, warn};
 
 use super::closing::{FinalStatus, closing, status_message};
@@ -69,6 +69,7 @@ impl Lane {
     pub(super) async fn run(mut self) {
         self.recall().await;
         let mut pings = tokio::time::interval_at(Instant::now() + PING_INTERVAL, PING_INTERVAL);
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             while let Ok(item) = self.items.try_recv() {
                 if self.handle(item).await {
@@ -186,7 +187,9 @@ impl Lane {
     async fn finished(&mut self, outcome: &Outcome) {
         while self.ship(true).await {}
         let closing = closing(outcome);
-        self.say(&format!("{}\n", closing.line), LEVEL_INFO).await;
+        if !closing.line.is_empty() {
+            self.say(&format!("{}\n", closing.line), LEVEL_INFO).await;
+        }
         let message = status_message(&self.order.worker);
         let (task, reason) = (self.order.task.clone(), closing.reason.clone());
         let server = &self.tools.server;

@@ -72,6 +72,7 @@ impl TaskRunner {
         let Some(attempt) = self.attempt() else { return };
         let directory = self.attempt_dir(attempt);
         let order = directory.read_order();
+        let may_have_started = order.is_some();
         self.executor.token = order.as_ref().map(|order| order.token.clone());
         self.spec = order.map(|order| Box::new(order.task));
         match directory.read_record() {
@@ -79,6 +80,7 @@ impl TaskRunner {
                 info!(task = %self.task, pid = record.executor.pid, "looking for its executor");
                 self.watch_executor(attempt, record.executor, ctx);
             }
+            None if !may_have_started => self.executor_gone(attempt, ctx),
             // It may have been started a moment before the daemon died and not have written its record yet.
             None => {
                 ctx.run_later(FIRST_CONTACT, move |this, ctx| {
