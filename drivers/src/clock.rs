@@ -69,7 +69,7 @@ mod tests {
         tokio::time::pause();
         let clock = FakeClock::at(1_000);
         let other = clock.clone();
-        tokio::time::sleep(std::time::Duration::from_millis(250)).await;
+        tokio::time::advance(std::time::Duration::from_millis(250)).await;
         assert_eq!(clock.now_ms(), 1_250);
         clock.advance(-50);
         assert_eq!(other.now_ms(), 1_200);

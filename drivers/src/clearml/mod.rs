@@ -15,7 +15,7 @@ mod transport_error;
 pub use client::ClearMlClient;
 pub use error::ClientError;
 #[cfg(any(test, feature = "fakes"))]
-pub use fake::{FakeServer, FakeWorker};
+pub use fake::{FakeCall, FakeServer, FakeWorker, StatusChange};
 pub use server::{ServerFuture, TaskServer};
 pub use settings::{ClientSettings, Credentials, Verify};
 

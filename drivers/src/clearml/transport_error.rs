@@ -28,16 +28,17 @@ pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
     chain(error).last().map_or_else(|| error.to_string(), ToString::to_string)
 }
 
-/// A complaint of the TLS layer; it hides inside of I/O errors.
+/// A complaint of the TLS layer; it hides inside of I/O errors, which leave themselves out of the chain.
 fn find_tls(error: &reqwest::Error) -> Option<String> {
-    chain(error).find_map(|cause| {
-        let hidden = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let tls = match hidden {
-            Some(hidden) => hidden.downcast_ref::<rustls::Error>(),
-            None => cause.downcast_ref::<rustls::Error>(),
-        };
-        tls.map(ToString::to_string)
-    })
+    chain(error).find_map(|cause| peel(cause).downcast_ref::<rustls::Error>()).map(ToString::to_string)
+}
+
+/// What an I/O error was made from, however often it was wrapped.
+fn peel<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+        Some(inner) => peel(inner),
+        None => error,
+    }
 }
 
 fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {

@@ -12,7 +12,7 @@ use super::JournalError;
 /// file stays, with the pid of the last holder in it.
 #[derive(Debug)]
 pub(super) struct JournalLock {
-    _file: File,
+    file: File,
 }
 
 impl JournalLock {
@@ -48,7 +48,16 @@ impl JournalLock {
             .and_then(|()| file.rewind())
             .and_then(|()| writeln!(file, "{}", std::process::id()))
             .map_err(|source| io(&lock_path, source))?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+}
+
+impl Drop for JournalLock {
+    fn drop(&mut self) {
+        // Closing is not enough: a child between fork and exec still holds a copy of the descriptor.
+        if let Err(error) = self.file.unlock() {
+            tracing::warn!(%error, "the journal's lock could not be released");
+        }
     }
 }
 
