@@ -2,6 +2,12 @@
 
 pub mod clearml;
 pub mod clock;
+pub mod command;
+mod file_lock;
+pub mod git;
+pub mod host;
 pub mod ipc;
 pub mod journal;
+pub mod nvml;
 pub mod process;
+mod scrub;
