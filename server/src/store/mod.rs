@@ -32,7 +32,7 @@ pub(crate) mod workers;
 
 pub use error::OpenError;
 pub(crate) use error::{StoreError, StoreResult};
-pub(crate) use rows::{json_text, parse_json, placeholders};
+pub(crate) use rows::{parse_json, placeholders};
 pub(crate) use tx::Tx;
 
 /// Handle on the store; clones share it.

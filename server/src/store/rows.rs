@@ -11,11 +11,6 @@ pub(crate) fn placeholders(count: usize) -> String {
     text
 }
 
-/// A JSON value as text for a column; null stays NULL, which means "field not set".
-pub(crate) fn json_text(value: &Value) -> Option<String> {
-    (!value.is_null()).then(|| value.to_string())
-}
-
 /// The JSON value of a column; NULL is `Value::Null`.
 pub(crate) fn parse_json(text: Option<&str>) -> StoreResult<Value> {
     Ok(text.map(serde_json::from_str).transpose()?.unwrap_or(Value::Null))

@@ -42,7 +42,7 @@ pub(crate) fn entry_count(connection: &Connection, queue: &str) -> StoreResult<i
 }
 
 /// Whether the task waits in the queue.
-pub(crate) fn contains(connection: &Connection, queue: &str, task: &str) -> StoreResult<bool> {
+fn contains(connection: &Connection, queue: &str, task: &str) -> StoreResult<bool> {
     Ok(connection.prepare_cached("SELECT 1 FROM queue_entries WHERE queue = ? AND task = ?")?.exists([queue, task])?)
 }
 

@@ -7,10 +7,10 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 
 pub(crate) use entries::{
-    Entry, add, clear, contains, entry_count, head, move_entry, pop, remove, remove_from_all, remove_from_others,
+    Entry, add, clear, entry_count, head, move_entry, pop, remove, remove_from_all, remove_from_others,
 };
 pub(crate) use records::{
-    NewQueue, bootstrap, create, default_queue, delete, exists, find_or_create, require, set_metadata, update,
+    NewQueue, bootstrap, create, default_queue, delete, find_or_create, require, set_metadata, update,
 };
 
 use super::StoreResult;

@@ -90,7 +90,7 @@ pub(crate) fn default_queue(connection: &Connection) -> StoreResult<(String, Str
 }
 
 /// Whether there is such a queue.
-pub(crate) fn exists(connection: &Connection, id: &str) -> StoreResult<bool> {
+fn exists(connection: &Connection, id: &str) -> StoreResult<bool> {
     Ok(connection.prepare_cached("SELECT 1 FROM queues WHERE id = ?")?.exists([id])?)
 }
 
