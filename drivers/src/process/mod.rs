@@ -15,4 +15,4 @@ pub use identity::{is_alive, process_id, this_process};
 pub use reap::{Reaped, reap_children};
 pub use signal::{Signal, SignalError, exited, signal};
 pub use spawn::{SpawnError, spawn_executor};
-pub use tree::{become_session_leader, become_subreaper, descendants, kill_descendants, signal_descendants};
+pub use tree::{become_session_leader, become_subreaper, descendants, kill_descendants};

@@ -33,17 +33,6 @@ pub fn descendants(pid: i32) -> Vec<ProcessId> {
     below(&table, HashSet::from([pid]))
 }
 
-/// Sends a signal to every living process below this one, parents before their children; how many were there.
-pub fn signal_descendants(which: Signal) -> usize {
-    let all = descendants(own_pid());
-    for process in &all {
-        if let Err(error) = signal(*process, which) {
-            warn!(%error, "signal not sent");
-        }
-    }
-    all.len()
-}
-
 /// Kills every process below this one, again and again until none is left, and collects the dead.
 ///
 /// Gives up after `patience`: a process that the kernel cannot end (state D) is returned in the second list.

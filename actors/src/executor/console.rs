@@ -1,0 +1,55 @@
+//! The file that holds everything the attempt prints.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use tracing::warn;
+
+/// The console file. The executor writes its own lines into it before user code starts, and after it has ended;
+/// in between the user's process appends to it without anything of ours in the way.
+#[derive(Debug)]
+pub(super) struct Console {
+    file: File,
+}
+
+impl Console {
+    /// Opens the file for appending; what an earlier executor of the attempt wrote stays.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+        Ok(Self { file })
+    }
+
+    /// Appends one line as it is, in one write, so that it is not torn by other writers.
+    ///
+    /// A line that cannot be written (a full disk) is lost: the task is not held up for it.
+    pub(super) fn line(&self, text: &str) {
+        let mut bytes = Vec::with_capacity(text.len() + 1);
+        bytes.extend_from_slice(text.as_bytes());
+        bytes.push(b'\n');
+        if let Err(error) = (&self.file).write_all(&bytes) {
+            warn!(%error, "console line not written");
+        }
+    }
+
+    /// Appends one line that says who speaks.
+    pub(super) fn say(&self, text: &str) {
+        self.line(&format!("hostler: {text}"));
+    }
+
+    /// How long the file is, in bytes.
+    pub(super) fn length(&self) -> io::Result<u64> {
+        self.file.metadata().map(|metadata| metadata.len())
+    }
+
+    /// Returns when everything that was written would survive a power failure.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    /// Another handle for a process that is about to be started.
+    pub(super) fn handle(&self) -> io::Result<File> {
+        self.file.try_clone()
+    }
+}

@@ -1,0 +1,65 @@
+//! What is about to be started.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use protocols::order::EnvironmentReport;
+
+use super::console::Console;
+
+/// The user's process, ready to be started.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Launch {
+    /// The interpreter, as an absolute path or a name on the `PATH` of `environment`.
+    pub(super) program: PathBuf,
+    /// Its arguments.
+    pub(super) arguments: Vec<OsString>,
+    /// Where it starts.
+    pub(super) directory: PathBuf,
+    /// All of its environment; may hold secrets.
+    pub(super) environment: BTreeMap<OsString, OsString>,
+}
+
+impl Launch {
+    /// Starts the process: a process group of its own, no standard input, both outputs appended to the console.
+    ///
+    /// The child is to be collected with [`drivers::process::reap_children`]. Blocks for fork and exec.
+    pub(super) fn start(&self, console: &Console) -> io::Result<Child> {
+        Command::new(&self.program)
+            .args(&self.arguments)
+            .current_dir(&self.directory)
+            .env_clear()
+            .envs(&self.environment)
+            .stdin(Stdio::null())
+            .stdout(console.handle()?)
+            .stderr(console.handle()?)
+            .process_group(0)
+            .spawn()
+    }
+}
+
+impl fmt::Debug for Launch {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Launch")
+            .field("program", &self.program)
+            .field("arguments", &self.arguments)
+            .field("directory", &self.directory)
+            .field("environment", &self.environment.keys())
+            .finish()
+    }
+}
+
+/// The result of a preparation.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    /// What to start.
+    pub(super) launch: Launch,
+    /// What was found out on the way.
+    pub(super) report: EnvironmentReport,
+}

@@ -1,0 +1,75 @@
+//! How long the console file is: looked at often while it grows, seldom while it does not.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use drivers::clock::Clock;
+use tracing::warn;
+
+use super::console::Console;
+use super::executor::Child;
+use crate::kit::Lifeline;
+
+/// The console file has grown. Replaceable: only the newest matters.
+#[derive(Message, Clone, Copy, Debug, PartialEq, Eq)]
+#[rtype(result = "()")]
+pub(super) struct ConsoleGrew {
+    /// Its length in bytes.
+    pub(super) length: u64,
+    /// When that was seen, in milliseconds since the epoch.
+    pub(super) at_ms: i64,
+}
+
+/// How soon the file is looked at again after it has grown.
+const BUSY_INTERVAL: Duration = Duration::from_millis(50);
+/// The longest time between two looks.
+const IDLE_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Watches the length of the console file. Log bytes themselves never enter an actor; the daemon reads the file.
+pub(super) struct LogPump {
+    console: Arc<Console>,
+    clock: Arc<dyn Clock>,
+    listener: Recipient<ConsoleGrew>,
+    length: u64,
+    interval: Duration,
+    _lifeline: Lifeline<Child>,
+}
+
+impl LogPump {
+    pub(super) fn new(
+        console: Arc<Console>,
+        clock: Arc<dyn Clock>,
+        listener: Recipient<ConsoleGrew>,
+        lifeline: Lifeline<Child>,
+    ) -> Self {
+        Self { console, clock, listener, length: 0, interval: BUSY_INTERVAL, _lifeline: lifeline }
+    }
+
+    fn look(&mut self, ctx: &mut Context<Self>) {
+        match self.console.length() {
+            Ok(length) if length != self.length => {
+                let seen = ConsoleGrew { length, at_ms: self.clock.now_ms() };
+                // A full mailbox loses nothing: the next look finds the same growth again.
+                if self.listener.try_send(seen).is_ok() {
+                    self.length = length;
+                }
+                self.interval = BUSY_INTERVAL;
+            }
+            Ok(_) => self.interval = self.interval.saturating_mul(2).min(IDLE_INTERVAL),
+            Err(error) => {
+                warn!(%error, "console file not to be looked at");
+                self.interval = IDLE_INTERVAL;
+            }
+        }
+        ctx.run_later(self.interval, Self::look);
+    }
+}
+
+impl Actor for LogPump {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.look(ctx);
+    }
+}

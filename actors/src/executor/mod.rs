@@ -1,0 +1,27 @@
+//! The process that runs one attempt: it prepares code and environment, runs the user's process, ends everything
+//! below it, and tells the daemon, which may come and go meanwhile (invariant E1).
+//!
+//! ```text
+//! Executor ─┬─ EnvironmentBuilder   ordered steps on a blocking thread
+//!           ├─ ProcessRunner        the user's process, and the end of everything below it
+//!           ├─ LogPump              how long the console file is
+//!           └─ Uplink               dials, redials, keeps what was not acknowledged
+//! ```
+//!
+//! Nothing here waits for the daemon but the very end: the executor leaves when its `Ended` fact is acknowledged.
+//! What survives a `kill -9` of it is on disk: the record and the console file.
+
+mod console;
+mod environment_builder;
+#[expect(clippy::module_inception, reason = "the actor that the folder is named after")]
+mod executor;
+mod launch;
+mod link;
+mod log_pump;
+mod process_runner;
+mod record;
+mod run;
+mod steps;
+mod uplink;
+
+pub use run::{ExecutorExit, run};

@@ -1,0 +1,170 @@
+//! The executor as a process: from the order on disk to its exit code.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use actix::prelude::*;
+use drivers::process::{become_session_leader, become_subreaper, kill_descendants};
+use protocols::failure::Phase;
+use protocols::order::{CONSOLE_FILE, ExecutorOrder, ORDER_FILE, ORDER_VERSION, Progress, decode};
+use tracing::{debug, error, warn};
+
+use super::console::Console;
+use super::executor::Executor;
+use super::record::{Durability, RecordFile};
+
+/// How long a process that leaves in disorder tries to kill what it started.
+const LAST_KILL_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Why an executor left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExecutorExit {
+    /// The attempt is over, and the daemon knows.
+    Reported,
+    /// The daemon did not want it; everything that it ran is dead.
+    Refused {
+        /// Why.
+        why: String,
+    },
+    /// The process was asked to end, and there was no daemon to tell: the record says how the attempt ended.
+    Unreported,
+    /// The attempt's folder vanished; everything that it ran is dead.
+    FolderGone,
+    /// It could not begin; one line says why.
+    NotStarted {
+        /// The whole chain of causes.
+        message: String,
+    },
+    /// A defect: an actor that cannot be replaced has ended. Everything that it ran is dead.
+    Broken,
+}
+
+impl ExecutorExit {
+    /// The process' exit code: 0 where everything is in order, 70 for a defect, 75 where it could not begin.
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::Reported | Self::Refused { .. } | Self::Unreported | Self::FolderGone => 0,
+            Self::NotStarted { .. } => 75,
+            Self::Broken => 70,
+        }
+    }
+}
+
+/// Where the reason to leave is put down before the actor system stops.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ExitSlot(Arc<Mutex<Option<ExecutorExit>>>);
+
+impl ExitSlot {
+    pub(super) fn set(&self, exit: ExecutorExit) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(exit);
+    }
+
+    fn take(&self) -> ExecutorExit {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or(ExecutorExit::Broken)
+    }
+}
+
+/// Why an executor cannot begin.
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    #[error("cannot read {}", path.display())]
+    Read {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("{} is not an order", path.display())]
+    Decode {
+        path: PathBuf,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("{} has version {version}, and this executor knows {ORDER_VERSION}", path.display())]
+    Version { path: PathBuf, version: u16 },
+    #[error("cannot open {}", path.display())]
+    Console {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("cannot collect orphaned processes")]
+    Subreaper {
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("cannot start the runtime")]
+    Runtime {
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// Runs the attempt whose order lies in `attempt_dir`, to its end.
+///
+/// Takes the whole process: it becomes the leader of a session and a subreaper, collects every child, and listens
+/// to SIGTERM. Returns when everything that it started is dead.
+pub fn run(attempt_dir: &Path) -> ExecutorExit {
+    match run_order(attempt_dir) {
+        Ok(exit) => exit,
+        Err(error) => {
+            let chain = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+            let message = chain.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+            error!(%message, "executor not started");
+            ExecutorExit::NotStarted { message }
+        }
+    }
+}
+
+fn run_order(attempt_dir: &Path) -> Result<ExecutorExit, StartError> {
+    let order = read_order(attempt_dir)?;
+    if let Err(error) = become_session_leader() {
+        debug!(%error, "not a session leader: this process leads its group already");
+    }
+    become_subreaper().map_err(|source| StartError::Subreaper { source })?;
+    let record = RecordFile::new(&order);
+    let turn = record.turn();
+    if let Err(error) = record.write(turn, Phase::Checkout, Progress::Preparing, Durability::Process) {
+        // The first write that matters comes before user code, and fails the task with a message of its own.
+        warn!(error = &error as &dyn std::error::Error, "record not written");
+    }
+    let path = order.attempt_dir.join(CONSOLE_FILE);
+    let console = Console::open(&path).map_err(|source| StartError::Console { path, source })?;
+    let exit = ExitSlot::default();
+    run_actors(Executor::new(Arc::new(order), record, console, exit.clone()))?;
+    // After an orderly end there is nothing left; after a panic there may be.
+    let (_, left) = kill_descendants(LAST_KILL_PATIENCE);
+    if !left.is_empty() {
+        error!(?left, "processes are left behind");
+    }
+    Ok(exit.take())
+}
+
+fn read_order(attempt_dir: &Path) -> Result<ExecutorOrder, StartError> {
+    let path = attempt_dir.join(ORDER_FILE);
+    let bytes = std::fs::read(&path).map_err(|source| StartError::Read { path: path.clone(), source })?;
+    let mut order: ExecutorOrder =
+        decode(&bytes).map_err(|source| StartError::Decode { path: path.clone(), source: source.into() })?;
+    if order.version != ORDER_VERSION {
+        return Err(StartError::Version { path, version: order.version });
+    }
+    // User code is started in another directory: from here on the folder has to be absolute.
+    order.attempt_dir = std::path::absolute(attempt_dir).map_err(|source| StartError::Read { path, source })?;
+    Ok(order)
+}
+
+/// One executor per task: one worker thread is enough, and blocking threads end when they are idle.
+fn run_actors(executor: Executor) -> Result<(), StartError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .max_blocking_threads(8)
+        .thread_stack_size(2 * 1024 * 1024)
+        .enable_all()
+        .build()
+        .map_err(|source| StartError::Runtime { source })?;
+    let runner = System::with_tokio_rt(move || runtime);
+    runner.block_on(async move {
+        executor.start();
+    });
+    runner.run().map_err(|source| StartError::Runtime { source })
+}

@@ -1,0 +1,120 @@
+//! The steps of a preparation, in order. Each is small, synchronous and can be repeated.
+
+mod checkout;
+mod entry_point;
+mod environment;
+mod packages;
+mod script;
+mod words;
+mod workdir;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use drivers::command::{CommandRunner, SystemCommands};
+
+use protocols::failure::{FailureClass, Phase, TaskFailure};
+use protocols::order::{EnvironmentReport, ExecutorOrder, MARK_VARIABLE};
+use protocols::task::CodeSource;
+
+use self::packages::Environment;
+use self::script::ScriptFile;
+use super::console::Console;
+use super::launch::{Launch, Prepared};
+
+/// Why a preparation did not come to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum StepError {
+    /// Somebody stopped it.
+    Stopped,
+    /// It cannot be done.
+    Failed(TaskFailure),
+}
+
+impl StepError {
+    /// A failure with its chain of causes.
+    fn new(class: FailureClass, phase: Phase, error: &dyn std::error::Error) -> Self {
+        Self::Failed(TaskFailure::new(class, phase, error))
+    }
+}
+
+/// One step.
+trait PrepareStep {
+    /// The phase that people see while it runs.
+    fn phase(&self) -> Phase;
+
+    /// Adds its part to the draft.
+    fn run(&self, draft: &mut Draft<'_>) -> Result<(), StepError>;
+}
+
+/// What the steps have made so far.
+struct Draft<'a> {
+    order: &'a ExecutorOrder,
+    console: &'a Console,
+    commands: &'a dyn CommandRunner,
+    /// Root of the code.
+    root: PathBuf,
+    /// The literal script, where the task has one.
+    script: Option<ScriptFile>,
+    /// Interpreter and packages.
+    python: Option<Environment>,
+    report: EnvironmentReport,
+    launch: Option<Launch>,
+}
+
+impl Draft<'_> {
+    /// Where the task starts: the working directory within a repository; without a repository there is none.
+    fn start_directory(&self) -> PathBuf {
+        match &self.order.task.code {
+            CodeSource::Repository { .. } | CodeSource::RepositoryWithScript { .. } => {
+                match self.order.task.working_dir.as_str() {
+                    "." => self.root.clone(),
+                    inside => self.root.join(inside),
+                }
+            }
+            CodeSource::Script(_) | CodeSource::Nothing => self.root.clone(),
+        }
+    }
+}
+
+/// Prepares an attempt. Blocks; ends soon after `stop` becomes true. `announce` hears of every phase.
+pub(super) fn prepare(
+    order: &ExecutorOrder,
+    console: &Console,
+    stop: Arc<AtomicBool>,
+    announce: &dyn Fn(Phase),
+) -> Result<Prepared, StepError> {
+    let mark = (MARK_VARIABLE.into(), order.mark().into());
+    let commands = SystemCommands::new(std::env::vars_os().chain([mark]), stop);
+    let mut draft = Draft {
+        order,
+        console,
+        commands: &commands,
+        root: order.attempt_dir.join("work").join("code"),
+        script: None,
+        python: None,
+        report: EnvironmentReport::default(),
+        launch: None,
+    };
+    let steps: [&dyn PrepareStep; 5] =
+        [&workdir::Workdir, &checkout::Checkout, &script::Script, &packages::Packages, &entry_point::EntryPoint];
+    let mut phase = None;
+    for step in steps {
+        if commands.is_stopped() {
+            return Err(StepError::Stopped);
+        }
+        if phase.replace(step.phase()) != Some(step.phase()) {
+            announce(step.phase());
+        }
+        step.run(&mut draft)?;
+    }
+    let launch = draft.launch.expect("the last step makes the launch");
+    Ok(Prepared { launch, report: draft.report })
+}
+
+/// Seconds since `start`, for people.
+fn seconds(start: Instant) -> String {
+    format!("{:.2} s", start.elapsed().as_secs_f64())
+}
