@@ -1,0 +1,74 @@
+//! Why a request for a file is refused.
+
+use std::io;
+
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use thiserror::Error;
+
+/// Why a request for a file is refused; its text is the body of the answer.
+#[derive(Debug, Error)]
+pub(super) enum FileError {
+    /// The caller is not known.
+    #[error("{0}")]
+    Unauthorized(String),
+    /// The path can be no file here.
+    #[error("invalid path: {0}")]
+    Path(&'static str),
+    /// There is no such file.
+    #[error("file not found")]
+    NotFound,
+    /// The request makes no sense.
+    #[error("{0}")]
+    BadRequest(String),
+    /// The method is none of this layer.
+    #[error("method not allowed")]
+    Method,
+    /// The disk is full.
+    #[error("the disk of the server is full: the file is not stored")]
+    DiskFull,
+    /// The disk failed.
+    #[error("the file cannot be read or written")]
+    Io(#[source] io::Error),
+}
+
+impl From<io::Error> for FileError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound => Self::NotFound,
+            io::ErrorKind::NotADirectory => Self::Path("a file stands where a folder would have to be"),
+            io::ErrorKind::IsADirectory => Self::Path("it is a folder"),
+            io::ErrorKind::InvalidFilename => Self::Path("a name in it is too long"),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull,
+            _ => Self::Io(error),
+        }
+    }
+}
+
+impl FileError {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
+            Self::Path(_) | Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
+            Self::Io(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+impl IntoResponse for FileError {
+    fn into_response(self) -> Response {
+        match &self {
+            Self::Io(error) => tracing::error!(%error, "a file cannot be read or written"),
+            Self::DiskFull => tracing::error!("the disk of the uploaded files is full"),
+            Self::Unauthorized(_) | Self::Path(_) | Self::BadRequest(_) | Self::NotFound | Self::Method => {}
+        }
+        let mut response = (self.status(), self.to_string()).into_response();
+        if matches!(self, Self::Unauthorized(_)) {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}

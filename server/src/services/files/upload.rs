@@ -1,0 +1,76 @@
+//! `POST /`: one or many files in one multipart body.
+
+use axum::RequestExt as _;
+use axum::extract::Request;
+use axum::extract::multipart::{Field, Multipart, MultipartError};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use tokio::io::AsyncWriteExt as _;
+
+use super::Places;
+use super::errors::FileError;
+use super::partial::Partial;
+use super::paths::FilePath;
+
+/// Stores every file part under the path that its field name is, and answers their paths when all are durable. The
+/// file name of a part says nothing; a part without one is no file.
+pub(super) async fn upload(places: &Places, request: Request) -> Result<impl IntoResponse, FileError> {
+    let mut multipart: Multipart = request
+        .extract()
+        .await
+        .map_err(|error: axum::extract::multipart::MultipartRejection| FileError::BadRequest(error.body_text()))?;
+    let mut stored = Vec::new();
+    while let Some(field) = multipart.next_field().await.map_err(broken)? {
+        if field.file_name().is_none() {
+            continue;
+        }
+        let path = FilePath::plain(field.name().unwrap_or_default())?;
+        store(places, field, &path).await?;
+        stored.push(path.as_str().to_owned());
+    }
+    Ok(json(&stored))
+}
+
+async fn store(places: &Places, mut field: Field<'_>, path: &FilePath) -> Result<(), FileError> {
+    // Refused before the bytes come, if it can be known.
+    let (checked, tree) = (path.clone(), places.tree.clone());
+    let directory = places.partial.clone();
+    let (partial, file) = blocking(move || {
+        let place = checked.below(&tree)?;
+        if place.is_dir() {
+            return Err(FileError::Path("it is a folder"));
+        }
+        Ok(Partial::create(&directory)?)
+    })
+    .await?;
+    let mut file = tokio::fs::File::from_std(file);
+    while let Some(chunk) = field.chunk().await.map_err(broken)? {
+        file.write_all(&chunk).await?;
+    }
+    file.flush().await?;
+    file.sync_all().await?;
+    let (path, tree) = (path.clone(), places.tree.clone());
+    blocking(move || partial.place(&tree, &path)).await
+}
+
+/// Runs work on the disk off the reactor.
+pub(super) async fn blocking<T, F>(work: F) -> Result<T, FileError>
+where
+    T: Send + 'static,
+    F: FnOnce() -> Result<T, FileError> + Send + 'static,
+{
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(_) => Err(FileError::Io(std::io::Error::other("the operation failed unexpectedly"))),
+    }
+}
+
+fn broken(error: MultipartError) -> FileError {
+    FileError::BadRequest(error.body_text())
+}
+
+/// JSON with the content type that clients have always been given.
+pub(super) fn json(value: &impl serde::Serialize) -> Response {
+    let body = serde_json::to_string(value).expect("texts and maps of texts are JSON");
+    ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], body).into_response()
+}

@@ -1,0 +1,34 @@
+//! Rows of the events of tasks and models.
+//!
+//! Console lines stand in one table in the order (timestamp, arrival). Everything else belongs to a *series*: one
+//! metric and variant of one kind; within it an iteration holds one event (an image: one per key), and reporting it
+//! again overwrites it. The summary of a series is kept up to date by the transaction that appends to it.
+
+mod append;
+mod delete;
+mod fold;
+mod json;
+mod log;
+mod merge;
+mod model;
+mod owners;
+mod pages;
+mod scalars;
+mod scan;
+mod series;
+mod summary;
+
+pub(crate) use append::{Touched, append};
+pub(crate) use delete::{clear_log_step, delete_for_tasks, delete_owner, purger};
+pub(crate) use json::Shown;
+pub(crate) use log::{LogPage, log_page};
+pub(crate) use merge::{Cursor, MergeQuery, merged_page};
+pub(crate) use model::{Body, Kind, MetricFilter, NewEvent, Payload};
+pub(crate) use owners::{OwnerFacts, owner_facts, touch_owner};
+pub(crate) use pages::{events_at, iterations_of, last_events};
+pub(crate) use scalars::{Axis, Sampled, raw_points, sampled, single_value};
+pub(crate) use series::{SeriesRow, owner_of, series_of};
+pub(crate) use summary::{last_metric_sql, task_metrics};
+
+#[cfg(test)]
+mod tests;
