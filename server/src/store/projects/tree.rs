@@ -110,7 +110,7 @@ fn path_below(parent: &Project) -> Vec<String> {
 /// Ids of the project and of all below it.
 pub(crate) fn subtree(connection: &Connection, id: &str) -> StoreResult<Vec<String>> {
     let mut statement = connection.prepare_cached(
-        "SELECT id FROM projects WHERE id = ?1 OR EXISTS (SELECT 1 FROM json_each(path) WHERE value = ?1)",
+        "SELECT p.id FROM projects p WHERE p.id = ?1 OR EXISTS (SELECT 1 FROM json_each(p.path) WHERE value = ?1)",
     )?;
     let ids = statement.query_map([id], |row| row.get(0))?;
     Ok(ids.collect::<Result<_, _>>()?)
