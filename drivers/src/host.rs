@@ -207,8 +207,8 @@ fn physical_disks(block_devices: &Path) -> BTreeSet<String> {
 
 fn disk_free_percent(path: &Path) -> Option<f64> {
     let status = nix::sys::statvfs::statvfs(path).ok()?;
-    let total = u64::from(status.blocks());
-    (total > 0).then(|| 100.0 * u64::from(status.blocks_available()) as f64 / total as f64)
+    let total = status.blocks();
+    (total > 0).then(|| 100.0 * status.blocks_available() as f64 / total as f64)
 }
 
 fn cpu_temperature(sensors: &Path) -> Option<f64> {
