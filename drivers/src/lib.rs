@@ -10,4 +10,5 @@ pub mod ipc;
 pub mod journal;
 pub mod nvml;
 pub mod process;
+pub mod python;
 mod scrub;

@@ -1,0 +1,127 @@
+//! What can go wrong with interpreters and packages.
+
+use std::io;
+use std::path::PathBuf;
+
+use protocols::failure::FailureClass;
+
+use crate::command::CommandError;
+use crate::file_lock::LockError;
+
+/// Why there is no environment. No text holds a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum PythonError {
+    /// Nothing that can run the task.
+    #[error("there is no Python 3.6 or newer on this machine; install python3")]
+    NoInterpreter,
+    /// Debian and Ubuntu ship Python without the means to make environments.
+    #[error("{python} cannot make virtual environments; install {package} (apt install {package})")]
+    NoVenv {
+        /// The interpreter.
+        python: PathBuf,
+        /// The package that is missing.
+        package: String,
+    },
+    /// An environment without packages cannot be made.
+    #[error("cannot make a virtual environment with {python}: {detail}")]
+    Create {
+        /// The interpreter.
+        python: PathBuf,
+        /// The line of the output that matters.
+        detail: String,
+    },
+    /// The packages cannot be installed.
+    #[error("cannot install the task's packages: {detail}")]
+    Install {
+        /// The line of the installer's output that matters.
+        detail: String,
+        /// Whether a later try may succeed: the network failed, not the requirements.
+        is_transient: bool,
+    },
+    /// The disk is full.
+    #[error("no space left on the disk of {path}")]
+    DiskFull {
+        /// Where something was written.
+        path: PathBuf,
+    },
+    /// A file or folder cannot be made, read or removed.
+    #[error("cannot {action} {path}")]
+    Io {
+        /// A verb.
+        action: &'static str,
+        /// What it was done to.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// A program cannot be run.
+    #[error("the environment cannot be built")]
+    Command {
+        /// Why not.
+        #[source]
+        source: CommandError,
+    },
+    /// The task was stopped.
+    #[error("stopped while building the environment")]
+    Stopped,
+}
+
+impl PythonError {
+    /// Whose failure it is.
+    pub fn class(&self) -> FailureClass {
+        match self {
+            Self::NoInterpreter | Self::NoVenv { .. } | Self::Create { .. } | Self::Install { .. } => {
+                FailureClass::Environment
+            }
+            Self::DiskFull { .. } | Self::Io { .. } | Self::Command { .. } => FailureClass::Infrastructure,
+            Self::Stopped => FailureClass::Aborted,
+        }
+    }
+
+    /// Whether the same attempt may succeed later without anybody changing anything.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Install { is_transient, .. } => *is_transient,
+            Self::NoInterpreter
+            | Self::NoVenv { .. }
+            | Self::Create { .. }
+            | Self::DiskFull { .. }
+            | Self::Io { .. }
+            | Self::Command { .. }
+            | Self::Stopped => false,
+        }
+    }
+
+    /// Whether the work was ended because the task was stopped.
+    pub fn is_stopped(&self) -> bool {
+        matches!(self, Self::Stopped)
+    }
+
+    /// A failed action on a file.
+    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { path },
+            _ => Self::Io { action, path, source },
+        }
+    }
+}
+
+impl From<CommandError> for PythonError {
+    fn from(source: CommandError) -> Self {
+        match source {
+            CommandError::Stopped { .. } => Self::Stopped,
+            CommandError::NotFound { .. } | CommandError::Run { .. } => Self::Command { source },
+        }
+    }
+}
+
+impl From<LockError> for PythonError {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::Stopped { .. } => Self::Stopped,
+            LockError::Io { path, source } => Self::Io { action: "lock", path, source },
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Asks an interpreter what it is, and remembers the answer for as long as its file does not change.
+
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::error::PythonError;
+use super::store::write_atomically;
+use crate::command::{CommandLine, CommandRunner};
+
+/// Variables that change what an interpreter is, or where it finds packages.
+pub(super) const PYTHON_VARIABLES: [&str; 6] =
+    ["PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__", "PYTHONUSERBASE"];
+
+/// Prints what [`Answer`] holds. Runs on every Python 3.
+const QUESTION: &str = "import json, sys, sysconfig\n\
+    print(json.dumps({\n\
+        'executable': sys.executable,\n\
+        'version': list(sys.version_info[:3]),\n\
+        'implementation': sys.implementation.name,\n\
+        'platform': sysconfig.get_platform(),\n\
+        'base_prefix': sys.base_prefix}))\n";
+
+/// What an interpreter says about itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Answer {
+    pub(super) executable: PathBuf,
+    pub(super) version: [u32; 3],
+    pub(super) implementation: String,
+    pub(super) platform: String,
+    pub(super) base_prefix: PathBuf,
+}
+
+/// A remembered answer, and the file that gave it.
+#[derive(PartialEq, Eq, Serialize, Deserialize)]
+struct Remembered {
+    file: Identity,
+    answer: Answer,
+}
+
+#[derive(PartialEq, Eq, Serialize, Deserialize)]
+struct Identity {
+    path: PathBuf,
+    real: PathBuf,
+    size: u64,
+    inode: u64,
+    modified: (i64, i64),
+}
+
+/// Asks interpreters, or its memory in the cache folder.
+pub(super) struct Prober<'a> {
+    memory: PathBuf,
+    commands: &'a dyn CommandRunner,
+}
+
+impl<'a> Prober<'a> {
+    pub(super) fn new(cache_dir: &Path, commands: &'a dyn CommandRunner) -> Self {
+        Self { memory: cache_dir.join("interpreters"), commands }
+    }
+
+    /// What the interpreter at `path` is; `None` for what is none, or does not work.
+    pub(super) fn ask(&self, path: &Path) -> Result<Option<Answer>, PythonError> {
+        let Some(identity) = Identity::of(path) else { return Ok(None) };
+        let name = hex::encode(&Sha256::digest(path.as_os_str().as_encoded_bytes())[..12]);
+        let memory = self.memory.join(format!("{name}.json"));
+        let remembered: Option<Remembered> =
+            fs::read(&memory).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        if let Some(remembered) = remembered.filter(|it| it.file == identity) {
+            return Ok(Some(remembered.answer));
+        }
+        let Some(answer) = self.run(path)? else { return Ok(None) };
+        // A script may choose another interpreter tomorrow (pyenv, asdf): its answer is for now only.
+        if is_binary(path) {
+            let remembered = Remembered { file: identity, answer: answer.clone() };
+            let text = serde_json::to_vec(&remembered).expect("paths of interpreters are UTF-8: they came as JSON");
+            write_atomically(&memory, &text)?;
+        }
+        Ok(Some(answer))
+    }
+
+    fn run(&self, path: &Path) -> Result<Option<Answer>, PythonError> {
+        let command = CommandLine::new(path).arguments(["-I", "-c", QUESTION]).without_variables(PYTHON_VARIABLES);
+        match self.commands.run(command, &mut |_| {}) {
+            Ok(finished) if finished.is_success() => {
+                Ok(finished.tail.last().and_then(|line| serde_json::from_str(line).ok()))
+            }
+            Ok(_) => Ok(None),
+            Err(error) => match PythonError::from(error) {
+                PythonError::Stopped => Err(PythonError::Stopped),
+                // What cannot be started is no interpreter.
+                _ => Ok(None),
+            },
+        }
+    }
+}
+
+impl Identity {
+    fn of(path: &Path) -> Option<Self> {
+        path.to_str()?;
+        let metadata = path.metadata().ok()?;
+        let real = path.canonicalize().ok().filter(|real| real.to_str().is_some())?;
+        Some(Self {
+            path: path.to_owned(),
+            real,
+            size: metadata.size(),
+            inode: metadata.ino(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+        })
+    }
+}
+
+fn is_binary(path: &Path) -> bool {
+    let mut start = [0; 2];
+    fs::File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok() && &start != b"#!"
+}

@@ -1,0 +1,156 @@
+//! Reads the output of uv and pip: the one line that says why packages cannot be installed.
+
+use crate::scrub::Scrubber;
+
+/// Longer reasons are cut: the whole output is in the task's log.
+const LONGEST: usize = 600;
+
+/// One line that says what went wrong.
+pub(super) fn reason(tail: &[String], scrubber: &Scrubber) -> String {
+    let text = of_uv(tail).or_else(|| of_pip(tail)).or_else(|| Some(tail.last()?.trim().to_owned()));
+    let mut text = scrubber.scrub(&text.unwrap_or_else(|| "the installer said nothing".to_owned()));
+    if let Some(exception) = python_exception(tail).filter(|exception| !text.contains(*exception)) {
+        text = format!("{text} ({})", scrubber.scrub(exception));
+    }
+    if let Some((end, _)) = text.char_indices().nth(LONGEST) {
+        text.truncate(end);
+        text.push_str("..");
+    }
+    text
+}
+
+/// `error: X` with indented `cause: Y` below, or `× X` with `╰─▶ Y`; a cause may run over several lines.
+fn of_uv(tail: &[String]) -> Option<String> {
+    let is_head = |line: &String| line.starts_with("error: ") || line.trim_start().starts_with('×');
+    let start = tail.iter().rposition(is_head)?;
+    let mut text = String::new();
+    for line in &tail[start..] {
+        let bare = line.trim_start_matches(|letter: char| letter.is_whitespace() || "│╰├─▶×".contains(letter));
+        let starts_cause = ["cause: ", "Caused by: "].iter().find_map(|mark| bare.strip_prefix(mark));
+        let is_first = text.is_empty();
+        if !is_first && (!line.starts_with(' ') || bare.starts_with('[') || bare.starts_with("hint:")) {
+            break;
+        }
+        match starts_cause {
+            Some(cause) => text.push_str(&format!(": {cause}")),
+            None if is_first => text.push_str(bare.strip_prefix("error: ").unwrap_or(bare)),
+            None if line.contains('▶') => text.push_str(&format!(": {bare}")),
+            None => text.push_str(&format!(" {bare}")),
+        }
+    }
+    Some(text.replace(":: ", ": ")).filter(|text| !text.is_empty())
+}
+
+/// pip says `ERROR:` several times; a missing package and a conflict are named in one of them.
+fn of_pip(tail: &[String]) -> Option<String> {
+    let errors: Vec<&str> = tail.iter().filter_map(|line| line.trim().strip_prefix("ERROR: ")).collect();
+    let telling = ["No matching distribution found", "Cannot install", "Could not find a version", "Could not install"];
+    let named = telling.iter().find_map(|start| errors.iter().find(|error| error.starts_with(start)));
+    named.or_else(|| errors.first()).map(|error| (*error).to_owned())
+}
+
+/// The last exception of a build, as in `ModuleNotFoundError: No module named 'torch'`.
+fn python_exception(tail: &[String]) -> Option<&str> {
+    tail.iter().rev().map(|line| line.trim()).find(|line| {
+        line.split_once(": ").is_some_and(|(name, _)| {
+            (name.ends_with("Error") || name.ends_with("Exception"))
+                && name.chars().all(|letter| letter.is_ascii_alphanumeric() || "._".contains(letter))
+        })
+    })
+}
+
+/// Whether pinned packages contradict what they say about each other, every version being there.
+pub(super) fn is_conflict(tail: &[String]) -> bool {
+    let text = joined(tail);
+    (text.contains("No solution found") && text.contains(" depends on ")) || text.contains("ResolutionImpossible")
+}
+
+/// Whether the failure is one of the network, so that a later try may succeed.
+pub(super) fn is_network_failure(tail: &[String]) -> bool {
+    const SIGNS: [&str; 12] = [
+        "error sending request",
+        "Failed to fetch",
+        "Request failed after",
+        "operation timed out",
+        "Connection refused",
+        "connection error",
+        "Read timed out",
+        "NewConnectionError",
+        "Temporary failure in name resolution",
+        "ConnectTimeoutError",
+        "ConnectionResetError",
+        "HTTP status server error",
+    ];
+    let text = joined(tail);
+    let refused = ["401 Unauthorized", "403 Forbidden", "404 Not Found"];
+    SIGNS.iter().any(|sign| text.contains(sign)) && !refused.iter().any(|status| text.contains(status))
+}
+
+/// Whether the disk is full.
+pub(super) fn is_disk_full(tail: &[String]) -> bool {
+    let text = joined(tail).to_lowercase();
+    text.contains("no space left on device") || text.contains("disk quota exceeded")
+}
+
+fn joined(tail: &[String]) -> String {
+    tail.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(output: &str, expected: &str) {
+        let tail: Vec<String> = output.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect();
+        assert_eq!(reason(&tail, &Scrubber::default()), expected);
+    }
+
+    #[test]
+    fn uv_is_understood() {
+        check(
+            "Using Python 3.11.7\nerror: No solution found when resolving dependencies\n  cause: Because there is no \
+             version of six==99 and you require six==99, we can conclude that your requirements are unsatisfiable.\n\
+             \nhint: look",
+            "No solution found when resolving dependencies: Because there is no version of six==99 and you require \
+             six==99, we can conclude that your requirements are unsatisfiable.",
+        );
+        check(
+            "  × No solution found when resolving dependencies:\n  ╰─▶ Because six was not found and you\n      require \
+             six, no.",
+            "No solution found when resolving dependencies: Because six was not found and you require six, no.",
+        );
+        check(
+            "  × Failed to build `x==1`\n  ├─▶ The build backend returned an error\n  ╰─▶ Call to `s` failed\n      \
+             [stderr]\n      Traceback (most recent call last):\n      ModuleNotFoundError: No module named 'torch'",
+            "Failed to build `x==1`: The build backend returned an error: Call to `s` failed (ModuleNotFoundError: No \
+             module named 'torch')",
+        );
+        check("error: bad `https://u:p@h/s`\n  Caused by: dns", "bad `https://***@h/s`: dns");
+    }
+
+    #[test]
+    fn pip_is_understood() {
+        check(
+            "ERROR: Could not find a version that satisfies the requirement six==99 (from versions: 1)\n\
+             ERROR: No matching distribution found for six==99",
+            "No matching distribution found for six==99",
+        );
+        check(
+            "ERROR: Cannot install a==1 and b==2 because these package versions have conflicting dependencies.\n\
+             The conflict is caused by:\nERROR: ResolutionImpossible: for help visit",
+            "Cannot install a==1 and b==2 because these package versions have conflicting dependencies.",
+        );
+        check("", "the installer said nothing");
+    }
+
+    #[test]
+    fn failures_are_told_apart() {
+        let line = |text: &str| [text.to_owned()];
+        assert!(is_conflict(&line("No solution found: Because a==1 depends on b>=2")));
+        assert!(!is_conflict(&line("No solution found: Because there is no version of a==1")));
+        assert!(is_network_failure(&line("error sending request for url (https://h/simple)")));
+        assert!(!is_network_failure(&line("Failed to fetch: `https://h`: HTTP status client error (403 Forbidden)")));
+        assert!(is_disk_full(&line("OSError: [Errno 28] No space left on device")));
+    }
+}

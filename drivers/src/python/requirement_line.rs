@@ -1,0 +1,237 @@
+//! Single lines of requirement files: what they are, and when two of them say the same.
+
+/// Takes comments off and joins continued lines, as pip does. Empty lines are dropped.
+pub(super) fn logical_lines<'a>(lines: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut continued = String::new();
+    for line in lines.into_iter().flat_map(str::lines) {
+        let is_comment = line.trim_start().starts_with('#');
+        if let Some(start) = line.strip_suffix('\\')
+            && !is_comment
+        {
+            continued.push_str(start);
+            continue;
+        }
+        if !is_comment {
+            continued.push_str(line);
+        }
+        found.extend(without_comment(&std::mem::take(&mut continued)));
+    }
+    found.extend(without_comment(&continued));
+    found
+}
+
+fn without_comment(line: &str) -> Option<String> {
+    let mut end = line.len();
+    for (position, _) in line.match_indices('#') {
+        if line[..position].ends_with(|letter: char| letter.is_whitespace()) || position == 0 {
+            end = position;
+            break;
+        }
+    }
+    let text = line[..end].trim();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// An option line as name and value; `None` for a requirement. Short names are made long.
+pub(super) fn as_option(line: &str) -> Option<(&'static str, String)> {
+    const NAMES: [(&str, &str); 8] = [
+        ("-r", "--requirement"),
+        ("-c", "--constraint"),
+        ("-e", "--editable"),
+        ("-f", "--find-links"),
+        ("-i", "--index-url"),
+        ("-Z", "--always-unzip"),
+        ("--pypi-url", "--index-url"),
+        ("--extra-index-url", "--extra-index-url"),
+    ];
+    const LONG: [&str; 14] = [
+        "--requirement",
+        "--constraint",
+        "--editable",
+        "--find-links",
+        "--index-url",
+        "--always-unzip",
+        "--no-index",
+        "--pre",
+        "--trusted-host",
+        "--no-binary",
+        "--only-binary",
+        "--prefer-binary",
+        "--require-hashes",
+        "--use-feature",
+    ];
+    if !line.starts_with('-') {
+        return None;
+    }
+    let (name, value) = line.split_once([' ', '\t', '=']).unwrap_or((line, ""));
+    if let Some((_, long)) = NAMES.iter().find(|(short, _)| *short == name) {
+        return Some((long, value.trim().to_owned()));
+    }
+    if let Some(long) = LONG.iter().find(|long| **long == name) {
+        return Some((long, value.trim().to_owned()));
+    }
+    // `-rfile`: the value may hang on a short name.
+    let joined = NAMES.iter().find(|(short, _)| short.len() == 2 && !line.starts_with("--") && line.starts_with(short));
+    joined.map(|(_, long)| (*long, line[2..].trim().to_owned())).or(Some(("", line.to_owned())))
+}
+
+/// Whether it has a URL scheme that leads away from this machine.
+pub(super) fn is_remote(text: &str) -> bool {
+    text.contains("://") && !text.starts_with("file:")
+}
+
+/// The path in a requirement that lies on this machine, without extras and markers.
+pub(super) fn local_path(requirement: &str) -> Option<&str> {
+    let head = requirement.split(" ;").next().unwrap_or(requirement).split("; ").next().unwrap_or(requirement);
+    if let Some((_, url)) = head.split_once('@')
+        && let Some(path) = url.trim().strip_prefix("file://")
+    {
+        return Some(path.split('#').next().unwrap_or(path));
+    }
+    if let Some(path) = head.strip_prefix("file://") {
+        return Some(path.split('#').next().unwrap_or(path));
+    }
+    if head.contains("://") || head.contains('@') {
+        return None;
+    }
+    let path = head.split('[').next().unwrap_or(head).trim();
+    let is_archive = [".whl", ".zip", ".tar.gz", ".tar.bz2"].iter().any(|end| path.ends_with(end));
+    (path.starts_with(['.', '/', '~']) || path.contains('/') || is_archive).then_some(path)
+}
+
+/// A VCS URL with its name in front, where it carries one: `git+..#egg=name` is `name @ git+..`, which every
+/// installer takes.
+pub(super) fn named_url(url: &str) -> String {
+    let Some((base, fragment)) = url.split_once('#') else { return url.to_owned() };
+    let mut name = None;
+    let mut kept = Vec::new();
+    for part in fragment.split('&') {
+        match part.strip_prefix("egg=") {
+            Some(egg) => name = Some(egg),
+            None => kept.push(part),
+        }
+    }
+    let fragment = if kept.is_empty() { String::new() } else { format!("#{}", kept.join("&")) };
+    name.map_or_else(|| url.to_owned(), |name| format!("{name} @ {base}{fragment}"))
+}
+
+/// The name of the package, normalised, where the requirement begins with one.
+pub(super) fn package_name(requirement: &str) -> Option<String> {
+    let end = requirement.find(|letter: char| !(letter.is_ascii_alphanumeric() || "-_.".contains(letter)));
+    let (name, rest) = requirement.split_at(end.unwrap_or(requirement.len()));
+    let is_name = !name.is_empty()
+        && !rest.starts_with([':', '/', '+'])
+        && local_path(requirement).is_none_or(|_| rest.contains('@'));
+    is_name.then(|| normalised_name(name))
+}
+
+/// Package names that differ in case and separators only are equal.
+pub(super) fn normalised_name(name: &str) -> String {
+    let lower = name.to_ascii_lowercase();
+    lower.split(['-', '_', '.']).filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-")
+}
+
+/// The form in which two requirements are compared: name normalised, no spaces in the specifier.
+pub(super) fn normalised(requirement: &str) -> String {
+    let (head, marker) = requirement.split_once(';').unwrap_or((requirement, ""));
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let head = match package_name(head) {
+        Some(name) if !head.contains('@') && !head.contains(" --") => {
+            let end = head.find(|letter: char| !(letter.is_ascii_alphanumeric() || "-_.".contains(letter)));
+            let rest: String = head[end.unwrap_or(head.len())..].split_whitespace().collect();
+            format!("{name}{rest}")
+        }
+        Some(_) | None => words(head),
+    };
+    if marker.trim().is_empty() { head } else { format!("{head};{}", words(marker)) }
+}
+
+/// `name==version`, with its marker, of a requirement that allows exactly one version.
+pub(super) fn pin(requirement: &str) -> Option<String> {
+    let requirement = requirement.split(" --hash").next().unwrap_or(requirement);
+    let (head, marker) = requirement.split_once(';').unwrap_or((requirement, ""));
+    let (name, version) = head.split_once("==")?;
+    let version = version.trim_start_matches('=').trim();
+    let is_exact = !version.is_empty() && !version.contains(['*', ',', ' ']);
+    let name = name.split('[').next().unwrap_or(name).trim();
+    let marker = if marker.trim().is_empty() { String::new() } else { format!(" ; {}", marker.trim()) };
+    let is_name =
+        !name.is_empty() && name.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(letter));
+    (is_exact && is_name).then(|| format!("{name}=={version}{marker}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comments_and_continuations() {
+        let text = "# head\n\n a==1 # why\nb @ git+https://h/r#egg=b\nc==2 \\\n  --hash=sha256:00 \\\n# not part of it\nd\\\n>=3";
+        assert_eq!(logical_lines([text]), ["a==1", "b @ git+https://h/r#egg=b", "c==2   --hash=sha256:00", "d>=3"]);
+    }
+
+    #[test]
+    fn options_are_read_in_every_form() {
+        let check = |line: &str, expected: Option<(&str, &str)>| {
+            let option = as_option(line);
+            assert_eq!(option.as_ref().map(|(name, value)| (*name, value.as_str())), expected, "{line}");
+        };
+        check("-r base.txt", Some(("--requirement", "base.txt")));
+        check("-rbase.txt", Some(("--requirement", "base.txt")));
+        check("--requirement=base.txt", Some(("--requirement", "base.txt")));
+        check("-e .[dev]", Some(("--editable", ".[dev]")));
+        check("--pre", Some(("--pre", "")));
+        check("--extra-index-url https://h/s", Some(("--extra-index-url", "https://h/s")));
+        check("--no-such-option x", Some(("", "--no-such-option x")));
+        check("six==1.16.0", None);
+    }
+
+    #[test]
+    fn what_lies_here_is_told_from_what_lies_elsewhere() {
+        let check = |line: &str, expected: Option<&str>| assert_eq!(local_path(line), expected, "{line}");
+        check(".", Some("."));
+        check("./lib[extra]", Some("./lib"));
+        check("../x ; python_version < '3.9'", Some("../x"));
+        check("libs/mine", Some("libs/mine"));
+        check("wheels/a-1-py3-none-any.whl", Some("wheels/a-1-py3-none-any.whl"));
+        check("numpy @ file:///croot/numpy/work", Some("/croot/numpy/work"));
+        check("file:///a/b#egg=x", Some("/a/b"));
+        check("numpy", None);
+        check("a @ https://h/a.whl", None);
+        check("git+ssh://git@h/r", None);
+        check("a==1.0 ; sys_platform == 'linux'", None);
+    }
+
+    #[test]
+    fn equal_requirements_are_equal() {
+        let check = |one: &str, other: &str| assert_eq!(normalised(one), normalised(other));
+        check("Foo_Bar == 1.0", "foo-bar==1.0");
+        check("a [x, y]>=1 , <2", "a[x,y]>=1,<2");
+        check("a==1 ;  python_version<'3'", "a==1;python_version<'3'");
+        assert_ne!(normalised("a==1 ; os_name == 'x y'"), normalised("a==1"));
+        assert_ne!(normalised("a @ https://h/A"), normalised("a @ https://h/a"));
+        assert_eq!(normalised("git+https://h/R"), "git+https://h/R");
+    }
+
+    #[test]
+    fn pins_are_found() {
+        let check = |line: &str, expected: Option<&str>| assert_eq!(pin(line).as_deref(), expected, "{line}");
+        check("a==1.0", Some("a==1.0"));
+        check("a[x] == 1.0 ; os_name == 'nt'", Some("a==1.0 ; os_name == 'nt'"));
+        check("a===1.0+cu118", Some("a==1.0+cu118"));
+        check("a==1.*", None);
+        check("a>=1", None);
+        check("a @ https://h/x==y", None);
+        check("a==1 --hash=sha256:00", Some("a==1"));
+    }
+
+    #[test]
+    fn eggs_become_names() {
+        assert_eq!(named_url("git+https://h/r@v1#egg=x&subdirectory=s"), "x @ git+https://h/r@v1#subdirectory=s");
+        assert_eq!(named_url("git+https://h/r"), "git+https://h/r");
+        assert_eq!(package_name("Foo.Bar>=1"), Some("foo-bar".into()));
+        assert_eq!(package_name("git+https://h/r"), None);
+        assert_eq!(package_name("./x"), None);
+    }
+}

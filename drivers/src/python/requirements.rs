@@ -1,0 +1,379 @@
+//! What a task asks to be installed: its own lines, or the `requirements.txt` files of its code.
+//!
+//! Files that are referred to (`-r`, `-c`) are taken in by content, so that an environment is shared between commits
+//! whose requirements are the same. What refers to folders or archives of the code makes the environment private.
+
+use std::path::{Path, PathBuf};
+
+use super::CodeFolder;
+use super::error::PythonError;
+use super::requirement_line::{
+    as_option, is_remote, local_path, logical_lines, named_url, normalised, package_name, pin,
+};
+use crate::scrub::scrub_urls;
+
+/// Where requirement lines come from.
+pub(super) enum Source<'a> {
+    /// The task.
+    Lines(&'a [String]),
+    /// Files of its code, in order.
+    Files(Vec<PathBuf>),
+}
+
+impl Source<'_> {
+    /// Whether nothing is asked for at all.
+    pub(super) fn is_empty(&self) -> bool {
+        match self {
+            Self::Lines(lines) => logical_lines(lines.iter().map(String::as_str)).is_empty(),
+            Self::Files(files) => files.is_empty(),
+        }
+    }
+}
+
+/// Every `requirements.txt` from the root of the code down to the folder of the script, root first.
+pub(super) fn files_of(code: &CodeFolder<'_>) -> Vec<PathBuf> {
+    let script = code.entry_point.split_whitespace().next().filter(|word| !word.starts_with('-'));
+    let script = script.map(|script| code.working_dir.join(script)).filter(|script| script.is_file());
+    let last = script.as_deref().and_then(Path::parent).unwrap_or(code.working_dir);
+    let folders = last.ancestors().take_while(|folder| folder.starts_with(code.root));
+    let mut files: Vec<PathBuf> =
+        folders.map(|folder| folder.join("requirements.txt")).filter(|file| file.is_file()).collect();
+    files.reverse();
+    files
+}
+
+/// Requirement lines, understood. Not `Debug`: there may be secrets in them.
+#[derive(Default)]
+pub(super) struct Requirements {
+    /// Options for the installer that hold for all lines, in order.
+    options: Vec<(&'static str, String)>,
+    /// Requirements in the order in which they were given, without duplicates.
+    lines: Vec<String>,
+    /// Lines of constraint files.
+    constraints: Vec<String>,
+    /// Requirements of the code itself, as they were written.
+    local_originals: Vec<String>,
+}
+
+impl Requirements {
+    /// Reads all lines and the files that they refer to. What is left out is said.
+    pub(super) fn read(
+        source: &Source<'_>,
+        code: Option<&CodeFolder<'_>>,
+        progress: &dyn Fn(&str),
+    ) -> Result<Self, PythonError> {
+        let mut reader = Reader { found: Self::default(), code, progress, open: Vec::new() };
+        match source {
+            Source::Lines(lines) => reader.lines(lines.iter().map(String::as_str), None)?,
+            Source::Files(files) => {
+                for file in files {
+                    (progress)(&format!("the task lists no requirements: taking those of {}", shown(file, code)));
+                    reader.file(file)?;
+                }
+            }
+        }
+        Ok(reader.found)
+    }
+
+    /// Whether there is nothing to install.
+    pub(super) fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// Whether something to install lies in the task's code.
+    pub(super) fn is_local(&self) -> bool {
+        !self.local_originals.is_empty()
+    }
+
+    /// See [`Requirements::is_local`]; as the task writes them.
+    pub(super) fn local_originals(&self) -> &[String] {
+        &self.local_originals
+    }
+
+    /// Values of an option, in order.
+    pub(super) fn values<'a>(&'a self, option: &'a str) -> impl Iterator<Item = &'a str> {
+        self.options.iter().filter(move |(name, _)| *name == option).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether an option is given.
+    pub(super) fn has(&self, option: &str) -> bool {
+        self.values(option).next().is_some()
+    }
+
+    /// All texts, for the secrets in them.
+    pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
+        let options = self.options.iter().map(|(_, value)| value.as_str());
+        options.chain(self.lines.iter().map(String::as_str)).chain(self.constraints.iter().map(String::as_str))
+    }
+
+    /// The text of a requirements file, without the options in `left_out`. It may hold secrets.
+    pub(super) fn file_text(&self, left_out: &[&str]) -> String {
+        let options = self.options.iter().filter(|(name, _)| !left_out.contains(name));
+        let options = options.map(|(name, value)| format!("{name} {value}").trim().to_owned());
+        options.chain(self.lines.iter().cloned()).map(|line| line + "\n").collect()
+    }
+
+    /// The text of a constraints file; empty for none.
+    pub(super) fn constraints_text(&self) -> String {
+        self.constraints.iter().map(|line| format!("{line}\n")).collect()
+    }
+
+    /// The text of a file with every exact version that is asked for; empty if there are not at least two.
+    pub(super) fn pins_text(&self) -> String {
+        let pins: Vec<String> = self.lines.iter().filter_map(|line| pin(line)).collect();
+        if pins.len() < 2 { String::new() } else { pins.join("\n") + "\n" }
+    }
+
+    /// Names of the packages that are asked for.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.lines.iter().filter_map(|line| package_name(line)).collect()
+    }
+
+    /// Lines that are equal for equal questions, without secrets: the order of requirements does not matter, that of
+    /// options does.
+    pub(super) fn canonical(&self) -> Vec<String> {
+        let canonical = |lines: &[String], prefix: &str| {
+            let mut lines: Vec<String> =
+                lines.iter().map(|line| format!("{prefix}{}", scrub_urls(&normalised(line)))).collect();
+            lines.sort();
+            lines.dedup();
+            lines
+        };
+        let mut all: Vec<String> =
+            self.options.iter().map(|(name, value)| scrub_urls(&format!("{name} {value}"))).collect();
+        all.extend(canonical(&self.lines, ""));
+        all.extend(canonical(&self.constraints, "constraint "));
+        all
+    }
+}
+
+struct Reader<'a> {
+    found: Requirements,
+    code: Option<&'a CodeFolder<'a>>,
+    progress: &'a dyn Fn(&str),
+    /// Files that are being read, outermost first.
+    open: Vec<PathBuf>,
+}
+
+impl Reader<'_> {
+    fn file(&mut self, path: &Path) -> Result<(), PythonError> {
+        if self.open.iter().any(|open| open == path) {
+            return Ok(());
+        }
+        let text = read(path)?;
+        self.open.push(path.to_owned());
+        let read = self.lines([text.as_str()], path.parent());
+        self.open.pop();
+        read
+    }
+
+    fn lines<'t>(
+        &mut self,
+        lines: impl IntoIterator<Item = &'t str>,
+        folder: Option<&Path>,
+    ) -> Result<(), PythonError> {
+        for line in logical_lines(lines) {
+            match as_option(&line) {
+                Some((name, value)) => self.option(name, value, folder)?,
+                None => self.requirement(line, "", folder),
+            }
+        }
+        Ok(())
+    }
+
+    fn option(&mut self, name: &'static str, value: String, folder: Option<&Path>) -> Result<(), PythonError> {
+        match name {
+            "--requirement" | "--constraint" if !is_remote(&value) => {
+                let path = self.locate(&value, folder);
+                let Some(path) = path.filter(|path| path.is_file()) else {
+                    self.say(&format!("{name} {value} is left out: there is no such file in the code"));
+                    return Ok(());
+                };
+                if name == "--requirement" {
+                    return self.file(&path);
+                }
+                let text = read(&path)?;
+                self.found.constraints.extend(logical_lines([text.as_str()]));
+            }
+            "--editable" if is_remote(&value) => self.requirement(named_url(&value), "", folder),
+            "--editable" => self.requirement(value, "-e ", folder),
+            "--find-links" if !is_remote(&value) => {
+                let path = self.locate(&value, folder).unwrap_or_else(|| PathBuf::from(&value));
+                self.found.local_originals.push(format!("--find-links {value}"));
+                self.found.options.push((name, path.display().to_string()));
+            }
+            // Means nothing to any installer of today.
+            "--always-unzip" => {}
+            "" => self.say(&format!("requirement line {value:?} is left out: no such option is known")),
+            _ => self.found.options.push((name, value)),
+        }
+        Ok(())
+    }
+
+    fn requirement(&mut self, line: String, prefix: &str, folder: Option<&Path>) {
+        let line = named_url(&line);
+        if normalised(&line) == "pkg-resources==0.0.0" {
+            // Debian's pip lists it, no index has it.
+            self.say(&format!("requirement {line} is left out: it stands for no package"));
+            return;
+        }
+        let Some(path) = local_path(&line).map(str::to_owned) else {
+            self.push(format!("{prefix}{line}"));
+            return;
+        };
+        match (self.locate(&path, folder), package_name(&line)) {
+            (Some(found), _) => {
+                self.found.local_originals.push(format!("{prefix}{line}"));
+                let line = line.replacen(&path, &found.display().to_string(), 1);
+                self.push(format!("{prefix}{line}"));
+            }
+            (None, Some(name)) => {
+                // Where conda built the package; only the name means something elsewhere.
+                self.say(&format!("requirement {line} is taken as {name}: {path} is not on this machine"));
+                self.push(name);
+            }
+            // The installer's own words are the best ones.
+            (None, None) => {
+                self.found.local_originals.push(format!("{prefix}{line}"));
+                self.push(format!("{prefix}{line}"));
+            }
+        }
+    }
+
+    fn push(&mut self, line: String) {
+        if !self.found.lines.contains(&line) {
+            self.found.lines.push(line);
+        }
+    }
+
+    /// Where a path leads: from the file that names it, from the working directory, from the root of the code.
+    fn locate(&self, path: &str, folder: Option<&Path>) -> Option<PathBuf> {
+        let from_code = self.code.iter().flat_map(|code| [code.working_dir, code.root]);
+        let mut bases = folder.into_iter().chain(from_code);
+        if Path::new(path).is_absolute() {
+            return Path::new(path).exists().then(|| PathBuf::from(path));
+        }
+        bases.find_map(|base| base.join(path).canonicalize().ok())
+    }
+
+    fn say(&self, text: &str) {
+        (self.progress)(&scrub_urls(text));
+    }
+}
+
+fn read(path: &Path) -> Result<String, PythonError> {
+    let bytes = std::fs::read(path).map_err(PythonError::io("read", path))?;
+    let text = String::from_utf8_lossy(&bytes);
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(&text).to_owned())
+}
+
+fn shown(file: &Path, code: Option<&CodeFolder<'_>>) -> String {
+    let relative = code.and_then(|code| file.strip_prefix(code.root).ok()).unwrap_or(file);
+    relative.display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::fs;
+
+    use super::*;
+
+    struct Code(tempfile::TempDir);
+
+    impl Code {
+        fn new(files: &[(&str, &str)]) -> Self {
+            let code = Self(tempfile::tempdir().unwrap());
+            fs::create_dir_all(code.root().join("src")).unwrap();
+            for (name, text) in files {
+                let path = code.root().join(name);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, text).unwrap();
+            }
+            code
+        }
+
+        fn root(&self) -> PathBuf {
+            self.0.path().canonicalize().unwrap()
+        }
+
+        /// Reads lines as those of a task that runs in `src`, and returns what was said.
+        fn read(&self, lines: &str) -> (Requirements, String) {
+            let (root, working_dir) = (self.root(), self.root().join("src"));
+            let code = CodeFolder { root: &root, working_dir: &working_dir, entry_point: "train.py" };
+            let said = RefCell::new(String::new());
+            let lines: Vec<String> = lines.lines().map(str::to_owned).collect();
+            let read =
+                Requirements::read(&Source::Lines(&lines), Some(&code), &|line| said.borrow_mut().push_str(line));
+            (read.unwrap(), said.into_inner())
+        }
+    }
+
+    #[test]
+    fn files_are_taken_in_by_content() {
+        let code = Code::new(&[
+            ("src/base.txt", "a==1\n-r more/deep.txt\n-r base.txt\n"),
+            ("src/more/deep.txt", "b\n-c limits.txt\n"),
+            ("src/more/limits.txt", "c<2 # not 2\n"),
+            ("root.txt", "d\n"),
+        ]);
+        let (read, said) = code.read("-r base.txt\n-r root.txt\n-r gone.txt\na==1");
+        assert_eq!(read.file_text(&[]), "a==1\nb\nd\n");
+        assert_eq!(read.constraints_text(), "c<2\n");
+        assert!(said.contains("gone.txt is left out"), "{said}");
+        assert!(!read.is_local());
+    }
+
+    #[test]
+    fn what_lies_in_the_code_makes_it_private() {
+        let code = Code::new(&[("lib/setup.py", ""), ("src/setup.py", "")]);
+        let root = code.root().display().to_string();
+        let (read, _) = code.read("six\n-e .[dev]\n../lib\n-e git+https://h/r#egg=x");
+        assert_eq!(read.file_text(&[]), format!("six\n-e {root}/src[dev]\n{root}/lib\nx @ git+https://h/r\n"));
+        assert_eq!(read.local_originals(), ["-e .[dev]", "../lib"]);
+        assert!(read.is_local());
+    }
+
+    #[test]
+    fn what_conda_recorded_is_reduced_to_its_name() {
+        let (read, said) = Code::new(&[]).read("numpy @ file:///croot/numpy_1/work\npkg_resources==0.0.0\nsix");
+        assert_eq!(read.file_text(&[]), "numpy\nsix\n");
+        assert!(said.contains("taken as numpy") && said.contains("pkg_resources"), "{said}");
+        assert!(!read.is_local());
+    }
+
+    #[test]
+    fn the_same_question_has_the_same_form() {
+        let code = Code::new(&[]);
+        let form = |lines: &str| code.read(lines).0.canonical();
+        assert_eq!(form("B == 1\na"), form("# x\na\n\nb==1\nb==1"));
+        assert_eq!(form("--extra-index-url https://u:p@h/s\na"), form("--extra-index-url https://v:q@h/s\na"));
+        assert_ne!(form("-i https://h/1\n-i https://h/2"), form("-i https://h/2\n-i https://h/1"));
+        assert_ne!(form("a==1"), form("a==2"));
+    }
+
+    #[test]
+    fn options_can_be_left_to_the_command_line() {
+        let (read, said) = Code::new(&[]).read("--pre\n--no-index\n--frobnicate\na");
+        assert_eq!(read.file_text(&["--pre"]), "--no-index\na\n");
+        assert!(read.has("--pre") && said.contains("--frobnicate"), "{said}");
+    }
+
+    #[test]
+    fn requirements_files_are_found_from_the_root_down() {
+        let code = Code::new(&[
+            ("requirements.txt", ""),
+            ("src/requirements.txt", ""),
+            ("src/deep/requirements.txt", ""),
+            ("src/deep/train.py", ""),
+        ]);
+        let (root, working_dir) = (code.root(), code.root().join("src"));
+        let check = |entry_point: &str, expected: &[&str]| {
+            let found = files_of(&CodeFolder { root: &root, working_dir: &working_dir, entry_point });
+            assert_eq!(found, expected.iter().map(|name| root.join(name)).collect::<Vec<_>>());
+        };
+        let shallow = ["requirements.txt", "src/requirements.txt"];
+        check("deep/train.py --lr 1", &[shallow.as_slice(), &["src/deep/requirements.txt"]].concat());
+        check("-m deep.train", &shallow);
+    }
+}

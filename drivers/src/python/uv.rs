@@ -1,0 +1,116 @@
+//! The `uv` program: the machine's own, or one that is installed from the package index at first use.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::error::PythonError;
+use super::indexes::Indexes;
+use super::interpreter::PythonInterpreter;
+use super::probe::PYTHON_VARIABLES;
+use super::reason;
+use crate::command::{CommandLine, CommandRunner, Finished};
+use crate::file_lock::FileLock;
+
+/// Seconds without an answer after which an index is taken for unreachable: pip takes over.
+const TIMEOUT_SECONDS: &str = "15";
+
+/// Finds uv, or installs it.
+pub(super) struct UvProvider<'a> {
+    pub(super) cache_dir: &'a Path,
+    pub(super) interpreter: &'a PythonInterpreter,
+    pub(super) indexes: &'a Indexes,
+    pub(super) commands: &'a dyn CommandRunner,
+    pub(super) progress: &'a dyn Fn(&str),
+}
+
+impl UvProvider<'_> {
+    /// The program; `None`, with a line that says why, where pip has to do.
+    pub(super) fn provide(&self) -> Result<Option<PathBuf>, PythonError> {
+        for candidate in self.commands.find_all("uv") {
+            if self.works(&candidate)? {
+                return Ok(Some(candidate));
+            }
+        }
+        let folder = self.cache_dir.join("tools/uv");
+        let program = folder.join("bin/uv");
+        if program.exists() {
+            return Ok(Some(program));
+        }
+        let waiting = || (self.progress)("waiting for another task that installs uv");
+        let lock = FileLock::acquire(&self.cache_dir.join("tools/uv.lock"), self.commands, waiting)?;
+        if program.exists() {
+            return Ok(Some(program));
+        }
+        (self.progress)("installing uv, once for this machine");
+        let new = self.cache_dir.join("tools/uv.new");
+        remove(&new)?;
+        let failure = match self.install(&new, &lock)? {
+            Ok(()) if self.works(&new.join("bin/uv"))? => {
+                remove(&folder)?;
+                fs::rename(&new, &folder).map_err(PythonError::io("move", &new))?;
+                return Ok(Some(program));
+            }
+            Ok(()) => "it does not run on this machine".to_owned(),
+            Err(failure) => failure,
+        };
+        remove(&new)?;
+        (self.progress)(&format!("uv cannot be installed ({failure}); using pip"));
+        Ok(None)
+    }
+
+    /// Installs into a folder of its own; the inner error is why it cannot be done.
+    fn install(&self, into: &Path, lock: &FileLock) -> Result<Result<(), String>, PythonError> {
+        let pip = CommandLine::new(&self.interpreter.path).arguments(["-m", "pip"]);
+        let mut finished = self.run(self.pip_install(pip, into), lock)?;
+        if finished.tail.iter().any(|line| line.contains("No module named pip")) {
+            // An interpreter without pip may still make an environment that has one.
+            let helper = self.cache_dir.join("tools/uv.pip");
+            remove(&helper)?;
+            let made =
+                self.run(CommandLine::new(&self.interpreter.path).arguments(["-m", "venv"]).argument(&helper), lock)?;
+            if made.is_success() {
+                let pip = CommandLine::new(helper.join("bin/python")).arguments(["-m", "pip"]);
+                finished = self.run(self.pip_install(pip, into), lock)?;
+            }
+            remove(&helper)?;
+        }
+        if finished.is_success() {
+            return Ok(Ok(()));
+        }
+        Ok(Err(reason::reason(&finished.tail, self.indexes.scrubber())))
+    }
+
+    fn pip_install(&self, pip: CommandLine, into: &Path) -> CommandLine {
+        let mut command = pip
+            .arguments(["install", "--quiet", "--only-binary=:all:", "--retries", "1", "--timeout", TIMEOUT_SECONDS])
+            .argument("--target")
+            .argument(into)
+            .argument("uv");
+        command.variables.extend(self.indexes.pip_variables());
+        command.without_variables(["PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_CONSTRAINT"])
+    }
+
+    fn run(&self, command: CommandLine, lock: &FileLock) -> Result<Finished, PythonError> {
+        let command = command.without_variables(PYTHON_VARIABLES).input(lock.for_child()?);
+        Ok(self.commands.run(command, &mut |_| {})?)
+    }
+
+    fn works(&self, program: &Path) -> Result<bool, PythonError> {
+        match self.commands.run(CommandLine::new(program).argument("--version"), &mut |_| {}) {
+            Ok(finished) => Ok(finished.is_success()),
+            Err(error) => match PythonError::from(error) {
+                PythonError::Stopped => Err(PythonError::Stopped),
+                // What cannot be started does not work.
+                _ => Ok(false),
+            },
+        }
+    }
+}
+
+/// Removes a folder with everything in it, if there is one.
+pub(super) fn remove(path: &Path) -> Result<(), PythonError> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(PythonError::io("remove", path)(error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}

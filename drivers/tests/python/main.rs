@@ -1,0 +1,8 @@
+//! Interpreters and packages, with the real uv and pip and a small package from the index.
+//!
+//! All tests share one uv, installed once by whichever needs it first, so that each of them is quick.
+
+mod environments;
+mod failures;
+mod fixture;
+mod uv;
