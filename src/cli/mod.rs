@@ -1,0 +1,131 @@
+//! The command line.
+
+mod queue;
+mod service;
+mod task;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::logging::LogFormat;
+
+pub(crate) use queue::{MoveTarget, QueueCommand, WorkerCommand};
+pub(crate) use service::{DaemonArgs, ExecutorArgs, ServerArgs, StatusArgs, UpArgs};
+pub(crate) use task::{
+    CloneArgs, CreateArgs, ListArgs, LogsArgs, ParameterArg, SetArgs, TaskCommand, TaskEnqueueArgs, TasksArgs,
+};
+
+/// Runs ML tasks from ClearML queues on this machine: agent and server in one program.
+#[derive(Debug, Parser)]
+#[command(
+    name = "hostler",
+    version,
+    arg_required_else_help = true,
+    propagate_version = true,
+    after_help = "\
+Start here:
+  hostler up                       a server and an agent on this machine
+  hostler task list                what is on the server
+  hostler task logs -f TASK        follow a task's console
+
+With a ClearML server that exists already:
+  export CLEARML_CONFIG_FILE=~/clearml.conf
+  hostler daemon --queue default   take tasks from its queue `default`
+
+Exit codes: 0 done, 1 refused, 2 wrong usage, 70 internal error, 75 try again later, 78 configuration."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Flags of every command.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct GlobalArgs {
+    /// Read this configuration file (HOCON) instead of ~/clearml.conf
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Global options")]
+    pub(crate) config_file: Option<PathBuf>,
+    /// Log what happens inside
+    #[arg(long, short, global = true, help_heading = "Global options")]
+    pub(crate) debug: bool,
+    /// Print JSON, one document a line
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub(crate) json: bool,
+    /// How log lines look
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT", help_heading = "Global options")]
+    pub(crate) log_format: LogFormat,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start a server and an agent on this machine
+    Up(UpArgs),
+    /// Start the ClearML-compatible server alone
+    Server(ServerArgs),
+    /// Take tasks from queues and run them
+    Daemon(DaemonArgs),
+    /// Prepare and run one attempt (started by the daemon)
+    #[command(hide = true)]
+    Executor(ExecutorArgs),
+    /// What the daemon of this machine does
+    Status(StatusArgs),
+    /// Look at tasks, change, start and stop them
+    #[command(subcommand)]
+    Task(TaskCommand),
+    /// Look at queues and reorder them
+    #[command(subcommand)]
+    Queue(QueueCommand),
+    /// Look at workers
+    #[command(subcommand)]
+    Worker(WorkerCommand),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[track_caller]
+    fn parse(line: &str) -> Cli {
+        Cli::try_parse_from(std::iter::once("hostler").chain(line.split_whitespace())).unwrap()
+    }
+
+    #[test]
+    fn queues_may_be_listed_or_repeated() {
+        for line in ["daemon --queue a b", "daemon --queue a --queue b", "--json daemon --queue a b --foreground"] {
+            let Command::Daemon(daemon) = parse(line).command else { panic!("{line} is a daemon") };
+            assert_eq!(daemon.queue, ["a", "b"], "{line}");
+        }
+    }
+
+    #[test]
+    fn global_flags_go_anywhere() {
+        assert!(parse("task list --json -d").global.json);
+        assert!(parse("-d queue show q").global.debug);
+    }
+
+    #[test]
+    fn what_excludes_each_other_is_refused() {
+        for line in [
+            "daemon --gpus 0 --cpu-only",
+            "daemon --stop --drain",
+            "task create --name n --script x --repo y",
+            "task create --name n --repo y",
+            "queue move q t",
+            "queue move q t --to-front --up 1",
+        ] {
+            let parsed = Cli::try_parse_from(std::iter::once("hostler").chain(line.split_whitespace()));
+            assert!(parsed.is_err(), "{line}");
+        }
+    }
+}

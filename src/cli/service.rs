@@ -1,0 +1,192 @@
+//! `up`, `server`, `daemon`, `executor`, `status`.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args};
+
+/// Where a server listens.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ListenArgs {
+    /// Address to listen on; 0.0.0.0 lets other machines in
+    #[arg(long, value_name = "ADDR", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    pub(crate) listen: IpAddr,
+    /// Port of the API; 0 takes a free one
+    #[arg(long, value_name = "PORT", default_value_t = 8008)]
+    pub(crate) api_port: u16,
+    /// Port for browsers; 0 takes a free one
+    #[arg(long, value_name = "PORT", default_value_t = 8080)]
+    pub(crate) web_port: u16,
+    /// Port of uploads and downloads; 0 takes a free one
+    #[arg(long, value_name = "PORT", default_value_t = 8081)]
+    pub(crate) files_port: u16,
+}
+
+/// Flags of `up`.
+#[derive(Clone, Debug, Args)]
+#[command(
+    long_about = "\
+Starts a ClearML-compatible server and an agent, and keeps both running until Ctrl-C.
+
+The first start makes a pair of credentials and writes DATA_DIR/clearml.conf, which the ClearML SDK and the other \
+commands of hostler read. Everything is kept in DATA_DIR; remove it to start anew.
+
+Ctrl-C stops the tasks that run, with time to end, and then the server; a second Ctrl-C ends them now. SIGTERM without \
+a terminal leaves the tasks running: the next `hostler up` on the same directory takes them over, as it does after a \
+crash.",
+    after_help = "\
+Examples:
+  hostler up                                 one CPU worker for each two cores, queue `default`
+  hostler up --workers 4 --queue fast slow   four workers that empty `fast` first
+  hostler up --gpus 0,1 --gpus 2,3           two workers with two GPUs each
+  hostler up --gpus                          one worker for each GPU
+  hostler up --data-dir ./trial --api-port 0 --web-port 0 --files-port 0"
+)]
+pub(crate) struct UpArgs {
+    /// Where everything is kept [default: the XDG state directory, ~/.local/state/hostler]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) listen: ListenArgs,
+    /// Queues to serve, in order of priority; made if they do not exist
+    #[arg(long, value_name = "NAME", num_args = 1.., default_values_t = ["default".to_owned()])]
+    pub(crate) queue: Vec<String>,
+    /// Number of CPU workers [default: one for each two cores]
+    #[arg(long, value_name = "N", conflicts_with = "gpus", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) workers: Option<u16>,
+    /// A worker with these GPUs (indexes or UUIDs); may be repeated; without a value one worker for each GPU
+    #[arg(long, value_name = "LIST", num_args = 0..=1, default_missing_value = "each", action = ArgAction::Append)]
+    pub(crate) gpus: Vec<String>,
+    /// Where repositories and environments are cached [default: the XDG cache directory, ~/.cache/hostler]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache_dir: Option<PathBuf>,
+}
+
+/// Flags of `server`.
+#[derive(Clone, Debug, Args)]
+#[command(
+    long_about = "\
+Starts the ClearML-compatible server alone, in the foreground. SIGTERM or Ctrl-C end it after the requests in flight.
+
+The first start makes a pair of credentials and writes DATA_DIR/clearml.conf for clients.",
+    after_help = "\
+Examples:
+  hostler server --data-dir /srv/hostler --listen 0.0.0.0
+  hostler server --queue default gpu --json"
+)]
+pub(crate) struct ServerArgs {
+    /// Where the database and the files are kept [default: the XDG state directory, ~/.local/state/hostler]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) listen: ListenArgs,
+    /// Queues that are made if they do not exist
+    #[arg(long, value_name = "NAME", num_args = 1.., default_values_t = ["default".to_owned()])]
+    pub(crate) queue: Vec<String>,
+    /// Stop when standard input is closed: whoever started this is gone
+    #[arg(long, hide = true)]
+    pub(crate) lifeline: bool,
+}
+
+/// Flags of `daemon`.
+#[derive(Clone, Debug, Args)]
+#[command(
+    long_about = "\
+Takes tasks from queues of a ClearML server and runs them, each in its own Python environment.
+
+One daemon serves several workers: each --gpus makes one that is pinned to these GPUs, --cpu-only --workers N makes N \
+without GPUs. Every worker runs one task at a time and takes the next from the first queue that has one.
+
+Tasks do not depend on the daemon: SIGTERM, a crash or an upgrade leave them running, and the next daemon on the same \
+state directory takes them over. On a terminal Ctrl-C stops them with the daemon; --stop does so from elsewhere.",
+    after_help = "\
+Examples:
+  hostler daemon --queue default                            one worker with the whole machine
+  hostler daemon --queue urgent normal --gpus 0,1 --gpus 2,3
+  hostler daemon --queue cpu --cpu-only --workers 4 --create-queue
+  hostler daemon --drain                                    finish what runs, take nothing new
+  hostler daemon --stop                                     stop what runs, with time to end
+
+Server and credentials come from clearml.conf or the environment (CLEARML_API_HOST, CLEARML_API_ACCESS_KEY, \
+CLEARML_API_SECRET_KEY), those for git from CLEARML_AGENT_GIT_USER and CLEARML_AGENT_GIT_PASS."
+)]
+pub(crate) struct DaemonArgs {
+    /// Queues to serve, names or ids, in order of priority [default: the server's default queue]
+    #[arg(long, value_name = "NAME", num_args = 1..)]
+    pub(crate) queue: Vec<String>,
+    /// Make queues that do not exist
+    #[arg(long)]
+    pub(crate) create_queue: bool,
+    /// A worker with these GPUs: `0,1`, UUIDs, or `all`; may be repeated
+    #[arg(long, value_name = "LIST", action = ArgAction::Append, conflicts_with = "cpu_only")]
+    pub(crate) gpus: Vec<String>,
+    /// Workers without GPUs
+    #[arg(long)]
+    pub(crate) cpu_only: bool,
+    /// Number of workers
+    #[arg(long, value_name = "N", conflicts_with = "gpus", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) workers: Option<u16>,
+    /// Take from the queues in turn instead of by priority
+    #[arg(long)]
+    pub(crate) order_fairness: bool,
+    /// Seconds between two looks at the queues of a server that cannot push, at least 5
+    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
+    pub(crate) polling_interval: u64,
+    /// Log to this terminal (the default; for scripts written for the stock agent)
+    #[arg(long)]
+    pub(crate) foreground: bool,
+    /// Go on in the background and log to STATE_DIR/daemon.log
+    #[arg(long, conflicts_with_all = ["foreground", "stop", "drain"])]
+    pub(crate) detached: bool,
+    /// Where the journal and running tasks are kept [default: the XDG state directory, ~/.local/state/hostler/daemon]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// Where repositories and environments are cached [default: the XDG cache directory, ~/.cache/hostler]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache_dir: Option<PathBuf>,
+    /// Stop the tasks of the daemon that runs, and the daemon
+    #[arg(long)]
+    pub(crate) stop: bool,
+    /// Let the daemon that runs finish its tasks and leave
+    #[arg(long, conflicts_with = "stop")]
+    pub(crate) drain: bool,
+    /// User name for git
+    #[arg(long, value_name = "NAME")]
+    pub(crate) git_user: Option<String>,
+    /// Refused: a secret on a command line is seen by everybody
+    #[arg(long, value_name = "SECRET", hide = true)]
+    pub(crate) git_pass: Option<String>,
+    /// Detach when standard input is closed: whoever started this is gone
+    #[arg(long, hide = true)]
+    pub(crate) lifeline: bool,
+    /// Leave the session of the terminal
+    #[arg(long, hide = true)]
+    pub(crate) own_session: bool,
+}
+
+/// Flags of `executor`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ExecutorArgs {
+    /// The attempt's folder
+    pub(crate) attempt_dir: PathBuf,
+}
+
+/// Flags of `status`.
+#[derive(Clone, Debug, Args)]
+#[command(
+    long_about = "\
+Asks the daemon of this machine, not the server: its workers, their GPUs, and the tasks that it runs, with their phases.",
+    after_help = "\
+Examples:
+  hostler status
+  hostler status --data-dir ./trial       of a `hostler up --data-dir ./trial`
+  hostler status --json"
+)]
+pub(crate) struct StatusArgs {
+    /// The daemon's state directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// The data directory of `hostler up`
+    #[arg(long, value_name = "DIR", conflicts_with = "state_dir")]
+    pub(crate) data_dir: Option<PathBuf>,
+}

@@ -1,0 +1,93 @@
+//! `DATA_DIR/clearml.conf`: what clients of the embedded server need.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+use server::RunningServer;
+
+use super::private_file;
+
+/// Its name in the data directory.
+const FILE: &str = "clearml.conf";
+
+/// Writes the file at the first start; later only its addresses, if these have changed. `None` where it is gone: the
+/// secret was in it and nowhere else.
+pub(super) fn ensure(data_dir: &Path, server: &RunningServer) -> anyhow::Result<Option<PathBuf>> {
+    let path = data_dir.join(FILE);
+    let hosts = [
+        ("web_server", server.web_url.as_str()),
+        ("api_server", server.api_url.as_str()),
+        ("files_server", server.files_url.as_str()),
+    ];
+    if let Some((access_key, secret_key)) = &server.first_credentials {
+        private_file::write(&path, first(&hosts, access_key, secret_key).as_bytes())?;
+        return Ok(Some(path));
+    }
+    let text = match std::fs::read_to_string(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        read => read.with_context(|| format!("cannot read {}", path.display()))?,
+    };
+    let renewed = with_hosts(&text, &hosts);
+    if renewed != text {
+        private_file::write(&path, renewed.as_bytes())?;
+    }
+    Ok(Some(path))
+}
+
+fn first(hosts: &[(&str, &str)], access_key: &str, secret_key: &str) -> String {
+    let quote = |text: &str| Value::from(text).to_string();
+    let hosts: String = hosts.iter().map(|(key, url)| format!("    {key}: {}\n", quote(url))).collect();
+    format!(
+        "# How clients find and enter the ClearML-compatible server of this directory.\n\
+         # The secret is kept nowhere else.\n\
+         api {{\n{hosts}    credentials {{\n        \"access_key\" = {}\n        \"secret_key\" = {}\n    }}\n}}\n",
+        quote(access_key),
+        quote(secret_key)
+    )
+}
+
+/// Replaces the addresses and leaves everything else as a person may have changed it.
+fn with_hosts(text: &str, hosts: &[(&str, &str)]) -> String {
+    let line = |line: &str| {
+        let indent = &line[..line.len() - line.trim_start().len()];
+        let key = hosts.iter().find(|(key, _)| {
+            let rest = line.trim_start().strip_prefix(key);
+            rest.is_some_and(|rest| rest.trim_start().starts_with([':', '=']))
+        });
+        key.map_or_else(|| line.to_owned(), |(key, url)| format!("{indent}{key}: {}", json!(url)))
+    };
+    text.lines().map(|it| line(it) + "\n").collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Credentials, Environment, Secret};
+
+    #[test]
+    fn what_is_written_can_be_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(FILE);
+        let hosts = [("web_server", "http://h:2"), ("api_server", "http://h:1"), ("files_server", "http://h:3")];
+        std::fs::write(&path, first(&hosts, "K\"", "S\\$")).unwrap();
+        let server = Config::load(Some(&path), Environment::default()).unwrap().server().unwrap();
+        assert_eq!((server.hosts.api.as_str(), server.hosts.files.as_deref()), ("http://h:1", Some("http://h:3")));
+        assert_eq!(
+            server.credentials,
+            Credentials::Key { access_key: "K\"".to_owned(), secret_key: Secret::new("S\\$") }
+        );
+    }
+
+    #[test]
+    fn only_addresses_are_renewed() {
+        let text =
+            "# mine\napi {\n  api_server : http://old:8008\n  web_server=\"x\"\n  other: 1\n}\nagent.git_user: u\n";
+        let renewed = with_hosts(text, &[("api_server", "http://new:1"), ("web_server", "http://new:2")]);
+        assert_eq!(
+            renewed,
+            "# mine\napi {\n  api_server: \"http://new:1\"\n  web_server: \"http://new:2\"\n  other: 1\n}\nagent.git_user: u\n"
+        );
+        assert_eq!(with_hosts(&renewed, &[("api_server", "http://new:1")]), renewed);
+    }
+}

@@ -1,0 +1,96 @@
+//! `hostler daemon`.
+
+mod detach;
+mod gpus;
+mod leave;
+mod names;
+mod queues;
+mod settings;
+mod slots;
+
+use actors::daemon::{DaemonError, DaemonExit};
+use protocols::control::ControlRequest;
+
+use super::context::Context;
+use super::{api, lifeline, private_file};
+use crate::cli::DaemonArgs;
+use crate::config::{Config, Secret, Server};
+use crate::exit::{Exit, Problem};
+
+pub(super) fn run(context: &Context, mut args: DaemonArgs) -> anyhow::Result<Exit> {
+    if args.git_pass.is_some() {
+        return Err(Problem::usage(
+            "a password on a command line is seen by everybody on this machine: \
+             set CLEARML_AGENT_GIT_PASS, or agent.git_pass in clearml.conf",
+        ));
+    }
+    let mut config = context.config()?;
+    config.agent.git_user = args.git_user.take().or(config.agent.git_user);
+    let state_dir = config.state_dir(args.state_dir.clone())?;
+    if args.stop || args.drain {
+        let request = if args.stop { ControlRequest::Stop } else { ControlRequest::Drain };
+        return leave::ask(context, &state_dir, &request);
+    }
+    let server = config.server()?;
+    let state_dir = private_file::directory(&state_dir)?;
+    if args.detached {
+        return detach::spawn(context, &state_dir);
+    }
+    if args.own_session {
+        // Fails where we lead a process group already, which serves as well.
+        let _ = drivers::process::become_session_leader();
+    }
+    serve(context, &args, &config, &server, state_dir)
+}
+
+fn serve(
+    context: &Context,
+    args: &DaemonArgs,
+    config: &Config,
+    server: &Server,
+    state_dir: std::path::PathBuf,
+) -> anyhow::Result<Exit> {
+    let plans = gpus::plan(args, config)?;
+    let name = config.agent.worker_name.clone().unwrap_or_else(api::host_name);
+    let slots = slots::take(&state_dir, server, &name, config.agent.worker_id.as_deref(), &plans)?;
+    let queues = queues::resolve(args, server, &state_dir)?;
+    let settings = settings::settings(context, args, config, server, &state_dir, slots.workers(plans, &queues))?;
+    if args.lifeline {
+        lifeline::run_when_lost(move || leave::detach(&state_dir))?;
+    }
+    // A client of its own: connections do not survive the runtime in which the queues were looked up.
+    let exit = actors::daemon::run(settings, api::client(server)?).map_err(explain)?;
+    match exit {
+        DaemonExit::Detached | DaemonExit::Stopped | DaemonExit::Drained => Ok(Exit::Success),
+        DaemonExit::Failed(why) => {
+            Err(Problem::with(Exit::Internal, format!("the daemon cannot go on, its tasks do: {why}")))
+        }
+    }
+}
+
+fn explain(error: DaemonError) -> anyhow::Error {
+    use drivers::journal::JournalError;
+    let exit = match &error {
+        DaemonError::Journal(JournalError::Locked { .. }) => Exit::Unavailable,
+        DaemonError::Journal(_)
+        | DaemonError::StateDir { .. }
+        | DaemonError::Socket(_)
+        | DaemonError::Contradiction { .. } => Exit::Config,
+        DaemonError::Runtime(_) => Exit::Internal,
+        // It knows its own code.
+        DaemonError::Server(_) => return error.into(),
+    };
+    let source = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
+    let message = error.to_string();
+    let message = if message.contains(source.trim_start_matches(": ")) { message } else { message + &source };
+    Problem::with(exit, message)
+}
+
+/// What git is told.
+fn git(config: &Config) -> protocols::order::GitSettings {
+    protocols::order::GitSettings {
+        user: config.agent.git_user.clone(),
+        password: config.agent.git_pass.as_ref().map(Secret::reveal).map(str::to_owned),
+        host: config.agent.git_host.clone(),
+    }
+}

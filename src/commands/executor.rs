@@ -1,0 +1,18 @@
+//! `hostler executor`: hidden, started by the daemon.
+
+use actors::executor::{self, ExecutorExit};
+
+use crate::cli::ExecutorArgs;
+use crate::exit::{Exit, Problem};
+
+pub(super) fn run(args: &ExecutorArgs) -> anyhow::Result<Exit> {
+    match executor::run(&args.attempt_dir) {
+        ExecutorExit::Reported | ExecutorExit::Unreported | ExecutorExit::FolderGone => Ok(Exit::Success),
+        ExecutorExit::Refused { why } => {
+            tracing::info!(why, "the daemon does not want this attempt");
+            Ok(Exit::Success)
+        }
+        ExecutorExit::NotStarted { message } => Err(Problem::with(Exit::Unavailable, message)),
+        ExecutorExit::Broken => Err(Problem::with(Exit::Internal, "the executor is broken; its task was ended")),
+    }
+}

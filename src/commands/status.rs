@@ -1,0 +1,145 @@
+//! `hostler status`: this machine's daemon.
+
+use std::fmt::Write as _;
+
+use protocols::control::{DaemonMode, DaemonStatus, TaskSnapshot};
+
+use super::context::Context;
+use super::control;
+use crate::cli::StatusArgs;
+use crate::exit::Exit;
+use crate::output::{Age, Table};
+
+pub(super) fn run(context: &Context, args: StatusArgs) -> anyhow::Result<Exit> {
+    let state_dir = args.state_dir.or_else(|| args.data_dir.map(|dir| dir.join(super::up::STATE_DIR)));
+    let state_dir = context.config()?.state_dir(state_dir)?;
+    let status = control::status(&state_dir)?;
+    if context.output.json {
+        context.output.document(&serde_json::to_value(&status)?)?;
+    } else {
+        let for_terminal = std::io::IsTerminal::is_terminal(&std::io::stdout());
+        context.output.bytes(describe(&status, for_terminal).as_bytes())?;
+    }
+    Ok(Exit::Success)
+}
+
+fn describe(status: &DaemonStatus, for_terminal: bool) -> String {
+    let mut text = String::new();
+    let mode = match status.mode {
+        DaemonMode::Serving => "takes tasks",
+        DaemonMode::Draining => "finishes its tasks and leaves",
+        DaemonMode::Stopping => "stops its tasks and leaves",
+    };
+    let reachable = if status.server_reachable { "" } else { ", which does not answer now" };
+    // Writing to a String cannot fail.
+    let _ = writeln!(
+        text,
+        "daemon {} (pid {}) {mode}, since {}",
+        status.version,
+        status.pid,
+        Age::since_ms(status.started_at_ms)
+    );
+    let _ = writeln!(text, "server {}{reachable}\n", status.server);
+    text.push_str(&workers(status).render(for_terminal));
+    let _ = writeln!(text);
+    text.push_str(&tasks(&status.tasks).render(for_terminal));
+    text
+}
+
+fn workers(status: &DaemonStatus) -> Table {
+    let mut table = Table::new(&["WORKER", "QUEUES", "GPUS", "TASK"], "no workers");
+    for worker in &status.workers {
+        let gpus: Vec<String> =
+            worker.gpus.iter().map(|gpu| format!("{} {}", gpu.index, gpu.name).trim_end().to_owned()).collect();
+        let gpus = if gpus.is_empty() { "-".to_owned() } else { gpus.join(", ") };
+        let task = worker.task.as_ref().map_or("-".to_owned(), ToString::to_string);
+        table.row([worker.id.to_string(), worker.queues.join(","), gpus, task]);
+    }
+    table
+}
+
+fn tasks(tasks: &[TaskSnapshot]) -> Table {
+    let mut table =
+        Table::new(&["TASK", "NAME", "ATTEMPT", "PHASE", "SINCE", "WORKER", "CONSOLE", "SHIPPED"], "no tasks run");
+    for task in tasks {
+        let phase = if task.attached || task.attempt.0 == 0 {
+            task.phase.to_string()
+        } else {
+            format!("{} (detached)", task.phase)
+        };
+        table.row([
+            task.task.to_string(),
+            task.name.clone(),
+            task.attempt.to_string(),
+            phase,
+            Age::since_ms(task.pulled_at_ms).to_string(),
+            task.worker.to_string(),
+            bytes(task.console_bytes),
+            bytes(task.shipped_bytes),
+        ]);
+    }
+    table
+}
+
+/// `0`, `999`, `1.5k`, `20.0M`, ..
+fn bytes(count: u64) -> String {
+    let mut rest = count as f64;
+    let mut unit = "";
+    for next in ["k", "M", "G", "T"] {
+        if rest < 1000.0 {
+            break;
+        }
+        rest /= 1000.0;
+        unit = next;
+    }
+    if unit.is_empty() { count.to_string() } else { format!("{rest:.1}{unit}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocols::control::WorkerStatus;
+    use protocols::failure::Phase;
+    use protocols::gpu::GpuCard;
+
+    use super::*;
+
+    #[test]
+    fn a_daemon_is_described() {
+        let card = GpuCard { id: "GPU-1".into(), index: 1, name: "H200".to_owned(), memory_bytes: 1 };
+        let status = DaemonStatus {
+            version: "0.1.0".to_owned(),
+            pid: 7,
+            started_at_ms: i64::MAX,
+            server: "http://h".to_owned(),
+            server_reachable: false,
+            mode: DaemonMode::Draining,
+            workers: vec![WorkerStatus {
+                id: "h:gpu1".into(),
+                queues: vec!["a".to_owned(), "b".to_owned()],
+                gpus: vec![card],
+                task: Some("t".into()),
+            }],
+            tasks: vec![TaskSnapshot {
+                task: "t".into(),
+                name: "train".to_owned(),
+                worker: "h:gpu1".into(),
+                queue: "q".into(),
+                attempt: protocols::ids::AttemptId(2),
+                phase: Phase::Running,
+                attached: false,
+                pulled_at_ms: i64::MAX,
+                console_bytes: 1500,
+                shipped_bytes: 999,
+            }],
+        };
+        let text = describe(&status, false);
+        for part in [
+            "which does not answer now",
+            "finishes its tasks",
+            "h:gpu1\ta,b\t1 H200\tt\n",
+            "running (detached)\t0s\th:gpu1\t1.5k\t999",
+        ] {
+            assert!(text.contains(part), "{part:?} is not in {text}");
+        }
+    }
+}

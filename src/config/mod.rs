@@ -1,0 +1,19 @@
+//! The configuration: files, environment and defaults, merged once and parsed into types that cannot be wrong.
+//!
+//! From low to high: `~/trains.conf`, `~/clearml.conf` (or the one file that `CLEARML_CONFIG_FILE` or `--config-file`
+//! names), `CLEARML_AGENT__A__B` variables, `CLEARML_*` and `TRAINS_*` variables. Flags come after, where they are read.
+
+mod agent;
+mod dialect;
+mod environment;
+mod hocon;
+mod hosts;
+mod load;
+mod secret;
+mod tree;
+
+pub(crate) use environment::Environment;
+#[cfg(test)]
+pub(crate) use hosts::Hosts;
+pub(crate) use load::{Config, ConfigError, Credentials, Server};
+pub(crate) use secret::Secret;
