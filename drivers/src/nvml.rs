@@ -38,7 +38,7 @@ pub enum NvmlError {
         #[source]
         source: Arc<nvml_wrapper::error::NvmlError>,
     },
-    /// A card cannot be asked.
+    /// There are cards and none can be asked; this is the first.
     #[error("GPU {index} cannot be read")]
     Card {
         /// Its index.
@@ -85,7 +85,7 @@ impl GpuSample {
 
 /// Knows the cards of this machine.
 pub trait GpuProbe: Send + Sync + fmt::Debug + 'static {
-    /// All cards, in PCI bus order. Blocks.
+    /// All cards that can be read, in PCI bus order; an error where there are some and none can be. Blocks.
     fn inventory(&self) -> Result<Vec<GpuCard>, NvmlError>;
 
     /// How the cards are now. A card that does not answer is left out, or is there with what it told. Blocks.
@@ -151,9 +151,21 @@ fn measure(device: &Device<'_>, sample: &mut GpuSample) {
 impl GpuProbe for NvmlProbe {
     fn inventory(&self) -> Result<Vec<GpuCard>, NvmlError> {
         let count = self.nvml.device_count().map_err(|source| NvmlError::NotUsable { source: Arc::new(source) })?;
-        (0..count)
-            .map(|index| self.card(index).map_err(|source| NvmlError::Card { index, source: Arc::new(source) }))
-            .collect()
+        let mut cards = Vec::new();
+        let mut unreadable = None;
+        for index in 0..count {
+            match self.card(index) {
+                Ok(card) => cards.push(card),
+                Err(source) => {
+                    tracing::warn!(index, %source, "a GPU cannot be read and is left out");
+                    unreadable.get_or_insert(NvmlError::Card { index, source: Arc::new(source) });
+                }
+            }
+        }
+        match unreadable {
+            Some(error) if cards.is_empty() => Err(error),
+            _ => Ok(cards),
+        }
     }
 
     fn sample(&self) -> Vec<GpuSample> {

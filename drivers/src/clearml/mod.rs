@@ -9,6 +9,7 @@ mod methods;
 mod queue_lookup;
 mod server;
 mod settings;
+mod steps;
 mod token;
 mod transport_error;
 
