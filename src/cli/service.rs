@@ -168,6 +168,7 @@ pub(crate) struct DaemonArgs {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ExecutorArgs {
     /// The attempt's folder
+    #[arg(long, value_name = "DIR")]
     pub(crate) attempt_dir: PathBuf,
 }
 
