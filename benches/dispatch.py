@@ -123,7 +123,7 @@ def main():
                         "--api-port", "0", "--web-port", "0", "--files-port", "0"])
         ready = json.loads(server.stdout.readline())
         configuration = os.path.join(data, "clearml.conf")
-        api = Api(ready["api"], configuration)
+        api = Api(ready["api_server"], configuration)
         start([hostler, "daemon", "--foreground", "--queue", "ours", "--cpu-only", "--workers", "1",
                "--state-dir", os.path.join(folder, "state")], CLEARML_CONFIG_FILE=configuration)
         launch(api, folder, "ours", "warm-up")

@@ -1,0 +1,25 @@
+//! What every process test needs: a place of its own, the programs under test, a client, and the audit at the end.
+
+mod api;
+mod audit;
+mod daemon;
+mod gate;
+mod place;
+mod process;
+mod python;
+mod script;
+mod server;
+mod slow;
+mod wait;
+
+pub(crate) use api::Api;
+pub(crate) use audit::{audit, audit_state, last_sequence};
+pub(crate) use daemon::Daemon;
+pub(crate) use gate::Gate;
+pub(crate) use place::Place;
+pub(crate) use process::{Finished, ProcessExt, is_alive, kill};
+pub(crate) use python::{git, git_commit_all, new_repository, run_scenario};
+pub(crate) use script::{Draft, lines_with};
+pub(crate) use server::{Server, login_with, ready_line};
+pub(crate) use slow::slow_package;
+pub(crate) use wait::{eventually, eventually_some};

@@ -1,0 +1,79 @@
+//! Real Python with the real SDK, and real git.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use super::process::{Finished, ProcessExt};
+use super::{Place, Server};
+
+/// The SDK logs in, uploads and waits for its own threads; several of these run at once.
+const SCENARIO_LIMIT: Duration = Duration::from_secs(280);
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The interpreter whose environment holds the SDK of `tests/sdk/requirements.txt`; made at the first call.
+pub(crate) fn sdk_python() -> &'static str {
+    static PYTHON: OnceLock<String> = OnceLock::new();
+    PYTHON.get_or_init(|| {
+        let mut command = Command::new(root().join("scripts/python-env"));
+        let made = command.arg(root().join("tests/sdk/requirements.txt")).finish_within(Duration::from_secs(500));
+        made.ok().trim().to_owned()
+    })
+}
+
+/// The machine's interpreter that the SDK's environment was made from: what a task finds as `python3`.
+pub(crate) fn base_python() -> &'static str {
+    static PYTHON: OnceLock<String> = OnceLock::new();
+    PYTHON.get_or_init(|| {
+        let mut command = Command::new(sdk_python());
+        command.args(["-c", "import os, sys; print(os.path.join(sys.base_prefix, 'bin', 'python3'))"]);
+        command.finish_within(Duration::from_secs(60)).ok().trim().to_owned()
+    })
+}
+
+/// Runs a script of `tests/sdk` against a server, with the configuration file that the server wrote.
+pub(crate) fn run_scenario(place: &Place, server: &Server, name: &str, arguments: &[&str]) -> Finished {
+    let script = root().join("tests/sdk").join(name).with_extension("py");
+    let mut command = place.command(sdk_python());
+    command
+        .arg(script)
+        .args(arguments)
+        .env("TMPDIR", place.path("home"))
+        .env("CLEARML_CONFIG_FILE", server.configuration_file())
+        .env("CLEARML_CACHE_DIR", place.path("home/cache"));
+    command.finish_within(SCENARIO_LIMIT)
+}
+
+/// Runs git in a folder and gives what it printed.
+#[track_caller]
+pub(crate) fn git(folder: &Path, arguments: &[&str]) -> String {
+    let mut command = Command::new("git");
+    command
+        .current_dir(folder)
+        .args(["-c", "user.name=Tester", "-c", "user.email=tester@example.com", "-c", "init.defaultBranch=main"])
+        .args(arguments);
+    command.finish_within(Duration::from_secs(60)).ok().trim().to_owned()
+}
+
+/// Makes a repository with one commit of these files. Gives the id of the commit.
+pub(crate) fn new_repository(folder: &Path, files: &[(&str, &str)]) -> String {
+    std::fs::create_dir_all(folder).unwrap();
+    git(folder, &["init", "--quiet"]);
+    git_commit_all(folder, files)
+}
+
+/// Writes these files and commits them. Gives the id of the commit.
+pub(crate) fn git_commit_all(folder: &Path, files: &[(&str, &str)]) -> String {
+    for (name, text) in files {
+        let path = folder.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    git(folder, &["add", "--all"]);
+    git(folder, &["commit", "--quiet", "--message", "work"]);
+    git(folder, &["rev-parse", "HEAD"])
+}

@@ -1,0 +1,16 @@
+//! Tests of the real binary: real sockets, real Python with the real SDK, real git, real kills.
+//!
+//! Every test has a place, a server and a daemon of its own on free ports; every test with a daemon ends by auditing
+//! its journal.
+
+mod abort;
+mod bad_input;
+mod cli;
+mod crash;
+mod crash_matrix;
+mod end_to_end;
+mod harness;
+mod output;
+mod sdk;
+mod up;
+mod workers;
