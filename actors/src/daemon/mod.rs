@@ -35,3 +35,6 @@ mod watched;
 
 pub use run::{DaemonError, DaemonExit, run};
 pub use settings::{DaemonSettings, WorkerSettings, control_socket};
+
+#[cfg(test)]
+mod tests;

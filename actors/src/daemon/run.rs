@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use drivers::clearml::{ClearMlClient, ClientError, TaskServer};
+use drivers::clearml::{ClientError, TaskServer};
 use drivers::clock::{Clock, SystemClock};
 use drivers::ipc::IpcError;
 use drivers::journal::{Journal as Store, JournalError};
@@ -71,7 +71,16 @@ pub enum DaemonError {
 }
 
 /// Runs a daemon until it leaves. Blocks. The actors live on the calling thread, network and files on a pool.
-pub fn run(settings: DaemonSettings, server: ClearMlClient) -> Result<DaemonExit, DaemonError> {
+pub fn run(settings: DaemonSettings, server: impl TaskServer) -> Result<DaemonExit, DaemonError> {
+    run_observed(settings, server, |_| {})
+}
+
+/// [`run`], with a look at the Supervisor as soon as there is one.
+pub(super) fn run_observed(
+    settings: DaemonSettings,
+    server: impl TaskServer,
+    observe: impl FnOnce(&Addr<Supervisor>),
+) -> Result<DaemonExit, DaemonError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -79,17 +88,22 @@ pub fn run(settings: DaemonSettings, server: ClearMlClient) -> Result<DaemonExit
         .map_err(DaemonError::Runtime)?;
     let mut runtime = Some(runtime);
     let system = System::with_tokio_rt(move || runtime.take().expect("the system asks for its runtime once"));
-    let exit = system.block_on(live(settings, Arc::new(server)))?;
+    let exit = system.block_on(live(settings, Arc::new(server), observe))?;
     Ok(exit)
 }
 
-async fn live(settings: DaemonSettings, server: Arc<dyn TaskServer>) -> Result<DaemonExit, DaemonError> {
+async fn live(
+    settings: DaemonSettings,
+    server: Arc<dyn TaskServer>,
+    observe: impl FnOnce(&Addr<Supervisor>),
+) -> Result<DaemonExit, DaemonError> {
     let prepared = prepare(settings, server).await?;
     let (exit, left) = oneshot::channel();
     let mut interrupts = signal(SignalKind::interrupt()).map_err(DaemonError::Runtime)?;
     let mut terminations = signal(SignalKind::terminate()).map_err(DaemonError::Runtime)?;
     let watchdog = super::watchdog::Watchdog::start();
     let supervisor = Supervisor::new(prepared, exit).start();
+    observe(&supervisor);
     let signals = supervisor.clone().recipient();
     actix::spawn(async move {
         loop {

@@ -106,10 +106,10 @@ struct Ports {
 }
 
 /// The children that others are built upon.
-struct Core {
+pub(super) struct Core {
     journal: Addr<Journal>,
     partitioner: Addr<GpuPartitioner>,
-    tasks: Addr<TaskManager>,
+    pub(super) tasks: Addr<TaskManager>,
 }
 
 /// What the daemon is doing about leaving.
@@ -124,7 +124,7 @@ pub(crate) struct Supervisor {
     prepared: Prepared,
     board: Board,
     ports: Ports,
-    core: Option<Core>,
+    pub(super) core: Option<Core>,
     poller: Option<Addr<QueuePoller>>,
     metrics: Option<Addr<Metrics>>,
     restarts: HashMap<Child, RestartHistory>,
@@ -133,6 +133,8 @@ pub(crate) struct Supervisor {
     leaving: Option<Leaving>,
     load: Load,
     exit: Option<oneshot::Sender<DaemonExit>>,
+    #[cfg(test)]
+    pub(super) panic_buttons: super::tests::panics::PanicButtons,
 }
 
 impl Supervisor {
@@ -150,6 +152,8 @@ impl Supervisor {
             leaving: None,
             load: Load { unsettled: 0, running: 0 },
             exit: Some(exit),
+            #[cfg(test)]
+            panic_buttons: Default::default(),
         }
     }
 
@@ -179,6 +183,12 @@ impl Supervisor {
         let runs = std::mem::take(&mut self.prepared.runs);
         let ports = self.ports.task_manager.clone();
         let tasks = TaskManager::new(tools, asks, ports, runs, lifeline(Child::TaskManager)).start();
+        #[cfg(test)]
+        self.panic_buttons.extend([
+            (Child::Journal, journal.clone().recipient()),
+            (Child::GpuPartitioner, partitioner.clone().recipient()),
+            (Child::TaskManager, tasks.clone().recipient()),
+        ]);
         Core { journal, partitioner, tasks }
     }
 
@@ -208,6 +218,8 @@ impl Supervisor {
             packets: Arc::new(Semaphore::new(3)),
         };
         let reporter = Reporter::new(tools, lifeline).start();
+        #[cfg(test)]
+        self.panic_buttons.insert(Child::Reporter, reporter.clone().recipient());
         self.ports.open_lane.connect(reporter.clone().recipient());
         self.ports.report.connect(reporter.clone().recipient());
         self.ports.close_lane.connect(reporter.recipient());
@@ -219,7 +231,9 @@ impl Supervisor {
     fn start_executor_gateway(&mut self, lifeline: Lifeline<Child>) {
         let Some(core) = &self.core else { return };
         let runners = core.tasks.clone().recipient();
-        ExecutorGateway::new(self.prepared.executors.clone(), runners, lifeline).start();
+        let _gateway = ExecutorGateway::new(self.prepared.executors.clone(), runners, lifeline).start();
+        #[cfg(test)]
+        self.panic_buttons.insert(Child::ExecutorGateway, _gateway.clone().recipient());
     }
 
     fn start_poller(&mut self, lifeline: Lifeline<Child>) {
@@ -238,6 +252,8 @@ impl Supervisor {
             find: core.tasks.clone().recipient(),
         };
         let poller = QueuePoller::new(tools, lifeline).start();
+        #[cfg(test)]
+        self.panic_buttons.insert(Child::QueuePoller, poller.clone().recipient());
         self.ports.freed.connect(poller.clone().recipient());
         if self.leaving.is_some() {
             tell(&poller.clone().recipient(), StopPulling);
@@ -256,6 +272,8 @@ impl Supervisor {
             lifeline,
         )
         .start();
+        #[cfg(test)]
+        self.panic_buttons.insert(Child::AbortWatcher, watcher.clone().recipient());
         self.ports.task_manager.watched.connect(watcher.recipient());
     }
 
@@ -268,6 +286,8 @@ impl Supervisor {
             lifeline,
         )
         .start();
+        #[cfg(test)]
+        self.panic_buttons.insert(Child::Metrics, metrics.clone().recipient());
         let worker_task: Recipient<WorkerTask> = metrics.clone().recipient();
         self.ports.task_manager.worker_task.connect(worker_task);
         self.metrics = Some(metrics);

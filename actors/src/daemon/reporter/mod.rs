@@ -24,7 +24,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 
 use self::lane::Lane;
 use super::supervisor::Child;
-use crate::kit::Lifeline;
+use crate::kit::{Lifeline, tell};
 
 /// Opens a task's lane. Whatever was open for the task before is closed.
 #[derive(Message, Debug, Clone)]
@@ -77,6 +77,8 @@ pub(crate) enum LaneFact {
     Settled,
     /// The server has this much of the console.
     Shipped(u64),
+    /// The lane panicked: open it again.
+    Broken,
 }
 
 /// Counts how tasks ended, for the log.
@@ -94,6 +96,17 @@ pub(crate) struct LaneTools {
     pub(crate) suppress_carriage_return: bool,
     /// How many lanes may hold a large packet in memory at the same time.
     pub(crate) packets: Arc<Semaphore>,
+}
+
+/// Tells the runner when its lane panics.
+struct LaneGuard(Recipient<LaneFact>);
+
+impl Drop for LaneGuard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tell(&self.0, LaneFact::Broken);
+        }
+    }
 }
 
 struct Handle {
@@ -135,9 +148,14 @@ impl Handler<OpenLane> for Reporter {
         // A lane's few status items are unbounded by type and bounded by the lifecycle: a dozen per run.
         let (items, told) = mpsc::unbounded_channel();
         let (console, length) = watch::channel((0, 0));
-        let task = message.task.clone();
+        let (task, facts) = (message.task.clone(), message.facts.clone());
         let lane = Lane::new(self.tools.clone(), message, told, length);
-        let running = tokio::spawn(lane.run()).abort_handle();
+        let guard = LaneGuard(facts);
+        let running = tokio::spawn(async move {
+            lane.run().await;
+            drop(guard);
+        })
+        .abort_handle();
         self.lanes.insert(task, Handle { items, console, running });
     }
 }

@@ -1,5 +1,7 @@
 //! The runner's side of its lane in the reporter.
 
+use std::time::Duration;
+
 use actix::prelude::*;
 use protocols::lifecycle::{TaskEvent, TaskState};
 use protocols::order::EnvironmentReport;
@@ -7,6 +9,9 @@ use protocols::order::EnvironmentReport;
 use super::{ReopenLane, RunFact, StopTask, TaskRunner};
 use crate::daemon::attempt::Proof;
 use crate::daemon::reporter::{LaneFact, OpenLane, Report, ReportItem};
+
+/// Time before a lane that panicked is opened again.
+const LANE_RESTART: Duration = Duration::from_secs(1);
 
 impl TaskRunner {
     /// Opens the lane, and tells it what a run that is under way has reported already, or may have: every item may
@@ -93,6 +98,13 @@ impl Handler<LaneFact> for TaskRunner {
             LaneFact::Shipped(bytes) => {
                 self.tools.board.update(&self.task, |snapshot| snapshot.shipped_bytes = bytes);
             }
+            LaneFact::Broken => {
+                tracing::error!(task = %self.task, "its lane panicked; opening another");
+                ctx.run_later(LANE_RESTART, |this, ctx| {
+                    this.resumed = true;
+                    this.open_lane(ctx);
+                });
+            }
         }
     }
 }
@@ -102,7 +114,6 @@ impl Handler<ReopenLane> for TaskRunner {
 
     fn handle(&mut self, _: ReopenLane, ctx: &mut Self::Context) {
         self.resumed = true;
-        self.environment = self.environment.take();
         self.open_lane(ctx);
     }
 }

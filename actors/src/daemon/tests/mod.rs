@@ -1,0 +1,5 @@
+//! The whole actor tree over a fake server, a real journal and real sockets. The executors are played by the tests.
+
+pub(super) mod panics;
+mod rig;
+mod scenarios;
