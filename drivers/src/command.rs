@@ -248,9 +248,9 @@ impl SystemCommands {
         }
         child.stdin(command.input.map_or_else(Stdio::null, Stdio::from));
         child.stdout(writer.try_clone().map_err(failed)?).stderr(writer).process_group(0);
-        let child = child.spawn().map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound => CommandError::NotFound { program: name.clone() },
-            _ => failed(source),
+        let child = child.spawn().map_err(|source| {
+            let is_missing = source.kind() == io::ErrorKind::NotFound;
+            if is_missing { CommandError::NotFound { program: name.clone() } } else { failed(source) }
         })?;
         Ok((child, reader))
     }

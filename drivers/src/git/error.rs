@@ -122,12 +122,8 @@ impl GitError {
             | Self::Diff { .. }
             | Self::Submodules { .. }
             | Self::LargeFiles { .. } => FailureClass::Code,
-            Self::Checkout { source, .. } => match source.class() {
-                git2::ErrorClass::Os | git2::ErrorClass::Filesystem | git2::ErrorClass::NoMemory => {
-                    FailureClass::Infrastructure
-                }
-                _ => FailureClass::Code,
-            },
+            Self::Checkout { source, .. } if is_of_machine(source.class()) => FailureClass::Infrastructure,
+            Self::Checkout { .. } => FailureClass::Code,
             Self::Mirror { .. } | Self::DiskFull { .. } | Self::Io { .. } | Self::Command { .. } => {
                 FailureClass::Infrastructure
             }
@@ -161,11 +157,15 @@ impl GitError {
     /// A failed action on a file.
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
-        move |source| match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { path },
-            _ => Self::Io { action, path, source },
+        move |source| {
+            let is_full = matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+            if is_full { Self::DiskFull { path } } else { Self::Io { action, path, source } }
         }
     }
+}
+
+fn is_of_machine(class: git2::ErrorClass) -> bool {
+    matches!(class, git2::ErrorClass::Os | git2::ErrorClass::Filesystem | git2::ErrorClass::NoMemory)
 }
 
 impl From<CommandError> for GitError {

@@ -48,7 +48,7 @@ pub(crate) fn reason(tail: &[String], scrubber: &Scrubber) -> String {
         let lower = line.to_ascii_lowercase();
         lower.starts_with("fatal:") || lower.starts_with("error:") || lower.contains("permission denied")
     };
-    let position = lines.iter().rposition(|line| is_verdict(&line)).or(lines.len().checked_sub(1));
+    let position = lines.iter().rposition(is_verdict).or(lines.len().checked_sub(1));
     let Some(position) = position else { return "git said nothing".to_owned() };
     let verdict = lines[position];
     let is_empty_phrase = verdict.contains("Could not read from remote repository") || verdict.contains("early EOF");

@@ -54,43 +54,53 @@ pub(super) fn choose(
     commands: &dyn CommandRunner,
     progress: &dyn Fn(&str),
 ) -> Result<PythonInterpreter, PythonError> {
-    let search = Search { commands, prober: Prober::new(cache_dir, commands) };
-    if let Some(binary) = settings.binary.as_deref().map(str::trim).filter(|binary| !binary.is_empty()) {
-        if let Some(found) = search.first(search.named(binary), None)? {
-            return Ok(found);
-        }
-        progress(&format!("agent.python_binary is {binary}, which is no working Python: looking for another one"));
-    }
-    let (binary, version) = match wish {
-        Interpreter::Python { binary, version } => (binary.as_str(), version.as_deref()),
-        Interpreter::Shell(_) => ("", None),
-    };
-    if binary.starts_with('/')
-        && let Some(found) = search.first(vec![PathBuf::from(binary)], version)?
-    {
-        return Ok(found);
-    }
-    if let Some(version) = version
-        && let Some(found) = search.first(search.of_version(version), Some(version))?
-    {
-        return Ok(found);
-    }
-    let found = search.first(search.any(), None)?.ok_or(PythonError::NoInterpreter)?;
-    if let Some(version) = version {
-        let (own, path) = (found.version_text(), found.path.display());
-        progress(&format!(
-            "Python {version}, which the task asks for, is not on this machine; using Python {own} ({path})"
-        ));
-    }
-    Ok(found)
+    Search { commands, prober: Prober::new(cache_dir, commands), usual_folders: &USUAL_FOLDERS }
+        .choose(wish, settings, progress)
 }
 
 struct Search<'a> {
     commands: &'a dyn CommandRunner,
     prober: Prober<'a>,
+    usual_folders: &'a [&'a str],
 }
 
 impl Search<'_> {
+    fn choose(
+        &self,
+        wish: &Interpreter,
+        settings: &PythonSettings,
+        progress: &dyn Fn(&str),
+    ) -> Result<PythonInterpreter, PythonError> {
+        if let Some(binary) = settings.binary.as_deref().map(str::trim).filter(|binary| !binary.is_empty()) {
+            if let Some(found) = self.first(self.named(binary), None)? {
+                return Ok(found);
+            }
+            progress(&format!("agent.python_binary is {binary}, which is no working Python: looking for another one"));
+        }
+        let (binary, version) = match wish {
+            Interpreter::Python { binary, version } => (binary.as_str(), version.as_deref()),
+            Interpreter::Shell(_) => ("", None),
+        };
+        if binary.starts_with('/')
+            && let Some(found) = self.first(vec![PathBuf::from(binary)], version)?
+        {
+            return Ok(found);
+        }
+        if let Some(version) = version
+            && let Some(found) = self.first(self.of_version(version), Some(version))?
+        {
+            return Ok(found);
+        }
+        let found = self.first(self.any(), None)?.ok_or(PythonError::NoInterpreter)?;
+        if let Some(version) = version {
+            let (own, path) = (found.version_text(), found.path.display());
+            progress(&format!(
+                "Python {version}, which the task asks for, is not on this machine; using Python {own} ({path})"
+            ));
+        }
+        Ok(found)
+    }
+
     /// The first candidate that works and has the version.
     fn first(&self, candidates: Vec<PathBuf>, version: Option<&str>) -> Result<Option<PythonInterpreter>, PythonError> {
         for candidate in candidates {
@@ -112,7 +122,7 @@ impl Search<'_> {
     fn of_version(&self, version: &str) -> Vec<PathBuf> {
         let name = format!("python{version}");
         let mut candidates = self.on_path(&name);
-        candidates.extend(USUAL_FOLDERS.iter().map(|folder| Path::new(folder).join(&name)));
+        candidates.extend(self.usual_folders.iter().map(|folder| Path::new(folder).join(&name)));
         if let Some(pyenv) = self.pyenv_root() {
             candidates.extend(versions_below(&pyenv.join("versions"), "", version));
         }
@@ -128,7 +138,7 @@ impl Search<'_> {
     fn any(&self) -> Vec<PathBuf> {
         let mut candidates = self.on_path("python3");
         candidates.extend(self.on_path("python"));
-        candidates.extend(USUAL_FOLDERS.iter().map(|folder| Path::new(folder).join("python3")));
+        candidates.extend(self.usual_folders.iter().map(|folder| Path::new(folder).join("python3")));
         for minor in (OLDEST[1]..=20).rev() {
             candidates.extend(self.on_path(&format!("python3.{minor}")));
         }
@@ -217,12 +227,12 @@ mod tests {
     use super::*;
     use crate::command::SystemCommands;
 
-    /// Something that answers like an interpreter of that version, and counts how often it is asked.
+    /// Something that answers like an interpreter of that version.
     fn write_python(path: &Path, version: &str) {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         let version = version.replace('.', ", ");
         let script = format!(
-            "#!/bin/sh\necho asked >> '{0}.log'\necho '{{\"executable\": \"{0}\", \"version\": [{version}], \
+            "#!/bin/sh\necho '{{\"executable\": \"{0}\", \"version\": [{version}], \
              \"implementation\": \"cpython\", \"platform\": \"linux-x86_64\", \"base_prefix\": \"/usr\"}}'\n",
             path.display()
         );
@@ -244,7 +254,7 @@ mod tests {
         fn choose(&self, binary: &str, configured: Option<&str>) -> (String, String) {
             let root = self.0.path().display();
             let environment = [
-                ("PATH".into(), format!("{root}/pyenv/shims:{root}/bin:/bin").into()),
+                ("PATH".into(), format!("{root}/pyenv/shims:{root}/bin").into()),
                 ("PYENV_ROOT".into(), format!("{root}/pyenv").into()),
             ];
             let commands = SystemCommands::new(environment, Arc::default());
@@ -252,9 +262,9 @@ mod tests {
             let wish = Interpreter::Python { binary: binary.to_owned(), version };
             let settings = PythonSettings { binary: configured.map(str::to_owned), ..PythonSettings::default() };
             let lines = RefCell::new(String::new());
-            let chosen = choose(&wish, &settings, &self.0.path().join("cache"), &commands, &|line| {
-                lines.borrow_mut().push_str(line);
-            });
+            let prober = Prober::new(&self.0.path().join("cache"), &commands);
+            let search = Search { commands: &commands, prober, usual_folders: &[] };
+            let chosen = search.choose(&wish, &settings, &|line| lines.borrow_mut().push_str(line));
             (chosen.unwrap().path.strip_prefix(self.0.path()).unwrap().display().to_string(), lines.into_inner())
         }
     }

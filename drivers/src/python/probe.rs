@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::error::PythonError;
 use super::store::write_atomically;
-use crate::command::{CommandLine, CommandRunner};
+use crate::command::{CommandError, CommandLine, CommandRunner};
 
 /// Variables that change what an interpreter is, or where it finds packages.
 pub(super) const PYTHON_VARIABLES: [&str; 6] =
@@ -89,11 +89,9 @@ impl<'a> Prober<'a> {
                 Ok(finished.tail.last().and_then(|line| serde_json::from_str(line).ok()))
             }
             Ok(_) => Ok(None),
-            Err(error) => match PythonError::from(error) {
-                PythonError::Stopped => Err(PythonError::Stopped),
-                // What cannot be started is no interpreter.
-                _ => Ok(None),
-            },
+            Err(CommandError::Stopped { .. }) => Err(PythonError::Stopped),
+            // What cannot be started is no interpreter.
+            Err(CommandError::NotFound { .. } | CommandError::Run { .. }) => Ok(None),
         }
     }
 }

@@ -175,7 +175,7 @@ impl Reader<'_> {
         for line in logical_lines(lines) {
             match as_option(&line) {
                 Some((name, value)) => self.option(name, value, folder)?,
-                None => self.requirement(line, "", folder),
+                None => self.requirement(&line, "", folder),
             }
         }
         Ok(())
@@ -195,8 +195,8 @@ impl Reader<'_> {
                 let text = read(&path)?;
                 self.found.constraints.extend(logical_lines([text.as_str()]));
             }
-            "--editable" if is_remote(&value) => self.requirement(named_url(&value), "", folder),
-            "--editable" => self.requirement(value, "-e ", folder),
+            "--editable" if is_remote(&value) => self.requirement(&value, "", folder),
+            "--editable" => self.requirement(&value, "-e ", folder),
             "--find-links" if !is_remote(&value) => {
                 let path = self.locate(&value, folder).unwrap_or_else(|| PathBuf::from(&value));
                 self.found.local_originals.push(format!("--find-links {value}"));
@@ -210,8 +210,8 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn requirement(&mut self, line: String, prefix: &str, folder: Option<&Path>) {
-        let line = named_url(&line);
+    fn requirement(&mut self, line: &str, prefix: &str, folder: Option<&Path>) {
+        let line = named_url(line);
         if normalised(&line) == "pkg-resources==0.0.0" {
             // Debian's pip lists it, no index has it.
             self.say(&format!("requirement {line} is left out: it stands for no package"));

@@ -8,7 +8,7 @@ use super::indexes::Indexes;
 use super::interpreter::PythonInterpreter;
 use super::probe::PYTHON_VARIABLES;
 use super::reason;
-use crate::command::{CommandLine, CommandRunner, Finished};
+use crate::command::{CommandError, CommandLine, CommandRunner, Finished};
 use crate::file_lock::FileLock;
 
 /// Seconds without an answer after which an index is taken for unreachable: pip takes over.
@@ -98,11 +98,9 @@ impl UvProvider<'_> {
     fn works(&self, program: &Path) -> Result<bool, PythonError> {
         match self.commands.run(CommandLine::new(program).argument("--version"), &mut |_| {}) {
             Ok(finished) => Ok(finished.is_success()),
-            Err(error) => match PythonError::from(error) {
-                PythonError::Stopped => Err(PythonError::Stopped),
-                // What cannot be started does not work.
-                _ => Ok(false),
-            },
+            Err(CommandError::Stopped { .. }) => Err(PythonError::Stopped),
+            // What cannot be started does not work.
+            Err(CommandError::NotFound { .. } | CommandError::Run { .. }) => Ok(false),
         }
     }
 }

@@ -91,6 +91,23 @@ fn credentials_in_the_url_open_it_and_are_written_nowhere() {
 }
 
 #[test]
+fn a_submodule_behind_the_same_password_comes_too() {
+    let (mut fixture, host) = served();
+    fixture.settings = settings(Some(&host));
+    let inner = fixture.path("served/r.git").display().to_string();
+    fixture.git(&["submodule", "--quiet", "add", &inner, "sub"]);
+    let url = format!("http://{host}/r.git");
+    fixture.git(&["config", "--file", ".gitmodules", "submodule.sub.url", &url]);
+    fixture.commit_all();
+    git_in(&fixture.path("."), &["clone", "--quiet", "--bare", "origin.git", "served/outer.git"]);
+    git_in(&fixture.path("served/outer.git"), &["update-server-info"]);
+    let url = format!("http://{host}/outer.git");
+    let root = fixture.check_out_url(&url, &branch("main"), "", "tree", &fixture.commands()).unwrap().root;
+    assert_eq!(fs::read(root.join("sub/train.py")).unwrap(), b"print('one')\n");
+    assert_no_secret_below(&root);
+}
+
+#[test]
 fn another_host_does_not_get_them() {
     let (mut fixture, host) = served();
     fixture.settings = settings(Some("example.org"));

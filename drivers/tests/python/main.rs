@@ -2,6 +2,8 @@
 //!
 //! All tests share one uv, installed once by whichever needs it first, so that each of them is quick.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
+
 mod environments;
 mod failures;
 mod fixture;
