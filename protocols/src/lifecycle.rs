@@ -138,7 +138,6 @@ impl TaskState {
     ///
     /// Stop wins over a late exit. An executor that is lost before user code ran leads back to `Pulled`, at
     /// most [`MAX_LOST_ATTEMPTS`] times; one that is lost later fails the task with class `infrastructure`.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "the one table where every other pair is illegal")]
     pub fn next(self, event: TaskEvent) -> Result<Self, Box<IllegalTransition>> {
         use {Outcome as O, TaskEvent as E, TaskState as S};
         Ok(match (self, event) {

@@ -72,7 +72,9 @@ impl<'de> Deserialize<'de> for ApiVersion {
         let text = match Value::deserialize(deserializer)? {
             Value::String(text) => text,
             Value::Number(number) => number.to_string(),
-            other => return Err(serde::de::Error::custom(format!("not an API version: {other}"))),
+            other @ (Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_)) => {
+                return Err(serde::de::Error::custom(format!("not an API version: {other}")));
+            }
         };
         text.parse().map_err(serde::de::Error::custom)
     }
