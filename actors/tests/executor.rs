@@ -11,7 +11,7 @@ use protocols::failure::{FailureClass, Phase};
 use protocols::ids::ProcessId;
 use protocols::ipc::{DaemonFrame, ExecutorFact, ExecutorFrame};
 use protocols::lifecycle::Exit;
-use protocols::order::{Ended, Progress};
+use protocols::order::{CONSOLE_FILE, Ended, Progress};
 use protocols::task::{CodeSource, Interpreter, Revision};
 use stub::{Attempt, Connection, eventually};
 
@@ -302,7 +302,7 @@ async fn a_killed_executor_leaves_a_record_and_what_the_fence_finds() {
     let processes = both_of(&attempt).await;
     let leader = eventually(|| match attempt.record().progress {
         Progress::Running(_, leader) => Some(leader),
-        _ => None,
+        Progress::Preparing | Progress::Ready(_) | Progress::Launching(_) | Progress::Ended(..) => None,
     })
     .await;
     assert_eq!(leader, processes[0]);
@@ -327,10 +327,38 @@ async fn an_executor_whose_folder_vanished_leaves() {
 }
 
 #[tokio::test]
-async fn a_record_that_cannot_be_written_fails_the_task_before_user_code() {
-    let attempt = Attempt::shell("echo user code > ran", |_| {});
-    // Where the next record is written first there is a folder: writing it fails for everybody, root included.
-    std::fs::create_dir(attempt.order.attempt_dir.join("record.tmp")).unwrap();
+async fn a_folder_that_cannot_be_written_to_fails_the_task() {
+    // What is in the way of a file is a folder: writing fails for everybody, root included.
+    for obstacle in ["record.tmp", CONSOLE_FILE] {
+        let attempt = Attempt::shell("echo user code > ran", |_| {});
+        std::fs::create_dir(attempt.order.attempt_dir.join(obstacle)).unwrap();
+        check_infrastructure(&attempt, obstacle.split('.').next().unwrap()).await;
+    }
+}
+
+#[tokio::test]
+async fn user_code_is_not_started_without_a_durable_record() {
+    let attempt = Attempt::script("x.py", "open('ran', 'w')", |order| {
+        let slow = order.cache_dir.join("python3");
+        let script = "#!/bin/sh\ncd \"$(dirname \"$0\")\"\ntouch asked\n\
+                      while ! test -e go; do sleep 0.01; done\nexec python3 \"$@\"\n";
+        std::fs::write(&slow, script).unwrap();
+        std::fs::set_permissions(&slow, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+        order.task.interpreter = Interpreter::Python { binary: String::new(), version: None };
+        order.python.binary = Some(slow.display().to_string());
+        order.python.skip_install = true;
+    });
+    let cache = attempt.order.cache_dir.clone();
+    let in_preparation = async {
+        eventually(|| std::fs::read(cache.join("asked")).ok()).await;
+        assert!(matches!(attempt.record().progress, Progress::Preparing));
+        std::fs::create_dir(attempt.order.attempt_dir.join("record.tmp")).unwrap();
+        std::fs::write(cache.join("go"), "").unwrap();
+    };
+    tokio::join!(check_infrastructure(&attempt, "record"), in_preparation);
+}
+
+async fn check_infrastructure(attempt: &Attempt, named: &str) {
     let listener = attempt.listen();
     let executor = attempt.start();
     let mut connection = Connection::accept(&listener, 0).await;
@@ -339,7 +367,53 @@ async fn a_record_that_cannot_be_written_fails_the_task_before_user_code() {
         panic!("{facts:?}");
     };
     assert_eq!(failure.class, FailureClass::Infrastructure);
+    assert!(failure.message.contains(named), "{failure}");
+    assert!(!facts.iter().any(|(_, fact)| *fact == ExecutorFact::UserStarted));
     assert!(!attempt.code().join("ran").exists());
+    connection.acknowledge(facts.len() as u64).await;
+    exited(executor).await;
+}
+
+#[tokio::test]
+async fn a_repository_is_checked_out_patched_and_run_where_the_task_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let git = |arguments: &[&str]| {
+        let output = std::process::Command::new("git")
+            .args(["-c", "user.name=a", "-c", "user.email=a@b", "-c", "init.defaultBranch=main"])
+            .args(arguments)
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let program = folder.path().join("sub/run.sh");
+    std::fs::create_dir(program.parent().unwrap()).unwrap();
+    std::fs::write(&program, "echo committed $1; pwd\n").unwrap();
+    git(&["init"]);
+    git(&["add", "."]);
+    git(&["commit", "-m", "one"]);
+    std::fs::write(&program, "echo changed $1; pwd\n").unwrap();
+    let diff = git(&["diff"]);
+    let commit = git(&["rev-parse", "HEAD"]).trim().to_owned();
+    let attempt = Attempt::script("run.sh 'an argument'", "", |order| {
+        let url = folder.path().display().to_string();
+        order.task.code = CodeSource::Repository { url, revision: Revision::Branch("main".into()), diff };
+        order.task.working_dir = "sub".into();
+    });
+    let listener = attempt.listen();
+    let executor = attempt.start();
+    let mut connection = Connection::accept(&listener, 0).await;
+    let facts = connection.facts_until_end().await;
+    let console = attempt.console();
+    assert_eq!(facts.last().unwrap().1, ExecutorFact::Ended(Ended::Exited(Exit::Code(0))), "{console}");
+    let expected = format!("changed an argument\n{}\n", attempt.code().join("sub").display());
+    assert!(console.ends_with(&expected), "{console}");
+    let report = facts.iter().find_map(|(_, fact)| match fact {
+        ExecutorFact::EnvironmentReady(report) => Some(report),
+        ExecutorFact::PhaseStarted(_) | ExecutorFact::UserStarted | ExecutorFact::Ended(_) => None,
+    });
+    assert_eq!(report.unwrap().commit.as_ref(), Some(&commit));
     connection.acknowledge(facts.len() as u64).await;
     exited(executor).await;
 }

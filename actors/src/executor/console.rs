@@ -21,6 +21,11 @@ impl Console {
         Ok(Self { file })
     }
 
+    /// A console that keeps nothing, for an attempt that ends because it cannot have one.
+    pub(super) fn nowhere() -> io::Result<Self> {
+        OpenOptions::new().write(true).open("/dev/null").map(|file| Self { file })
+    }
+
     /// Appends one line as it is, in one write, so that it is not torn by other writers.
     ///
     /// A line that cannot be written (a full disk) is lost: the task is not held up for it.
@@ -45,7 +50,11 @@ impl Console {
 
     /// Returns when everything that was written would survive a power failure.
     pub(super) fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+        match self.file.sync_data() {
+            // Not a file on a disk.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+            synced => synced,
+        }
     }
 
     /// Another handle for a process that is about to be started.

@@ -16,7 +16,7 @@ use tracing::{error, info, warn};
 use super::console::Console;
 use super::environment_builder::{EnvironmentBuilder, PreparationNews, Prepare, StopPreparation};
 use super::launch::{Launch, Prepared};
-use super::log_pump::{ConsoleGrew, LogPump};
+use super::log_pump::{ConsoleGrew, LogPump, TellConsoleTo};
 use super::process_runner::{ProcessNews, ProcessRunner, StartProcess, StopProcess};
 use super::record::{Durability, RecordError, RecordFile};
 use super::run::{ExecutorExit, ExitSlot};
@@ -66,6 +66,8 @@ pub(super) struct Executor {
     stage: Stage,
     phase: Phase,
     report: Option<EnvironmentReport>,
+    /// Why the attempt cannot even begin.
+    obstacle: Option<TaskFailure>,
     /// The grace of a stop that arrived, until somebody has it.
     stop: Option<Duration>,
     /// Why to leave without an acknowledgement, once everything is dead.
@@ -84,13 +86,21 @@ struct Children {
     builder: Addr<EnvironmentBuilder>,
     runner: Addr<ProcessRunner>,
     uplink: Addr<Uplink>,
-    _pump: Addr<LogPump>,
+    pump: Addr<LogPump>,
 }
 
 impl Executor {
-    /// An executor of `order`, which has written its first record already.
-    pub(super) fn new(order: Arc<ExecutorOrder>, record: RecordFile, console: Console, exit: ExitSlot) -> Self {
+    /// An executor of `order`, which has written its first record already. Where there is an `obstacle` it does
+    /// nothing but tell.
+    pub(super) fn new(
+        order: Arc<ExecutorOrder>,
+        record: RecordFile,
+        console: Console,
+        obstacle: Option<TaskFailure>,
+        exit: ExitSlot,
+    ) -> Self {
         Self {
+            obstacle,
             order,
             record: Arc::new(record),
             console: Arc::new(console),
@@ -133,7 +143,27 @@ impl Executor {
             Lifeline::new(&this, Child::ProcessRunner),
         );
         let pump = self.build_pump(&uplink, ctx);
-        Children { builder: builder.start(), runner: runner.start(), uplink, _pump: pump }
+        Children { builder: builder.start(), runner: runner.start(), uplink, pump }
+    }
+
+    /// Uplink and pump own nothing that cannot be had again.
+    fn rebuild(&mut self, child: Child, ctx: &mut Context<Self>) {
+        let uplink = match child {
+            Child::Uplink => self.build_uplink(ctx),
+            Child::LogPump => {
+                let pump = self.build_pump(&self.children().uplink, ctx);
+                self.children_mut().pump = pump;
+                return;
+            }
+            Child::EnvironmentBuilder | Child::ProcessRunner => return,
+        };
+        // A pump that is being rebuilt too gets the new uplink in any case.
+        let _ = self.children().pump.try_send(TellConsoleTo(uplink.clone().recipient()));
+        self.children_mut().uplink = uplink;
+    }
+
+    fn children_mut(&mut self) -> &mut Children {
+        self.children.as_mut().expect("children are built when the executor starts")
     }
 
     fn children(&self) -> &Children {
@@ -322,7 +352,12 @@ impl Actor for Executor {
                 .into_actor(self),
             );
         }
-        let _ = self.children().builder.try_send(Prepare);
+        match self.obstacle.take() {
+            Some(failure) => self.end(Ended::PreparationFailed(failure), ctx),
+            None => {
+                let _ = self.children().builder.try_send(Prepare);
+            }
+        }
     }
 }
 
@@ -430,21 +465,9 @@ impl Handler<ChildExited<Child>> for Executor {
             Child::Uplink | Child::LogPump => match self.restarts.decide(RestartPolicy::default(), Instant::now()) {
                 RestartDecision::GiveUp => self.leave(ExecutorExit::Broken, ctx),
                 RestartDecision::RestartAfter(wait) => {
-                    ctx.run_later(wait, Self::rebuild_outward);
+                    ctx.run_later(wait, move |this, ctx| this.rebuild(child, ctx));
                 }
             },
-        }
-    }
-}
-
-impl Executor {
-    /// Uplink and pump hold nothing that cannot be had again; the pump reports to the uplink, so both are new.
-    fn rebuild_outward(&mut self, ctx: &mut Context<Self>) {
-        let uplink = self.build_uplink(ctx);
-        let pump = self.build_pump(&uplink, ctx);
-        if let Some(children) = &mut self.children {
-            children.uplink = uplink;
-            children._pump = pump;
         }
     }
 }

@@ -21,6 +21,11 @@ pub(super) struct ConsoleGrew {
     pub(super) at_ms: i64,
 }
 
+/// Gives the pump another listener, which hears the present length too.
+#[derive(Message, Clone, Debug)]
+#[rtype(result = "()")]
+pub(super) struct TellConsoleTo(pub(super) Recipient<ConsoleGrew>);
+
 /// How soon the file is looked at again after it has grown.
 const BUSY_INTERVAL: Duration = Duration::from_millis(50);
 /// The longest time between two looks.
@@ -71,5 +76,68 @@ impl Actor for LogPump {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.look(ctx);
+    }
+}
+
+impl Handler<TellConsoleTo> for LogPump {
+    type Result = ();
+
+    fn handle(&mut self, TellConsoleTo(listener): TellConsoleTo, _: &mut Self::Context) {
+        self.listener = listener;
+        self.length = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use drivers::clock::SystemClock;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::kit::ChildExited;
+
+    struct Listener {
+        heard: mpsc::UnboundedSender<u64>,
+    }
+
+    impl Actor for Listener {
+        type Context = Context<Self>;
+    }
+
+    impl Handler<ConsoleGrew> for Listener {
+        type Result = ();
+
+        fn handle(&mut self, grown: ConsoleGrew, _: &mut Self::Context) {
+            self.heard.send(grown.length).unwrap();
+        }
+    }
+
+    impl Handler<ChildExited<Child>> for Listener {
+        type Result = ();
+
+        fn handle(&mut self, _: ChildExited<Child>, _: &mut Self::Context) {}
+    }
+
+    fn listener() -> (Addr<Listener>, mpsc::UnboundedReceiver<u64>) {
+        let (heard, lengths) = mpsc::unbounded_channel();
+        (Listener { heard }.start(), lengths)
+    }
+
+    #[actix::test]
+    async fn growth_is_told_once_and_to_a_new_listener_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let console = Arc::new(Console::open(&folder.path().join("console")).unwrap());
+        let (first, mut lengths) = listener();
+        let lifeline = Lifeline::new(&first, Child::LogPump);
+        let pump =
+            LogPump::new(Arc::clone(&console), Arc::new(SystemClock), first.clone().recipient(), lifeline).start();
+        console.line("1234");
+        assert_eq!(lengths.recv().await, Some(5));
+        console.line("1234");
+        assert_eq!(lengths.recv().await, Some(10));
+        let (second, mut again) = listener();
+        pump.send(TellConsoleTo(second.recipient())).await.unwrap();
+        assert_eq!(again.recv().await, Some(10));
+        assert!(lengths.try_recv().is_err(), "the first has heard of each growth once");
     }
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use drivers::process::{become_session_leader, become_subreaper, kill_descendants};
-use protocols::failure::Phase;
+use protocols::failure::{FailureClass, Phase, TaskFailure};
 use protocols::order::{CONSOLE_FILE, ExecutorOrder, ORDER_FILE, ORDER_VERSION, Progress, decode};
-use tracing::{debug, error, warn};
+use tracing::{debug, error};
 
 use super::console::Console;
 use super::executor::Executor;
@@ -123,21 +123,33 @@ fn run_order(attempt_dir: &Path) -> Result<ExecutorExit, StartError> {
     }
     become_subreaper().map_err(|source| StartError::Subreaper { source })?;
     let record = RecordFile::new(&order);
-    let turn = record.turn();
-    if let Err(error) = record.write(turn, Phase::Checkout, Progress::Preparing, Durability::Process) {
-        // The first write that matters comes before user code, and fails the task with a message of its own.
-        warn!(error = &error as &dyn std::error::Error, "record not written");
-    }
-    let path = order.attempt_dir.join(CONSOLE_FILE);
-    let console = Console::open(&path).map_err(|source| StartError::Console { path, source })?;
+    let (console, obstacle) = open_files(&order, &record)?;
     let exit = ExitSlot::default();
-    run_actors(Executor::new(Arc::new(order), record, console, exit.clone()))?;
+    run_actors(Executor::new(Arc::new(order), record, console, obstacle, exit.clone()))?;
     // After an orderly end there is nothing left; after a panic there may be.
     let (_, left) = kill_descendants(LAST_KILL_PATIENCE);
     if !left.is_empty() {
         error!(?left, "processes are left behind");
     }
     Ok(exit.take())
+}
+
+/// Writes the first record and opens the console. Where the disk does not take them the attempt fails, which the
+/// daemon is to hear from this process.
+fn open_files(order: &ExecutorOrder, record: &RecordFile) -> Result<(Console, Option<TaskFailure>), StartError> {
+    let failure =
+        |error: &dyn std::error::Error| TaskFailure::new(FailureClass::Infrastructure, Phase::Checkout, error);
+    let path = order.attempt_dir.join(CONSOLE_FILE);
+    let console = match Console::open(&path) {
+        Ok(console) => console,
+        Err(source) => {
+            let obstacle = failure(&StartError::Console { path: path.clone(), source });
+            let console = Console::nowhere().map_err(|source| StartError::Console { path, source })?;
+            return Ok((console, Some(obstacle)));
+        }
+    };
+    let first = record.write(record.turn(), Phase::Checkout, Progress::Preparing, Durability::Process);
+    Ok((console, first.err().map(|error| failure(&error))))
 }
 
 fn read_order(attempt_dir: &Path) -> Result<ExecutorOrder, StartError> {

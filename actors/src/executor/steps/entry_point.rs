@@ -54,15 +54,16 @@ impl PrepareStep for EntryPoint {
             Interpreter::Shell(_) => shell_arguments(&task.entry_point, place),
         }
         .map_err(code_error)?;
-        let python = draft.python.as_ref().expect("packages come before the entry point");
-        let program = match &task.interpreter {
-            Interpreter::Shell(shell) => shell_program(shell, draft.commands),
-            Interpreter::Python { .. } => python.python.clone(),
+        let program = match (&task.interpreter, &draft.python) {
+            (Interpreter::Shell(shell), _) => shell_program(shell, draft.commands),
+            (Interpreter::Python { .. }, Some(environment)) => environment.python.clone(),
+            // The step before has failed for a task that needs Python and has none.
+            (Interpreter::Python { .. }, None) => unreachable!("packages come before the entry point"),
         };
         let places = Places {
             directory: &directory,
             entry_directory: entry_directory(&directory, &arguments),
-            programs: python.bin_dir.as_deref(),
+            programs: draft.python.as_ref().and_then(|environment| environment.bin_dir.as_deref()),
         };
         let environment = environment::compose(std::env::vars_os(), draft.order, &places);
         draft.launch = Some(Launch { program, arguments, directory, environment });

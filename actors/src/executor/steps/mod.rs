@@ -14,12 +14,11 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use drivers::command::{CommandRunner, SystemCommands};
-
+use drivers::python::Environment;
 use protocols::failure::{FailureClass, Phase, TaskFailure};
 use protocols::order::{EnvironmentReport, ExecutorOrder, MARK_VARIABLE};
 use protocols::task::CodeSource;
 
-use self::packages::Environment;
 use self::script::ScriptFile;
 use super::console::Console;
 use super::launch::{Launch, Prepared};
@@ -67,14 +66,18 @@ struct Draft<'a> {
 impl Draft<'_> {
     /// Where the task starts: the working directory within a repository; without a repository there is none.
     fn start_directory(&self) -> PathBuf {
-        match &self.order.task.code {
-            CodeSource::Repository { .. } | CodeSource::RepositoryWithScript { .. } => {
-                match self.order.task.working_dir.as_str() {
-                    "." => self.root.clone(),
-                    inside => self.root.join(inside),
-                }
+        let working_dir = self.order.task.working_dir.as_str();
+        let inside = match &self.order.task.code {
+            CodeSource::Repository { .. } => working_dir,
+            // `folder:name` also names the script.
+            CodeSource::RepositoryWithScript { .. } => {
+                working_dir.split_once(':').map_or(working_dir, |(folder, _)| folder)
             }
-            CodeSource::Script(_) | CodeSource::Nothing => self.root.clone(),
+            CodeSource::Script(_) | CodeSource::Nothing => ".",
+        };
+        match inside {
+            "" | "." => self.root.clone(),
+            inside => self.root.join(inside),
         }
     }
 }

@@ -1,20 +1,12 @@
 //! The interpreter and the packages of a task.
 
-use std::path::PathBuf;
+use std::time::Instant;
 
+use drivers::python::{CodeFolder, Environment, EnvironmentRequest, EnvironmentStore};
 use protocols::failure::Phase;
-use protocols::task::Interpreter;
+use protocols::task::{CodeSource, Interpreter, TaskSpec};
 
-use super::{Draft, PrepareStep, StepError};
-
-/// The Python of a task.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Environment {
-    /// The interpreter.
-    pub(super) python: PathBuf,
-    /// Folder of the environment's programs.
-    pub(super) bin_dir: Option<PathBuf>,
-}
+use super::{Draft, PrepareStep, StepError, seconds};
 
 pub(super) struct Packages;
 
@@ -24,11 +16,61 @@ impl PrepareStep for Packages {
     }
 
     fn run(&self, draft: &mut Draft<'_>) -> Result<(), StepError> {
-        let python = match draft.order.task.interpreter {
-            Interpreter::Python { .. } => draft.commands.find("python3").unwrap_or_default(),
-            Interpreter::Shell(_) => PathBuf::new(),
+        if needs_no_python(&draft.order.task) {
+            return Ok(());
+        }
+        let start = Instant::now();
+        let (task, directory) = (&draft.order.task, draft.start_directory());
+        let code = match &task.code {
+            CodeSource::Repository { .. } | CodeSource::RepositoryWithScript { .. } | CodeSource::Script(_) => {
+                Some(CodeFolder { root: &draft.root, working_dir: &directory, entry_point: &task.entry_point })
+            }
+            CodeSource::Nothing => None,
         };
-        draft.python = Some(Environment { python, bin_dir: None });
+        let request = EnvironmentRequest {
+            interpreter: &task.interpreter,
+            requirements: task.pip_requirements.as_deref(),
+            code,
+            private_dir: &draft.order.attempt_dir.join("work").join("environment"),
+        };
+        let store = EnvironmentStore::new(&draft.order.cache_dir, &draft.order.python);
+        let environment =
+            store.prepare(&request, draft.commands, &|line| draft.console.line(line)).map_err(|error| {
+                if error.is_stopped() {
+                    StepError::Stopped
+                } else {
+                    StepError::new(error.class(), self.phase(), &error)
+                }
+            })?;
+        if let Some(line) = summary(&environment) {
+            draft.console.say(&format!("environment ready in {}: {line}", seconds(start)));
+        }
+        draft.report.packages.clone_from(&environment.packages);
+        draft.report.reused = environment.reused;
+        draft.report.python_version = Some(environment.python_version.clone()).filter(|version| !version.is_empty());
+        draft.python = Some(environment);
         Ok(())
     }
+}
+
+/// A shell that runs a text of the task, and no requirements: not even an interpreter has to be looked for.
+fn needs_no_python(task: &TaskSpec) -> bool {
+    let has_files = match task.code {
+        CodeSource::Repository { .. } | CodeSource::RepositoryWithScript { .. } => true,
+        CodeSource::Script(_) | CodeSource::Nothing => false,
+    };
+    matches!(task.interpreter, Interpreter::Shell(_)) && task.pip_requirements.is_none() && !has_files
+}
+
+/// What people read about it; nothing where the task needs no Python.
+fn summary(environment: &Environment) -> Option<String> {
+    if environment.python_version.is_empty() {
+        return None;
+    }
+    let python = format!("python {}", environment.python_version);
+    Some(match (&environment.bin_dir, environment.reused) {
+        (None, _) => format!("{python} of the machine as it is"),
+        (Some(_), true) => format!("{python}, reused"),
+        (Some(_), false) => format!("{python}, new"),
+    })
 }
