@@ -87,15 +87,19 @@ pub(crate) fn report(error: &anyhow::Error, as_json: bool) -> ExitCode {
 /// The chain of causes, joined by `: `, without those that a former one has told already.
 fn one_line(error: &anyhow::Error) -> String {
     let mut line = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        let cause = cause.lines().map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ");
-        if line.contains(&cause) {
-            continue;
+    for cause in error.chain() {
+        let text = cause.to_string();
+        let text = text.lines().map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ");
+        if !line.contains(&text) {
+            if !line.is_empty() {
+                line.push_str(": ");
+            }
+            line.push_str(&text);
         }
-        if !line.is_empty() {
-            line.push_str(": ");
+        // It tells its cause in better words itself.
+        if cause.is::<server::ServerError>() {
+            break;
         }
-        line.push_str(&cause);
     }
     line
 }

@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::logging::LogFormat;
 
 pub(crate) use queue::{MoveTarget, QueueCommand, WorkerCommand};
-pub(crate) use service::{DaemonArgs, ExecutorArgs, ServerArgs, StatusArgs, UpArgs};
+pub(crate) use service::{DaemonArgs, ExecutorArgs, ListenArgs, ServerArgs, StatusArgs, UpArgs};
 pub(crate) use task::{
     CloneArgs, CreateArgs, ListArgs, LogsArgs, ParameterArg, SetArgs, TaskCommand, TaskEnqueueArgs, TasksArgs,
 };

@@ -7,9 +7,18 @@ use serde_json::{Value, json};
 use server::RunningServer;
 
 use super::private_file;
+use crate::config::{Config, Environment};
 
 /// Its name in the data directory.
 const FILE: &str = "clearml.conf";
+
+/// Ports of API, web and files at the last start, as far as the file tells.
+pub(super) fn last_ports(data_dir: &Path) -> [Option<u16>; 3] {
+    let server = Config::load(Some(&data_dir.join(FILE)), Environment::default()).and_then(|config| config.server());
+    let Ok(server) = server else { return [None; 3] };
+    let port = |url: &str| url.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+    [Some(server.hosts.api.as_str()), server.hosts.web.as_deref(), server.hosts.files.as_deref()].map(|url| port(url?))
+}
 
 /// Writes the file at the first start; later only its addresses, if these have changed. `None` where it is gone: the
 /// secret was in it and nowhere else.
@@ -63,7 +72,7 @@ fn with_hosts(text: &str, hosts: &[(&str, &str)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, Credentials, Environment, Secret};
+    use crate::config::{Credentials, Secret};
 
     #[test]
     fn what_is_written_can_be_read() {
@@ -72,6 +81,7 @@ mod tests {
         let hosts = [("web_server", "http://h:2"), ("api_server", "http://h:1"), ("files_server", "http://h:3")];
         std::fs::write(&path, first(&hosts, "K\"", "S\\$")).unwrap();
         let server = Config::load(Some(&path), Environment::default()).unwrap().server().unwrap();
+        assert_eq!(last_ports(directory.path()), [Some(1), Some(2), Some(3)]);
         assert_eq!((server.hosts.api.as_str(), server.hosts.files.as_deref()), ("http://h:1", Some("http://h:3")));
         assert_eq!(
             server.credentials,

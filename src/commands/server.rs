@@ -1,6 +1,6 @@
 //! `hostler server`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use server::{Server, ServerConfig};
@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::context::Context;
 use super::ready::ServerReady;
 use super::{client_file, lifeline, private_file};
-use crate::cli::ServerArgs;
+use crate::cli::{ListenArgs, ServerArgs};
 use crate::config::ConfigError;
 use crate::exit::Exit;
 use crate::output::note;
@@ -37,12 +37,13 @@ async fn serve(context: &Context, args: &ServerArgs, data_dir: PathBuf) -> anyho
     // Before anything is started: a signal must never find us without a handler.
     let mut terminate = signal(SignalKind::terminate()).context("cannot handle signals")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot handle signals")?;
+    let [api_port, web_port, files_port] = ports(&args.listen, &data_dir);
     let server = Server::start(ServerConfig {
         data_dir: data_dir.join(SERVER_DIR),
         listen: args.listen.listen,
-        api_port: args.listen.api_port,
-        web_port: args.listen.web_port,
-        files_port: args.listen.files_port,
+        api_port,
+        web_port,
+        files_port,
         queues: args.queue.clone(),
     })
     .await?;
@@ -60,7 +61,7 @@ async fn serve(context: &Context, args: &ServerArgs, data_dir: PathBuf) -> anyho
         config_file,
         pid: std::process::id(),
     };
-    announce(context, &ready)?;
+    announce(context, args.lifeline, &ready)?;
     let parent_is_gone = args.lifeline.then(lifeline::watch).transpose()?;
     let parent_is_gone = async {
         match parent_is_gone {
@@ -80,10 +81,27 @@ async fn serve(context: &Context, args: &ServerArgs, data_dir: PathBuf) -> anyho
     Ok(())
 }
 
-fn announce(context: &Context, ready: &ServerReady) -> anyhow::Result<()> {
+/// The ports to listen on. A free one is the one of the last time, if it is still free: tasks that run know it.
+fn ports(listen: &ListenArgs, data_dir: &Path) -> [u16; 3] {
+    let last = client_file::last_ports(data_dir);
+    let mut asked = [listen.api_port, listen.web_port, listen.files_port];
+    for (port, last) in asked.iter_mut().zip(last) {
+        let is_free = |last: &u16| std::net::TcpListener::bind((listen.listen, *last)).is_ok();
+        if *port == 0 {
+            *port = last.filter(is_free).unwrap_or(0);
+        }
+    }
+    asked
+}
+
+fn announce(context: &Context, to_parent: bool, ready: &ServerReady) -> anyhow::Result<()> {
+    let document = serde_json::to_value(ready)?;
+    if to_parent {
+        return context.output.document(&document);
+    }
     let mut text = format!("API    {}\nweb    {}\nfiles  {}", ready.api_server, ready.web_server, ready.files_server);
     if let Some(file) = &ready.config_file {
         text.push_str(&format!("\nconfig {}", file.display()));
     }
-    context.output.either(&serde_json::to_value(ready)?, &text)
+    context.output.either(&document, &text)
 }

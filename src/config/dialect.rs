@@ -197,9 +197,13 @@ impl<'a> Scan<'a> {
     }
 
     fn close(&mut self, bracket: char) -> Result<(), SyntaxError> {
-        let expected = self.open.last().map(|(open, ..)| if *open == '{' { '}' } else { ']' });
-        if expected != Some(bracket) {
+        let Some((open, line, _)) = self.open.last() else {
             return Err(self.error(self.at, format!("`{bracket}` closes nothing")));
+        };
+        let expected = if *open == '{' { '}' } else { ']' };
+        if expected != bracket {
+            let problem = format!("`{bracket}` where `{expected}` has to close the `{open}` of line {line}");
+            return Err(self.error(self.at, problem));
         }
         if bracket == '}' && self.place == Place::Key && self.begun {
             return Err(self.error(self.at, "a key without a value: expected `:`, `=` or `{`"));
@@ -380,7 +384,8 @@ mod tests {
     #[test]
     fn errors_say_where() {
         fails("a = 1\nb = \"x\nc = 2", 2, 5, "closing quote");
-        fails("a {\n b = [1,\n 2\n}", 4, 1, "closes nothing");
+        fails("a {\n b = [1,\n 2\n}", 4, 1, "`}` where `]` has to close the `[` of line 2");
+        fails("a = 1 }", 1, 7, "closes nothing");
         fails("a {\n b = 1\n", 1, 3, "never closed");
         fails("x = 1\n  nonsense\n", 2, 11, "without a value");
         fails("a = ${X", 1, 5, "never closed");

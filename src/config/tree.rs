@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn values_have_types() {
         let tree = tree(
-            json!({"t": "x", "e": "", "n": 8, "f": "True", "b": false, "s": "2.5", "neg": -1, "l": ["a"], "o": {}, "mixed": [1]}),
+            &json!({"t": "x", "e": "", "n": 8, "f": "True", "b": false, "s": "2.5", "neg": -1, "l": ["a"], "o": {}, "mixed": [1]}),
         );
         assert_eq!(tree.text("t"), Ok(Some("x".to_owned())));
         assert_eq!(tree.text("e"), Ok(None));

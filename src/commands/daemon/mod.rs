@@ -8,14 +8,19 @@ mod queues;
 mod settings;
 mod slots;
 
+use std::path::{Path, PathBuf};
+
 use actors::daemon::{DaemonError, DaemonExit};
 use protocols::control::ControlRequest;
 
 use super::context::Context;
-use super::{api, lifeline, private_file};
+use super::{api, control, lifeline, private_file};
 use crate::cli::DaemonArgs;
 use crate::config::{Config, Secret, Server};
 use crate::exit::{Exit, Problem};
+
+/// In the state directory: held as long as a daemon works there.
+const LOCK_FILE: &str = "daemon.lock";
 
 pub(super) fn run(context: &Context, mut args: DaemonArgs) -> anyhow::Result<Exit> {
     if args.git_pass.is_some() {
@@ -40,7 +45,15 @@ pub(super) fn run(context: &Context, mut args: DaemonArgs) -> anyhow::Result<Exi
         // Fails where we lead a process group already, which serves as well.
         let _ = drivers::process::become_session_leader();
     }
+    // Before anything is written there: the files of a daemon that runs are not ours.
+    let _lock = private_file::lock(&state_dir.join(LOCK_FILE))?.ok_or_else(|| in_use(&state_dir))?;
     serve(context, &args, &config, &server, state_dir)
+}
+
+fn in_use(state_dir: &Path) -> anyhow::Error {
+    let pid = control::status(state_dir).map(|status| format!(" (pid {})", status.pid)).unwrap_or_default();
+    let directory = state_dir.display();
+    Problem::with(Exit::Unavailable, format!("another daemon{pid} already uses the state directory {directory}"))
 }
 
 fn serve(
@@ -48,7 +61,7 @@ fn serve(
     args: &DaemonArgs,
     config: &Config,
     server: &Server,
-    state_dir: std::path::PathBuf,
+    state_dir: PathBuf,
 ) -> anyhow::Result<Exit> {
     let plans = gpus::plan(args, config)?;
     let name = config.agent.worker_name.clone().unwrap_or_else(api::host_name);

@@ -107,27 +107,40 @@ impl Log<'_> {
         Ok(())
     }
 
-    /// Prints until the task has ended, and gives its status; `None` when it is deleted.
+    /// Prints until the task has ended, and gives its status; `None` when it is deleted. A server that goes away is
+    /// waited for.
     async fn follow(&mut self, mut status: TaskStatus) -> anyhow::Result<Option<TaskStatus>> {
         let mut waiting = None;
+        let mut is_away = false;
         loop {
             if status == TaskStatus::Queued {
                 waiting.get_or_insert_with(|| Progress::start("waiting in the queue"));
             } else {
                 waiting = None;
             }
-            // The status was read before the log: what an ended task wrote is there by now.
-            self.print_new().await?;
-            if !matches!(status, TaskStatus::Queued | TaskStatus::InProgress) {
-                self.print_missing().await?;
-                return Ok(Some(status));
+            match self.look(status).await {
+                Ok(None) => return Ok(None),
+                Ok(Some(now)) if now == status && has_ended(status) => return Ok(Some(status)),
+                Ok(Some(now)) => (status, is_away) = (now, false),
+                Err(error) if !is_transient(&error) => return Err(error),
+                Err(error) => {
+                    if !std::mem::replace(&mut is_away, true) {
+                        note(&format!("{error}; waiting for it"));
+                    }
+                }
             }
             tokio::time::sleep(FOLLOW_INTERVAL).await;
-            match self.status().await? {
-                Some(now) => status = now,
-                None => return Ok(None),
-            }
         }
+    }
+
+    /// Prints what is new and gives the status. `status` was read before the log: what an ended task wrote is in it.
+    async fn look(&mut self, status: TaskStatus) -> anyhow::Result<Option<TaskStatus>> {
+        self.print_new().await?;
+        if has_ended(status) {
+            self.print_missing().await?;
+            return Ok(Some(status));
+        }
+        self.status().await
     }
 
     async fn status(&self) -> anyhow::Result<Option<TaskStatus>> {
@@ -144,4 +157,13 @@ impl Log<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether nothing more is to be expected: drafts too, until somebody puts them into a queue.
+fn has_ended(status: TaskStatus) -> bool {
+    !matches!(status, TaskStatus::Queued | TaskStatus::InProgress)
+}
+
+fn is_transient(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<drivers::clearml::ClientError>().is_some_and(drivers::clearml::ClientError::is_transient)
 }

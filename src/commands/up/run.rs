@@ -341,8 +341,9 @@ fn failure_of(error: anyhow::Error) -> anyhow::Result<ExitStatus> {
 
 fn common_arguments(context: &Context, command: &str) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = vec![command.into()];
-    if context.global.debug {
-        arguments.push("--debug".into());
+    // Their errors are ours.
+    for (flag, is_set) in [("--debug", context.global.debug), ("--json", context.global.json)] {
+        arguments.extend(is_set.then(|| flag.into()));
     }
     let format = clap::ValueEnum::to_possible_value(&context.global.log_format);
     arguments.extend(format.map(|format| format!("--log-format={}", format.get_name()).into()));
@@ -352,7 +353,7 @@ fn common_arguments(context: &Context, command: &str) -> Vec<OsString> {
 fn server_arguments(context: &Context, args: &UpArgs, data_dir: &std::path::Path, ports: [u16; 3]) -> Vec<OsString> {
     let [api, web, files] = ports;
     let mut arguments = common_arguments(context, "server");
-    arguments.extend(["--json".into(), "--lifeline".into(), "--data-dir".into(), data_dir.into()]);
+    arguments.extend(["--lifeline".into(), "--data-dir".into(), data_dir.into()]);
     arguments.push(format!("--listen={}", args.listen.listen).into());
     for (flag, port) in [("--api-port", api), ("--web-port", web), ("--files-port", files)] {
         arguments.push(format!("{flag}={port}").into());
