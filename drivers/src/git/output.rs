@@ -22,6 +22,9 @@ impl<'a> Display<'a> {
 
     /// Takes the next line of output.
     pub(crate) fn line(&mut self, line: &str) {
+        if is_noise(line) {
+            return;
+        }
         if is_percentage(line) {
             if self.percent_shown.elapsed() < SHOW_PERCENT_EVERY {
                 return;
@@ -34,16 +37,22 @@ impl<'a> Display<'a> {
 
 /// Whether a line is one of many, like `Receiving objects:  42% (..)`.
 fn is_percentage(line: &str) -> bool {
-    line.split_once('%')
-        .is_some_and(|(before, _)| before.contains(':') && before.ends_with(|letter: char| letter.is_ascii_digit()))
-        && !line.contains(", done.")
-        || line.starts_with("remote: Enumerating objects") && !line.contains(", done.")
+    let shows_percent =
+        |(before, _): (&str, &str)| before.contains(':') && before.ends_with(|letter: char| letter.is_ascii_digit());
+    !line.contains(", done.") && line.split_once('%').is_some_and(shows_percent)
+}
+
+/// Whether a line tells nobody anything: how the server counts, which references were written.
+fn is_noise(line: &str) -> bool {
+    const STARTS: [&str; 6] =
+        ["remote: Enumerating ", "remote: Counting ", "remote: Compressing ", "remote: Total ", "From ", " * ["];
+    STARTS.iter().any(|start| line.starts_with(start))
 }
 
 /// The line of a failed command that says most; with the line before it where git's own says nothing.
 pub(crate) fn reason(tail: &[String], scrubber: &Scrubber) -> String {
     let lines: Vec<&str> =
-        tail.iter().map(|line| line.trim()).filter(|line| !line.is_empty() && !is_percentage(line)).collect();
+        tail.iter().map(|line| line.trim()).filter(|line| !line.is_empty() && !is_percentage(line) && !is_noise(line)).collect();
     let is_verdict = |line: &&str| {
         let lower = line.to_ascii_lowercase();
         lower.starts_with("fatal:") || lower.starts_with("error:") || lower.contains("permission denied")
@@ -153,9 +162,12 @@ mod tests {
         let sink = |line: &str| shown.borrow_mut().push(line.to_owned());
         let scrubber = Scrubber::default();
         let mut display = Display::new(&sink, &scrubber);
-        for line in
-            ["Receiving objects:  10% (1/10)", "Receiving objects: 100% (10/10), 3 KiB, done.", "Resolving deltas: 5%"]
-        {
+        for line in [
+            "Receiving objects:  10% (1/10)",
+            "Receiving objects: 100% (10/10), 3 KiB, done.",
+            "Resolving deltas: 5%",
+            "remote: Total 7",
+        ] {
             display.line(line);
         }
         assert_eq!(shown.into_inner(), ["Receiving objects: 100% (10/10), 3 KiB, done."]);

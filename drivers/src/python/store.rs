@@ -128,7 +128,7 @@ fn build(installer: &Installer<'_>, folder: &Path, lock: Option<&FileLock>) -> R
     touch(folder)?;
     write_atomically(&folder.join(READY_FILE), &text)?;
     let (count, seconds) = (ready.packages.len(), begun.elapsed().as_secs_f64());
-    (installer.progress)(&format!("environment ready: {count} packages, built in {seconds:.1} s"));
+    (installer.progress)(&format!("{count} packages installed in {seconds:.1} s"));
     Ok(environment(folder, ready, false))
 }
 
