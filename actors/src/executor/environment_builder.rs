@@ -7,8 +7,8 @@ use actix::prelude::*;
 use protocols::failure::{FailureClass, Phase, TaskFailure};
 use protocols::order::ExecutorOrder;
 
+use super::child::Child;
 use super::console::Console;
-use super::executor::Child;
 use super::launch::Prepared;
 use super::steps::{self, StepError};
 use crate::kit::{Lifeline, tell};

@@ -10,27 +10,19 @@ use protocols::failure::{FailureClass, Phase, TaskFailure};
 use protocols::ipc::ExecutorFact;
 use protocols::order::{Ended, EnvironmentReport, ExecutorOrder, Progress};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::Instant;
 use tracing::{error, info, warn};
 
+use super::child::Child;
+use super::children::{Children, Parent};
 use super::console::Console;
-use super::environment_builder::{EnvironmentBuilder, PreparationNews, Prepare, StopPreparation};
+use super::environment_builder::{PreparationNews, Prepare, StopPreparation};
 use super::launch::{Launch, Prepared};
-use super::log_pump::{ConsoleGrew, LogPump, TellConsoleTo};
-use super::process_runner::{ProcessNews, ProcessRunner, StartProcess, StopProcess};
+use super::log_pump::ConsoleGrew;
+use super::process_runner::{ProcessNews, StartProcess, StopProcess};
 use super::record::{Durability, RecordError, RecordFile};
 use super::run::{ExecutorExit, ExitSlot};
-use super::uplink::{SendFact, Uplink, UplinkNews};
-use crate::kit::{ChildExited, Lifeline, RestartDecision, RestartHistory, RestartPolicy};
-
-/// Names the children in their lifelines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Child {
-    EnvironmentBuilder,
-    ProcessRunner,
-    LogPump,
-    Uplink,
-}
+use super::uplink::UplinkNews;
+use crate::kit::{ChildExited, RestartDecision};
 
 /// Somebody on this machine asks the process to end (SIGTERM, SIGINT): the machine is shut down, as a rule.
 #[derive(Message, Debug)]
@@ -74,19 +66,8 @@ pub(super) struct Executor {
     deserted: Option<ExecutorExit>,
     /// Whether this process itself was asked to end.
     terminated: bool,
-    /// Every fact so far; a rebuilt uplink begins with all of them.
-    facts: Vec<ExecutorFact>,
-    children: Option<Children>,
-    restarts: RestartHistory,
+    children: Option<Children<Self>>,
     exit: ExitSlot,
-}
-
-/// Addresses of the children; theirs alone.
-struct Children {
-    builder: Addr<EnvironmentBuilder>,
-    runner: Addr<ProcessRunner>,
-    uplink: Addr<Uplink>,
-    pump: Addr<LogPump>,
 }
 
 impl Executor {
@@ -110,80 +91,18 @@ impl Executor {
             stop: None,
             deserted: None,
             terminated: false,
-            facts: Vec::new(),
             children: None,
-            restarts: RestartHistory::default(),
             exit,
         }
     }
 
-    fn build_uplink(&self, ctx: &Context<Self>) -> Addr<Uplink> {
-        let lifeline = Lifeline::new(&ctx.address(), Child::Uplink);
-        Uplink::new(Arc::clone(&self.order), self.facts.clone(), ctx.address().recipient(), lifeline).start()
-    }
-
-    fn build_pump(&self, uplink: &Addr<Uplink>, ctx: &Context<Self>) -> Addr<LogPump> {
-        let lifeline = Lifeline::new(&ctx.address(), Child::LogPump);
-        let listener = uplink.clone().recipient();
-        LogPump::new(Arc::clone(&self.console), Arc::new(SystemClock), listener, lifeline).start()
-    }
-
-    fn build_children(&self, ctx: &Context<Self>) -> Children {
-        let this = ctx.address();
-        let uplink = self.build_uplink(ctx);
-        let builder = EnvironmentBuilder::new(
-            Arc::clone(&self.order),
-            Arc::clone(&self.console),
-            this.clone().recipient(),
-            Lifeline::new(&this, Child::EnvironmentBuilder),
-        );
-        let runner = ProcessRunner::new(
-            Arc::clone(&self.console),
-            this.clone().recipient(),
-            Lifeline::new(&this, Child::ProcessRunner),
-        );
-        let pump = self.build_pump(&uplink, ctx);
-        Children { builder: builder.start(), runner: runner.start(), uplink, pump }
-    }
-
-    /// Uplink and pump own nothing that cannot be had again.
-    fn rebuild(&mut self, child: Child, ctx: &mut Context<Self>) {
-        let uplink = match child {
-            Child::Uplink => self.build_uplink(ctx),
-            Child::LogPump => {
-                let pump = self.build_pump(&self.children().uplink, ctx);
-                self.children_mut().pump = pump;
-                return;
-            }
-            Child::EnvironmentBuilder | Child::ProcessRunner => return,
-        };
-        // A pump that is being rebuilt too gets the new uplink in any case.
-        let _ = self.children().pump.try_send(TellConsoleTo(uplink.clone().recipient()));
-        self.children_mut().uplink = uplink;
-    }
-
-    fn children_mut(&mut self) -> &mut Children {
+    fn children(&mut self) -> &mut Children<Self> {
         self.children.as_mut().expect("children are built when the executor starts")
-    }
-
-    fn children(&self) -> &Children {
-        self.children.as_ref().expect("children are built when the executor starts")
-    }
-
-    /// Tells the daemon, now or later; the number of the fact.
-    fn send_fact(&mut self, fact: ExecutorFact) -> u64 {
-        self.facts.push(fact.clone());
-        let number = self.facts.len() as u64;
-        // Where the mailbox is full or closed, the uplink is broken: the next one gets all the facts.
-        if self.children().uplink.try_send(SendFact { number, fact }).is_err() {
-            warn!(number, "uplink does not take a fact");
-        }
-        number
     }
 
     fn start_phase(&mut self, phase: Phase) {
         self.phase = phase;
-        self.send_fact(ExecutorFact::PhaseStarted(phase));
+        self.children().send_fact(ExecutorFact::PhaseStarted(phase));
     }
 
     /// Writes the record on a blocking thread; whoever needs it durable waits for the answer.
@@ -215,7 +134,7 @@ impl Executor {
         }
         self.stage = Stage::Recording;
         self.start_phase(Phase::Starting);
-        self.send_fact(ExecutorFact::EnvironmentReady(report.clone()));
+        self.children().send_fact(ExecutorFact::EnvironmentReady(report.clone()));
         // Invariant J1: whoever finds this record knows that user code may have run.
         let durable = self.write_record(Progress::Launching(report), Durability::Machine);
         ctx.spawn(durable.into_actor(self).map(|written, this, ctx| match written {
@@ -230,7 +149,7 @@ impl Executor {
 
     fn launch(&mut self, launch: Launch) {
         self.stage = Stage::Launched;
-        self.send_fact(ExecutorFact::UserStarted);
+        self.children().send_fact(ExecutorFact::UserStarted);
         if self.children().runner.try_send(StartProcess(launch)).is_err() {
             error!("the process runner does not take its order");
         }
@@ -283,9 +202,9 @@ impl Executor {
     fn tell_end(&mut self, ended: Ended, ctx: &mut Context<Self>) {
         if let Ok(length) = self.console.length() {
             let at_ms = drivers::clock::Clock::now_ms(&SystemClock);
-            let _ = self.children().uplink.try_send(ConsoleGrew { length, at_ms });
+            self.children().send_console(ConsoleGrew { length, at_ms });
         }
-        let fact = self.send_fact(ExecutorFact::Ended(ended));
+        let fact = self.children().send_fact(ExecutorFact::Ended(ended));
         self.stage = Stage::Ended { fact };
         if let Some(exit) = self.deserted.clone() {
             self.leave(exit, ctx);
@@ -337,7 +256,8 @@ impl Actor for Executor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        self.children = Some(self.build_children(ctx));
+        let (order, console) = (Arc::clone(&self.order), Arc::clone(&self.console));
+        self.children = Some(Children::start(order, console, ctx.address()));
         for kind in [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()] {
             let mut arrivals = signal(kind).expect("these signals can always be listened to");
             let this = ctx.address();
@@ -360,6 +280,8 @@ impl Actor for Executor {
         }
     }
 }
+
+impl Parent for Executor {}
 
 impl Drop for Executor {
     /// The system ends with its root, also where that panicked; what still runs is killed after it.
@@ -462,10 +384,10 @@ impl Handler<ChildExited<Child>> for Executor {
             }
             Child::ProcessRunner if matches!(self.stage, Stage::Launched) => self.end(broken(Phase::Running), ctx),
             Child::EnvironmentBuilder | Child::ProcessRunner => {}
-            Child::Uplink | Child::LogPump => match self.restarts.decide(RestartPolicy::default(), Instant::now()) {
+            Child::Uplink | Child::LogPump => match self.children().decide_restart() {
                 RestartDecision::GiveUp => self.leave(ExecutorExit::Broken, ctx),
                 RestartDecision::RestartAfter(wait) => {
-                    ctx.run_later(wait, move |this, ctx| this.rebuild(child, ctx));
+                    ctx.run_later(wait, move |this, _| this.children().rebuild(child));
                 }
             },
         }

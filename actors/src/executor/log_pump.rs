@@ -7,8 +7,8 @@ use actix::prelude::*;
 use drivers::clock::Clock;
 use tracing::warn;
 
+use super::child::Child;
 use super::console::Console;
-use super::executor::Child;
 use crate::kit::Lifeline;
 
 /// The console file has grown. Replaceable: only the newest matters.

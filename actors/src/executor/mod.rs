@@ -11,10 +11,14 @@
 //! Nothing here waits for the daemon but the very end: the executor leaves when its `Ended` fact is acknowledged.
 //! What survives a `kill -9` of it is on disk: the record and the console file.
 
+mod child;
+mod children;
 mod console;
 mod environment_builder;
 #[expect(clippy::module_inception, reason = "the actor that the folder is named after")]
 mod executor;
+#[cfg(test)]
+mod fixtures;
 mod launch;
 mod link;
 mod log_pump;

@@ -11,8 +11,8 @@ use protocols::lifecycle::Exit;
 use tokio::signal::unix::{SignalKind, signal as listen_to};
 use tracing::{debug, warn};
 
+use super::child::Child;
 use super::console::Console;
-use super::executor::Child;
 use super::launch::Launch;
 use crate::kit::{Lifeline, tell};
 

@@ -10,7 +10,7 @@ use protocols::order::ExecutorOrder;
 use tokio::sync::watch;
 use tracing::{debug, warn};
 
-use super::executor::Child;
+use super::child::Child;
 use super::link::{self, LinkNews, NumberedFact, Outbox};
 use super::log_pump::ConsoleGrew;
 use crate::kit::{Lifeline, tell};

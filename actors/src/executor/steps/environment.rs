@@ -159,44 +159,17 @@ fn joined(path: Option<&OsStr>, more: &[&Path], end: End) -> OsString {
 
 #[cfg(test)]
 mod tests {
-    use protocols::ids::AttemptId;
-    use protocols::order::{GitSettings, ORDER_VERSION, PythonSettings};
-    use protocols::task::{CodeSource, Interpreter, TaskSpec};
-
     use super::*;
+    use crate::executor::fixtures;
 
     fn order() -> ExecutorOrder {
-        ExecutorOrder {
-            version: ORDER_VERSION,
-            task: TaskSpec {
-                id: "task".into(),
-                name: String::new(),
-                code: CodeSource::Nothing,
-                working_dir: ".".into(),
-                entry_point: "-m x".into(),
-                interpreter: Interpreter::Python { binary: String::new(), version: None },
-                pip_requirements: None,
-                requirements: Default::default(),
-                environment: vec![
-                    ("MINE".into(), "1".into()),
-                    ("CUDA_VISIBLE_DEVICES".into(), "7".into()),
-                    ("BAD=NAME".into(), "x".into()),
-                    ("NUL".into(), "a\0b".into()),
-                ],
-            },
-            attempt: AttemptId::FIRST,
-            pull: 3,
-            token: "secret".into(),
-            worker: "host:0".into(),
-            socket: "/s".into(),
-            attempt_dir: "/a".into(),
-            cache_dir: "/c".into(),
-            environment: BTreeMap::from([("CUDA_VISIBLE_DEVICES".into(), "0".into())]),
-            removed_environment: vec!["CLEARML_CONFIG_FILE".into()],
-            git: GitSettings::default(),
-            python: PythonSettings::default(),
-            stop_grace_ms: 10_000,
-        }
+        let mut order = fixtures::order("/a".as_ref());
+        order.task.environment = [("MINE", "1"), ("CUDA_VISIBLE_DEVICES", "7"), ("BAD=NAME", "x"), ("NUL", "a\0b")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .to_vec();
+        order.environment = BTreeMap::from([("CUDA_VISIBLE_DEVICES".into(), "0".into())]);
+        order.removed_environment = vec!["CLEARML_CONFIG_FILE".into()];
+        order
     }
 
     fn composed(inherited: &[(&str, &str)]) -> BTreeMap<String, String> {
