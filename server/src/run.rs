@@ -10,7 +10,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Authority;
@@ -18,8 +18,7 @@ use crate::config::{ServerConfig, ServerError};
 use crate::http::{self, Port};
 use crate::signals::Signals;
 use crate::state::{Shared, State};
-use crate::store::queues;
-use crate::store::{Store, users};
+use crate::store::{Store, events, queues, users};
 
 /// How long a stopping server waits for requests in flight.
 const STOP_GRACE: Duration = Duration::from_secs(10);
@@ -81,6 +80,7 @@ impl Server {
             server_id,
         });
         let stopping = CancellationToken::new();
+        let purger = tokio::spawn(stopping.clone().run_until_cancelled_owned(events::purger(state.store.clone())));
         let mut listeners = JoinSet::new();
         for ((_, listener), port) in [(api, Port::Api), (web, Port::Web), (files, Port::Files)] {
             listeners.spawn(serve(listener, http::router(&state, port), stopping.clone()));
@@ -94,6 +94,7 @@ impl Server {
             state,
             stopping,
             listeners,
+            purger,
             _lock: directories.lock,
         })
     }
@@ -114,6 +115,7 @@ pub struct RunningServer {
     state: State,
     stopping: CancellationToken,
     listeners: JoinSet<()>,
+    purger: JoinHandle<Option<()>>,
     _lock: File,
 }
 
@@ -127,6 +129,9 @@ impl RunningServer {
         if finished.await.is_err() {
             tracing::warn!("requests in flight were cut off");
             self.listeners.shutdown().await;
+        }
+        if let Err(error) = self.purger.await {
+            tracing::error!(%error, "the purger of deleted events failed");
         }
         self.state.store.close().await;
         tracing::info!("server stopped");
@@ -157,7 +162,7 @@ fn url_of(address: &SocketAddr) -> String {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(std::net::Ipv6Addr::LOCALHOST),
-        ip => ip,
+        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
     };
     format!("http://{}", SocketAddr::new(ip, address.port()))
 }

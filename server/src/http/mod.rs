@@ -23,8 +23,6 @@ use crate::auth::Identity;
 /// One call of an endpoint, after the checks of path, credentials and body syntax.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
-    /// New for every call.
-    pub(crate) id: String,
     /// `service.action`.
     pub(crate) endpoint: String,
     /// The version in the path, or the newest.

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
@@ -120,6 +121,7 @@ fn strip_api_prefix(request: &mut Request<Body>) {
 }
 
 async fn call(axum::extract::State(state): axum::extract::State<State>, request: Request<Body>) -> Response<Body> {
+    let began = Instant::now();
     let mut meta = CallMeta::new(either_header(request.headers(), "x-clearml-trx", "x-trains-trx"));
     let work = AssertUnwindSafe(answer(&state, &mut meta, request)).catch_unwind().await;
     // The panic is reported by the panic hook.
@@ -129,6 +131,8 @@ async fn call(axum::extract::State(state): axum::extract::State<State>, request:
     {
         tracing::error!(endpoint = meta.endpoint.name, id = meta.id, %error, "call failed");
     }
+    let code = reply.as_ref().map_or_else(|error| error.status, |_| 200);
+    tracing::debug!(endpoint = meta.endpoint.name, code, took = ?began.elapsed(), "call");
     meta.respond(reply)
 }
 
@@ -158,7 +162,6 @@ async fn answer(state: &State, meta: &mut CallMeta, request: Request<Body>) -> R
     let content = body::read(&parts.headers, parts.uri.query(), &bytes)?;
     drop(bytes);
     let call = Call {
-        id: meta.id.clone(),
         endpoint: endpoint.clone(),
         version,
         body: content.fields,

@@ -5,6 +5,12 @@ use rusqlite::Connection;
 use super::{Expression, Row};
 use crate::store::StoreResult;
 
+/// From the full path of a value to the SQL that computes it; `None` for paths that lead nowhere.
+pub(crate) type Computed = fn(&[String]) -> Option<Expression>;
+
+/// Adds fields to rows: those whose paths are given.
+pub(crate) type Fill = fn(&Connection, &[Vec<String>], &mut [Row]) -> StoreResult<()>;
+
 /// Rows of one kind of object.
 #[derive(Debug)]
 pub(crate) struct Entity {
@@ -22,10 +28,10 @@ pub(crate) struct Entity {
     /// Fields which, when filtered by, show hidden rows too.
     pub(crate) reveals: &'static [&'static str],
     /// Values below a [`Kind::Filled`] field, for filters and order: from the full path to SQL.
-    pub(crate) computed: Option<fn(&[String]) -> Option<Expression>>,
+    pub(crate) computed: Option<Computed>,
     /// Adds the [`Kind::Filled`] fields that are asked for to rows that have their `id`. The second argument
     /// holds the paths asked for that begin with such a field; no more than those need be read.
-    pub(crate) fill: Option<fn(&Connection, &[Vec<String>], &mut [Row]) -> StoreResult<()>>,
+    pub(crate) fill: Option<Fill>,
 }
 
 impl Entity {
@@ -70,8 +76,6 @@ pub(crate) enum Kind {
     Text,
     /// An integer.
     Integer,
-    /// A number.
-    Real,
     /// 0 or 1.
     Boolean,
     /// Microseconds since the epoch, shown as ISO 8601.
@@ -133,11 +137,6 @@ impl Field {
     /// A [`Kind::Integer`].
     pub(crate) const fn integer(name: &'static str, sql: &'static str) -> Self {
         Self::new(name, sql, Kind::Integer)
-    }
-
-    /// A [`Kind::Real`].
-    pub(crate) const fn real(name: &'static str, sql: &'static str) -> Self {
-        Self::new(name, sql, Kind::Real)
     }
 
     /// A [`Kind::Boolean`].

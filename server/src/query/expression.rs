@@ -22,11 +22,6 @@ impl Expression {
         Self::new(sql, Vec::new())
     }
 
-    /// A condition that nothing meets.
-    pub(crate) fn never() -> Self {
-        Self::plain("FALSE")
-    }
-
     /// Whether there is no SQL: the condition that everything meets.
     pub(crate) fn is_empty(&self) -> bool {
         self.sql.is_empty()

@@ -96,13 +96,15 @@ fn several(entity: &Entity, name: &str, value: &Value, operator: &str) -> Result
     for path in fields {
         let target = paths::resolve(entity, path).ok_or_else(|| unknown(entity, path))?;
         let Some(column) = target.value(entity) else { continue };
-        parts.push(match (value.get("pattern"), value.get("datetime")) {
-            (Some(Value::String(text)), _) => {
+        let searched = value.get("pattern").and_then(Value::as_str);
+        let times = value.get("datetime").filter(|times| !times.is_null());
+        parts.push(match (searched, times) {
+            (Some(text), _) => {
                 let text_column = Expression::new(format!("CAST({} AS TEXT)", column.sql), column.values);
                 pattern::condition(text_column, text, true)?
             }
-            (_, Some(times)) if !times.is_null() => datetime(path, &column, times)?,
-            _ => return Err(ApiError::bad_field(name, "must hold a \"pattern\" or \"datetime\"")),
+            (None, Some(times)) => datetime(path, &column, times)?,
+            (None, None) => return Err(ApiError::bad_field(name, "must hold a \"pattern\" or \"datetime\"")),
         });
     }
     Ok(Expression::join(parts, operator))
@@ -158,7 +160,9 @@ fn range(name: &str, column: &Expression, kind: Kind, value: &Value) -> Result<E
 fn datetime(name: &str, column: &Expression, value: &Value) -> Result<Expression, ApiError> {
     let items = match value {
         Value::Array(items) => items.as_slice(),
-        single => std::slice::from_ref(single),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
+            std::slice::from_ref(value)
+        }
     };
     let is_range = items.len() == 2
         && items.iter().all(|item| !item.as_str().is_some_and(|text| text.starts_with(['<', '>', '='])));
@@ -192,7 +196,7 @@ pub(super) fn sql_value(name: &str, kind: Kind, value: &Value) -> Result<SqlValu
             Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => Err(bad()),
         };
     }
-    let numeric = matches!(kind, Kind::Integer | Kind::Real | Kind::Boolean);
+    let numeric = matches!(kind, Kind::Integer | Kind::Boolean);
     match value {
         Value::String(text) if numeric => text.parse().map(SqlValue::Real).map_err(|_| bad()),
         Value::String(text) => Ok(SqlValue::Text(text.clone())),

@@ -25,7 +25,9 @@ struct Buckets {
 pub(super) fn condition(name: &str, column: &Expression, kind: Kind, value: &Value) -> Result<Expression, ApiError> {
     let values = match value {
         Value::Array(values) => values.as_slice(),
-        single => std::slice::from_ref(single),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
+            std::slice::from_ref(value)
+        }
     };
     let buckets = sort(values);
     let set = Set { name, column, kind };
@@ -146,7 +148,7 @@ impl Set<'_> {
             Kind::Texts => {
                 Expression::new(format!("EXISTS (SELECT 1 FROM json_each({column}) WHERE value IN ({marks}))"), all)
             }
-            Kind::Text | Kind::Integer | Kind::Real | Kind::Boolean | Kind::Time | Kind::Json | Kind::Filled => {
+            Kind::Text | Kind::Integer | Kind::Boolean | Kind::Time | Kind::Json | Kind::Filled => {
                 Expression::new(format!("{column} IN ({marks})"), all)
             }
         }

@@ -104,20 +104,6 @@ pub(crate) fn find(connection: &Connection, entity: &Entity, body: &Row, options
     Ok(Found { scroll_id: page.next_scroll_id(rows.len()), rows })
 }
 
-/// Counts what a `get_all` request would find, without paging.
-pub(crate) fn count(connection: &Connection, entity: &Entity, body: &Row, options: &Options) -> StoreResult<i64> {
-    let mut condition = filter::from_body(entity, body, options.ignored)?;
-    for extra in &options.conditions {
-        condition.and(extra.clone());
-    }
-    let mut sql = format!("SELECT count(*) FROM {}", entity.from);
-    if !condition.is_empty() {
-        sql.push_str(" WHERE ");
-        sql.push_str(&condition.sql);
-    }
-    Ok(connection.prepare_cached(&sql)?.query_row(params_from_iter(condition.values), |row| row.get(0))?)
-}
-
 /// Reads the object `id`, all fields or those asked for (dotted paths, as in `only_fields`).
 pub(crate) fn get(connection: &Connection, entity: &Entity, id: &str, only: &[&str]) -> StoreResult<Option<Row>> {
     Ok(get_many(connection, entity, &[id], only)?.pop())

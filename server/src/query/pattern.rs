@@ -47,10 +47,10 @@ fn compile(pattern: &str) -> Result<Regex, BadPattern> {
 }
 
 fn first_line(error: &regex::Error) -> String {
-    match error {
-        regex::Error::CompiledTooBig(_) => "the pattern is too large".to_owned(),
-        other => other.to_string().lines().last().unwrap_or_default().trim().trim_start_matches("error: ").to_owned(),
+    if matches!(error, regex::Error::CompiledTooBig(_)) {
+        return "the pattern is too large".to_owned();
     }
+    error.to_string().lines().last().unwrap_or_default().trim().trim_start_matches("error: ").to_owned()
 }
 
 /// The condition that the text `column` holds a match of `pattern`.

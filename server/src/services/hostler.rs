@@ -14,7 +14,6 @@ use protocols::clearml::status::TaskStatus;
 use protocols::ids::TaskId;
 use rusqlite::OptionalExtension as _;
 use serde::Serialize;
-use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::http::{Call, Reply};
@@ -113,9 +112,5 @@ fn deadline(timeout_seconds: f64, watched: usize) -> Result<Instant, ApiError> {
 }
 
 fn answer<T: Serialize>(answer: &T) -> Reply {
-    serde_json::to_value(answer).map_err(|error| ApiError::internal("", &[("reason", &error)])).map(|value| match value
-    {
-        Value::Null => Value::Object(serde_json::Map::new()),
-        value => value,
-    })
+    serde_json::to_value(answer).map_err(|error| ApiError::internal("", &[("reason", &error)]))
 }

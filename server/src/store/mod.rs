@@ -37,7 +37,7 @@ pub(crate) use tx::Tx;
 
 /// Handle on the store; clones share it.
 #[derive(Clone)]
-pub struct Store {
+pub(crate) struct Store {
     inner: Arc<Inner>,
 }
 
@@ -91,3 +91,6 @@ impl fmt::Debug for Store {
         formatter.debug_struct("Store").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -51,8 +51,9 @@ impl Writer {
         let job: Job = Box::new(move |tx| {
             let outcome = in_savepoint(tx, job);
             Box::new(move |committed| {
-                // A caller that went away does not need the answer.
-                let _ = answer.send(committed.and(outcome));
+                // The job's own error says more than that of the commit. A caller that went away does not need
+                // the answer.
+                let _ = answer.send(outcome.and_then(|value| committed.map(|()| value)));
             })
         });
         sender.send(job).await.map_err(|_| closed())?;
@@ -78,7 +79,9 @@ fn serve(mut connection: Connection, mut jobs: mpsc::Receiver<Job>, signals: &Si
         {
             batch.push(job);
         }
-        commit_batch(&mut connection, batch, signals);
+        while !batch.is_empty() {
+            batch = commit_batch(&mut connection, batch, signals);
+        }
     }
     // Leaves one file behind instead of a file and its log.
     if let Err(error) = connection.execute_batch("PRAGMA optimize; PRAGMA wal_checkpoint(TRUNCATE)") {
@@ -86,19 +89,33 @@ fn serve(mut connection: Connection, mut jobs: mpsc::Receiver<Job>, signals: &Si
     }
 }
 
-fn commit_batch(connection: &mut Connection, batch: Vec<Job>, signals: &Signals) {
+/// Runs the jobs and commits them together. Returns those that were not run, because SQLite took the transaction
+/// back in the middle of the batch, as it does on a full disk.
+fn commit_batch(connection: &mut Connection, batch: Vec<Job>, signals: &Signals) -> Vec<Job> {
     let transaction = match connection.transaction_with_behavior(TransactionBehavior::Immediate) {
         Ok(transaction) => transaction,
         Err(error) => {
             // Without a transaction no job runs; dropping a job tells its caller.
             tracing::error!(%error, waiting = batch.len(), "no transaction could be started: the jobs are refused");
-            return;
+            return Vec::new();
         }
     };
     let tx = Tx::new(transaction);
-    let answers: Vec<Answer> = batch.into_iter().map(|job| job(&tx)).collect();
+    let mut answers: Vec<Answer> = Vec::with_capacity(batch.len());
+    let mut jobs = batch.into_iter();
+    for job in jobs.by_ref() {
+        answers.push(job(&tx));
+        if tx.is_autocommit() {
+            // What ran so far is undone; what comes next would run outside of any transaction.
+            break;
+        }
+    }
     let (transaction, changes) = tx.into_parts();
-    let committed = transaction.commit().map_err(|error| ApiError::from(StoreError::from(error)));
+    let committed = if transaction.is_autocommit() {
+        Err(ApiError::database_unavailable("a write at the same moment failed", &[]))
+    } else {
+        transaction.commit().map_err(|error| ApiError::from(StoreError::from(error)))
+    };
     if committed.is_ok() {
         // Woken waiters must find the new state, so this comes after the commit. It also must not depend on
         // the caller: one that went away has changed the store all the same.
@@ -107,6 +124,7 @@ fn commit_batch(connection: &mut Connection, batch: Vec<Job>, signals: &Signals)
     for answer in answers {
         answer(committed.clone());
     }
+    jobs.collect()
 }
 
 fn raise(signals: &Signals, mut changes: Vec<Change>) {
@@ -133,8 +151,8 @@ where
         }
         failed => {
             tx.forget_after(announced);
-            // Fails only when SQLite has rolled back the whole transaction itself (disk full); the commit
-            // then fails as well and every job of the batch is told.
+            // Fails only when SQLite has rolled back the whole transaction itself (disk full), which is noticed
+            // after the job.
             let _ = tx.execute_batch("ROLLBACK TO job; RELEASE job");
             match failed {
                 Ok(Err(error)) => Err(error.into()),

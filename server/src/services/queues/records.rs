@@ -143,7 +143,7 @@ pub(super) async fn get_all_ex(state: &State, call: Call) -> Reply {
 
 /// The queue that is taken when none is named.
 pub(super) async fn get_default(state: &State) -> Reply {
-    let (id, name) = state.store.read(|connection| queues::default_queue(connection)).await?;
+    let (id, name) = state.store.read(queues::default_queue).await?;
     Ok(json!({"id": id, "name": name}))
 }
 

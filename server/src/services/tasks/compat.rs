@@ -133,7 +133,7 @@ mod tests {
 
     const AGENT: ApiVersion = ApiVersion::new(2, 5);
 
-    fn row(value: Value) -> Row {
+    fn row(value: &Value) -> Row {
         value.as_object().unwrap().clone()
     }
 
@@ -144,7 +144,7 @@ mod tests {
                 "model_desc": {"design": "x"}, "test_split": 0},
             "output": {"model": "m2"},
         });
-        let mut task = row(written);
+        let mut task = row(&written);
         upgrade(AGENT, &mut task);
         assert_eq!(task["container"], json!({"image": "python:3.11", "arguments": "--gpus all"}));
         assert_eq!(task["hyperparams"]["Net"]["deep"]["value"], "3");
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn todays_callers_get_todays_shape() {
-        let mut task = row(json!({"container": {"image": "a"}, "execution": {}}));
+        let mut task = row(&json!({"container": {"image": "a"}, "execution": {}}));
         downgrade(ApiVersion::new(2, 23), &mut task);
         assert_eq!(task["execution"], json!({}));
     }

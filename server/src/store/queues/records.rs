@@ -129,10 +129,7 @@ pub(crate) fn update(tx: &Tx<'_>, id: &str, mut fields: Map<String, Value>) -> S
         };
         // The names are the five constants above.
         tx.execute(&format!("UPDATE queues SET {name} = ? WHERE id = ?"), params![text, id])?;
-        *value = match &*value {
-            Value::String(_) => Value::String(text),
-            _ => serde_json::from_str(&text)?,
-        };
+        *value = if value.is_string() { Value::String(text) } else { serde_json::from_str(&text)? };
     }
     Ok(Some(fields))
 }

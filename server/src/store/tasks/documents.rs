@@ -26,17 +26,6 @@ pub(crate) enum Document {
 }
 
 impl Document {
-    /// All of them.
-    pub(super) const ALL: [Self; 7] = [
-        Self::Script,
-        Self::Execution,
-        Self::Hyperparams,
-        Self::Configuration,
-        Self::Container,
-        Self::Models,
-        Self::Output,
-    ];
-
     /// Its column, which is its name in the API too.
     pub(crate) fn column(self) -> &'static str {
         match self {

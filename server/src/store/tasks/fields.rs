@@ -152,10 +152,7 @@ fn merge<'a>(
     changes: Map<String, Value>,
     update: &'a mut TaskUpdate,
 ) -> StoreResult<&'a mut TaskUpdate> {
-    let mut whole = match read_document(connection, task, document)? {
-        Value::Object(whole) => whole,
-        _ => Map::new(),
-    };
+    let mut whole = read_document(connection, task, document)?.as_object().cloned().unwrap_or_default();
     for (name, value) in changes {
         if value.is_null() {
             whole.remove(&name);

@@ -139,7 +139,6 @@ pub(crate) struct Task {
     pub(crate) status: TaskStatus,
     pub(crate) status_message: String,
     pub(crate) enqueue_status: Option<TaskStatus>,
-    pub(crate) queue: Option<String>,
     pub(crate) project: Option<String>,
     pub(crate) parent: Option<String>,
     pub(crate) comment: Option<String>,
@@ -154,7 +153,7 @@ impl Task {
     /// The task of this id.
     pub(crate) fn find(connection: &Connection, id: &str) -> StoreResult<Option<Self>> {
         let mut statement = connection.prepare_cached(
-            "SELECT id, name, type, status, status_message, enqueue_status, queue, project, parent, comment, started,
+            "SELECT id, name, type, status, status_message, enqueue_status, project, parent, comment, started,
              last_worker, last_update, tags, system_tags FROM tasks WHERE id = ?",
         )?;
         let task = statement.query_row([id], |row| {
@@ -167,15 +166,14 @@ impl Task {
                 status: status(row.get(3)?),
                 status_message: row.get::<_, Option<String>>(4)?.unwrap_or_default(),
                 enqueue_status: row.get::<_, Option<String>>(5)?.map(status),
-                queue: row.get(6)?,
-                project: row.get(7)?,
-                parent: row.get(8)?,
-                comment: row.get(9)?,
-                started: row.get(10)?,
-                last_worker: row.get(11)?,
-                last_update: row.get(12)?,
-                tags: list(row.get(13)?),
-                system_tags: list(row.get(14)?),
+                project: row.get(6)?,
+                parent: row.get(7)?,
+                comment: row.get(8)?,
+                started: row.get(9)?,
+                last_worker: row.get(10)?,
+                last_update: row.get(11)?,
+                tags: list(row.get(12)?),
+                system_tags: list(row.get(13)?),
             })
         });
         Ok(task.optional()?)

@@ -1,0 +1,14 @@
+//! The server as its clients see it: real HTTP on loopback.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod auth;
+mod filters;
+mod harness;
+mod http;
+mod lifecycle;
+mod long_poll;
+mod params;
+mod queues;
+mod start;
+mod status;
+mod workers;
