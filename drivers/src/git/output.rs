@@ -51,8 +51,11 @@ fn is_noise(line: &str) -> bool {
 
 /// The line of a failed command that says most; with the line before it where git's own says nothing.
 pub(crate) fn reason(tail: &[String], scrubber: &Scrubber) -> String {
-    let lines: Vec<&str> =
-        tail.iter().map(|line| line.trim()).filter(|line| !line.is_empty() && !is_percentage(line) && !is_noise(line)).collect();
+    let lines: Vec<&str> = tail
+        .iter()
+        .map(|line| line.trim())
+        .filter(|line| !line.is_empty() && !is_percentage(line) && !is_noise(line))
+        .collect();
     let is_verdict = |line: &&str| {
         let lower = line.to_ascii_lowercase();
         lower.starts_with("fatal:") || lower.starts_with("error:") || lower.contains("permission denied")
