@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::request::{MetricVariants, check_count, filter, in_range, known_owner};
+use super::request::{MetricVariants, check_count, filter, known_owner, size};
 use super::scroll;
 use crate::http::{Call, Reply};
 use crate::state::State;
@@ -71,7 +71,7 @@ struct Histogram {
 pub(super) async fn histogram(state: &State, call: &Call) -> Reply {
     let request: Histogram = call.arguments()?;
     let task = request.task.ok_or_else(|| ApiError::missing_field("task"))?;
-    let samples = in_range("samples", request.samples, DEFAULT_SAMPLES, 1, MAX_SAMPLES)?;
+    let samples = size("samples", request.samples, DEFAULT_SAMPLES, MAX_SAMPLES)?;
     let filter = filter(request.metrics);
     let (key, is_model) = (request.key, request.model_events);
     state
@@ -95,7 +95,7 @@ pub(super) async fn histogram(state: &State, call: &Call) -> Reply {
 pub(super) async fn multi_task_histogram(state: &State, call: &Call) -> Reply {
     let request: Histogram = call.arguments()?;
     check_count(&request.tasks)?;
-    let samples = in_range("samples", request.samples, DEFAULT_SAMPLES, 1, MAX_SAMPLES)?;
+    let samples = size("samples", request.samples, DEFAULT_SAMPLES, MAX_SAMPLES)?;
     let filter = filter(request.metrics);
     let (key, is_model) = (request.key, request.model_events);
     state
@@ -228,7 +228,7 @@ struct RawPosition {
 /// `events.scalar_metrics_iter_raw`: every point, variant after variant.
 pub(super) async fn raw(state: &State, call: &Call) -> Reply {
     let request: Raw = call.arguments()?;
-    let size = in_range("batch_size", request.batch_size, DEFAULT_RAW_POINTS, 1, MAX_RAW_POINTS)?;
+    let size = size("batch_size", request.batch_size, DEFAULT_RAW_POINTS, MAX_RAW_POINTS)?;
     let filter = filter(Some(vec![request.metric]));
     let mut position: RawPosition = match &request.scroll_id {
         Some(id) => scroll::decode(id)?,

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use super::request::{MetricVariants, filter, in_range, known_owner};
+use super::request::{MetricVariants, filter, known_owner, size};
 use crate::http::{Call, Reply};
 use crate::state::State;
 use crate::store::events::{self, LogPage, Shown};
@@ -40,7 +40,7 @@ pub(super) async fn get_task_log(state: &State, call: &Call) -> Reply {
     let page = LogPage {
         from: request.from_timestamp.map(|timestamp| timestamp as i64),
         earlier: request.navigate_earlier,
-        size: in_range("batch_size", request.batch_size, DEFAULT_LINES, 1, MAX_LINES)?,
+        size: size("batch_size", request.batch_size, DEFAULT_LINES, MAX_LINES)?,
         filter: filter(request.metrics),
     };
     let natural = if request.navigate_earlier { Order::Desc } else { Order::Asc };

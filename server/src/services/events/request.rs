@@ -46,17 +46,11 @@ pub(super) fn check_count(tasks: &[String]) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Refuses a number that is out of range.
-pub(super) fn in_range(
-    field: &str,
-    value: Option<i64>,
-    default: usize,
-    low: i64,
-    high: i64,
-) -> Result<usize, ApiError> {
+/// A size that a request asks for: refused when it is not positive, cut to `high` when it is larger than that.
+pub(super) fn size(field: &str, value: Option<i64>, default: usize, high: i64) -> Result<usize, ApiError> {
     match value {
         None => Ok(default),
-        Some(value) if (low..=high).contains(&value) => Ok(usize::try_from(value).unwrap_or(default)),
-        Some(value) => Err(ApiError::bad_field(field, &format!("{value} is not between {low} and {high}"))),
+        Some(value) if value < 1 => Err(ApiError::bad_field(field, "must be at least 1")),
+        Some(value) => Ok(usize::try_from(value.min(high)).unwrap_or(default)),
     }
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::curves::insert;
-use super::request::{MetricVariants, check_count, filter, in_range, known_owner};
+use super::request::{MetricVariants, check_count, filter, known_owner, size};
 use super::scroll;
 use crate::http::{Call, Reply};
 use crate::state::State;
@@ -53,14 +53,10 @@ pub(super) async fn get_multi_task_plots(state: &State, call: &Call) -> Reply {
     let plots = latest_plots(state, request.tasks.clone(), &request).await?;
     let returned = plots.len();
     let mut nested = Map::new();
-    let mut groups: BTreeMap<(String, String, String, i64), (String, Vec<Value>)> = BTreeMap::new();
     for plot in plots {
-        let place = (plot.metric, plot.variant, plot.task, plot.iter);
-        groups.entry(place).or_insert_with(|| (plot.task_name, Vec::new())).1.push(plot.event);
-    }
-    for ((metric, variant, task, iter), (name, plots)) in groups {
-        let shown = json!({"name": name, "plots": plots});
-        insert(&mut nested, &[&metric, &variant, &task, &iter.to_string()], shown);
+        // One event at most has this metric, variant, task and iteration.
+        let shown = json!({"name": plot.task_name, "plots": [plot.event]});
+        insert(&mut nested, &[&plot.metric, &plot.variant, &plot.task, &plot.iter.to_string()], shown);
     }
     let mut reply = json!({"plots": nested, "returned": returned, "total": returned});
     if !request.no_scroll {
@@ -79,7 +75,7 @@ struct Plot {
 }
 
 async fn latest_plots(state: &State, tasks: Vec<String>, request: &TaskPlots) -> Result<Vec<Plot>, ApiError> {
-    let iterations = in_range("iters", request.iters, 1, 1, MAX_ITERATIONS)?;
+    let iterations = size("iters", request.iters, 1, MAX_ITERATIONS)?;
     let filter = filter(request.metrics.clone());
     let is_model = request.model_events;
     match request.scroll_id.as_deref() {
@@ -157,7 +153,7 @@ type Seen = BTreeMap<String, (i64, i64)>;
 /// with no iterations, and its place is kept.
 async fn page(state: &State, call: &Call, kind: Kind) -> Reply {
     let request: Page = call.arguments()?;
-    let count = in_range("iters", request.iters, 1, 1, MAX_ITERATIONS)?;
+    let count = size("iters", request.iters, 1, MAX_ITERATIONS)?;
     let tasks = by_task(request.metrics, request.task)?;
     let mut seen: Seen = match &request.scroll_id {
         Some(id) if !request.refresh => scroll::decode(id)?,

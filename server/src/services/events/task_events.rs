@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::log::Order;
-use super::request::{MetricVariants, filter, in_range, known_owner};
+use super::request::{MetricVariants, filter, known_owner, size};
 use super::scroll;
 use crate::http::{Call, Reply};
 use crate::state::State;
@@ -42,7 +42,7 @@ struct Position {
 /// A page of events in the order of their iterations, console lines last. After the last page comes an empty one.
 pub(super) async fn get_task_events(state: &State, call: &Call) -> Reply {
     let request: GetTaskEvents = call.arguments()?;
-    let size = in_range("batch_size", request.batch_size, DEFAULT_EVENTS, 1, MAX_EVENTS)?;
+    let size = size("batch_size", request.batch_size, DEFAULT_EVENTS, MAX_EVENTS)?;
     let position = match &request.scroll_id {
         Some(id) => {
             let position: Position = scroll::decode(id)?;
@@ -119,7 +119,7 @@ async fn page(state: &State, mut position: Position) -> Reply {
                 descending: position.descending,
                 size: position.size,
             };
-            let (events, cursor) = events::merged_page(connection, &query, position.cursor.clone())?;
+            let (events, cursor) = events::merged_page(connection, &query, &position.cursor)?;
             position.cursor = cursor;
             let scroll_id = scroll::encode(&position)?;
             Ok(json!({"returned": events.len(), "events": events, "total": total, "scroll_id": scroll_id}))

@@ -34,13 +34,21 @@ pub(super) enum FileError {
 
 impl From<io::Error> for FileError {
     fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::NotFound => Self::NotFound,
-            io::ErrorKind::NotADirectory => Self::Path("a file stands where a folder would have to be"),
-            io::ErrorKind::IsADirectory => Self::Path("it is a folder"),
-            io::ErrorKind::InvalidFilename => Self::Path("a name in it is too long"),
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull,
-            _ => Self::Io(error),
+        use io::ErrorKind as Kind;
+        // A chain of comparisons: the kinds of the system are not ours to enumerate.
+        let kind = error.kind();
+        if kind == Kind::NotFound {
+            Self::NotFound
+        } else if kind == Kind::NotADirectory {
+            Self::Path("a file stands where a folder would have to be")
+        } else if matches!(kind, Kind::IsADirectory | Kind::DirectoryNotEmpty) {
+            Self::Path("it is a folder")
+        } else if kind == Kind::InvalidFilename {
+            Self::Path("a name in it is too long")
+        } else if matches!(kind, Kind::StorageFull | Kind::QuotaExceeded) {
+            Self::DiskFull
+        } else {
+            Self::Io(error)
         }
     }
 }

@@ -20,7 +20,7 @@ pub(super) async fn upload(places: &Places, request: Request) -> Result<impl Int
         .await
         .map_err(|error: axum::extract::multipart::MultipartRejection| FileError::BadRequest(error.body_text()))?;
     let mut stored = Vec::new();
-    while let Some(field) = multipart.next_field().await.map_err(broken)? {
+    while let Some(field) = multipart.next_field().await? {
         if field.file_name().is_none() {
             continue;
         }
@@ -44,7 +44,7 @@ async fn store(places: &Places, mut field: Field<'_>, path: &FilePath) -> Result
     })
     .await?;
     let mut file = tokio::fs::File::from_std(file);
-    while let Some(chunk) = field.chunk().await.map_err(broken)? {
+    while let Some(chunk) = field.chunk().await? {
         file.write_all(&chunk).await?;
     }
     file.flush().await?;
@@ -65,8 +65,10 @@ where
     }
 }
 
-fn broken(error: MultipartError) -> FileError {
-    FileError::BadRequest(error.body_text())
+impl From<MultipartError> for FileError {
+    fn from(error: MultipartError) -> Self {
+        Self::BadRequest(error.body_text())
+    }
 }
 
 /// JSON with the content type that clients have always been given.

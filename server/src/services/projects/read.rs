@@ -88,7 +88,7 @@ fn location(body: &mut Row, shallow: bool) -> Vec<Expression> {
     let Some(parent) = parent else { return Vec::new() };
     let parents = match parent {
         Value::Array(parents) => Value::Array(parents),
-        one => Value::Array(vec![one]),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => json!([parent]),
     };
     let sql = "EXISTS (SELECT 1 FROM json_each(p.path) above WHERE above.value IN (SELECT value FROM json_each(?)))";
     vec![Expression::new(sql, vec![parents.to_string().into()])]

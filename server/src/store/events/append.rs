@@ -240,7 +240,7 @@ impl<'connection> Appender<'connection> {
         }
         let (_, _, metric, variant) = &name;
         let owner_key = self.owners[owner].key;
-        let sql = SeriesRow::sql("", "WHERE s.owner = ?1 AND s.kind = ?2 AND s.metric = ?3 AND s.variant = ?4");
+        let sql = SeriesRow::sql("WHERE s.owner = ?1 AND s.kind = ?2 AND s.metric = ?3 AND s.variant = ?4");
         let mut select = self.connection.prepare_cached(&sql)?;
         let mut found = select.query(params![owner_key, kind.code(), metric, variant])?;
         let row = match found.next()? {

@@ -58,15 +58,15 @@ pub(crate) struct MergeQuery<'a> {
 pub(crate) fn merged_page(
     connection: &Connection,
     query: &MergeQuery<'_>,
-    cursor: Cursor,
+    cursor: &Cursor,
 ) -> StoreResult<(Vec<Value>, Cursor)> {
     let mut page = Vec::new();
     let mut next = cursor.clone();
     if !matches!(cursor, Cursor::Log { .. }) {
-        merge_series(connection, query, &cursor, &mut page, &mut next)?;
+        merge_series(connection, query, cursor, &mut page, &mut next)?;
     }
     if query.with_log && page.len() < query.size {
-        let from = match (&cursor, query.descending) {
+        let from = match (cursor, query.descending) {
             (Cursor::Log { timestamp, id }, _) => (*timestamp, *id),
             (Cursor::Start | Cursor::Series { .. }, false) => (i64::MIN, i64::MIN),
             (Cursor::Start | Cursor::Series { .. }, true) => (i64::MAX, i64::MAX),

@@ -73,14 +73,10 @@ impl SeriesRow {
         })
     }
 
-    /// A SELECT of series `s`, to be continued with joins and conditions; `more` are columns after those that
-    /// [`SeriesRow::read`] needs.
-    pub(super) fn sql(more: &str, rest: &str) -> String {
-        format!("SELECT {COLUMNS}{more} FROM event_series s {rest}")
+    /// A SELECT of series `s`, to be continued with conditions and order.
+    pub(super) fn sql(rest: &str) -> String {
+        format!("SELECT {COLUMNS} FROM event_series s {rest}")
     }
-
-    /// Number of the first column in `more` of [`SeriesRow::sql`].
-    pub(super) const MORE: usize = 21;
 }
 
 fn pair<A: rusqlite::types::FromSql>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<(A, i64)>> {
@@ -103,7 +99,7 @@ pub(crate) fn series_of(
     kinds: &[Kind],
     filter: &MetricFilter,
 ) -> StoreResult<Vec<SeriesRow>> {
-    let sql = SeriesRow::sql("", "WHERE s.owner = ?1 ORDER BY s.metric, s.variant, s.kind");
+    let sql = SeriesRow::sql("WHERE s.owner = ?1 ORDER BY s.metric, s.variant, s.kind");
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query([owner.key])?;
     let mut series = Vec::new();

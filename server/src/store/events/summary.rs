@@ -41,7 +41,7 @@ pub(crate) fn task_metrics<Id: AsRef<str>>(
 
 fn of_owner(connection: &Connection, owner: Owner) -> StoreResult<TaskMetrics> {
     let mut metrics = TaskMetrics::default();
-    let sql = SeriesRow::sql("", "WHERE s.owner = ?1 ORDER BY s.metric, s.variant, s.kind");
+    let sql = SeriesRow::sql("WHERE s.owner = ?1 ORDER BY s.metric, s.variant, s.kind");
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query([owner.key])?;
     while let Some(row) = rows.next()? {

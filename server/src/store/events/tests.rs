@@ -171,7 +171,7 @@ async fn read_all(store: &TestStore, descending: bool, size: usize) -> Vec<Value
                 let series = series_of(connection, owner, &Kind::ALL, &MetricFilter::default()).unwrap();
                 let shown = Shown { owner: "t", is_model: false };
                 let query = MergeQuery { shown, owner, series: &series, with_log: true, descending, size };
-                merged_page(connection, &query, cursor).unwrap()
+                merged_page(connection, &query, &cursor).unwrap()
             })
             .await;
         if page.is_empty() {

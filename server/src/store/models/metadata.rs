@@ -17,7 +17,9 @@ pub(crate) fn metadata_object(given: &Value) -> Result<Map<String, Value>, ApiEr
         Value::Array(entries) => entries.iter().map(|entry| (None, entry)).collect(),
         Value::Object(entries) => entries.iter().map(|(key, entry)| (Some(key.as_str()), entry)).collect(),
         Value::Null => Vec::new(),
-        _ => return Err(ApiError::bad_field("metadata", "must be a list or an object")),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            return Err(ApiError::bad_field("metadata", "must be a list or an object"));
+        }
     };
     let mut metadata = Map::new();
     for (key, entry) in entries {

@@ -155,9 +155,9 @@ fn has_published_task(connection: &Connection, model: &Model) -> StoreResult<boo
 fn unlink(connection: &Connection, task: &str, model: &str) -> StoreResult<()> {
     connection
         .prepare_cached(
-            "UPDATE task_documents SET models = json_set(models, '$.output', \
+            "UPDATE task_documents SET models = json_set(models, '$.output', json( \
              (SELECT json_group_array(json(value) ORDER BY key) FROM json_each(models, '$.output') \
-             WHERE json_extract(value, '$.model') IS NOT ?2)) \
+             WHERE json_extract(value, '$.model') IS NOT ?2))) \
              WHERE id = ?1 AND json_type(models, '$.output') = 'array'",
         )?
         .execute(params![task, model])?;

@@ -48,7 +48,9 @@ fn assert_tree(connection: &Connection, expected: &[&str]) {
 fn refused(result: StoreResult<impl std::fmt::Debug>) -> u16 {
     match result.unwrap_err() {
         crate::store::StoreError::Api(error) => error.subcode,
-        other => panic!("not a refusal: {other}"),
+        other @ (crate::store::StoreError::Sql(_) | crate::store::StoreError::Json(_)) => {
+            panic!("not a refusal: {other}")
+        }
     }
 }
 

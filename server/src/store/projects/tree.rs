@@ -59,7 +59,7 @@ fn ensure(connection: &Connection, parts: &[String], user: &str, now: Micros) ->
         [] => None,
         parents => Some(ensure(connection, parents, user, now)?),
     };
-    let new = NewProject { name: name.clone(), ..NewProject::default() };
+    let new = NewProject { name, ..NewProject::default() };
     let id = insert(connection, new, basename, parent.as_ref(), user, now)?;
     Project::require(connection, &id)
 }
@@ -243,7 +243,7 @@ pub(crate) fn merge(
 pub(crate) fn with_children(connection: &Connection, filter: &Value) -> StoreResult<Value> {
     let given: Vec<&Value> = match filter {
         Value::Array(values) => values.iter().collect(),
-        one => vec![one],
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => vec![filter],
     };
     let mut values = Vec::new();
     for value in given {

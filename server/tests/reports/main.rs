@@ -1,0 +1,8 @@
+//! Events, projects, models and files through real HTTP, as clients speak it.
+#![expect(clippy::unwrap_used, reason = "what is missing fails the test")]
+
+mod client;
+mod events;
+mod files;
+mod models;
+mod projects;
