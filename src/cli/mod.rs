@@ -63,15 +63,19 @@ pub(crate) struct GlobalArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Start a server and an agent on this machine
+    #[command(long_about = service::UP_ABOUT)]
     Up(UpArgs),
     /// Start the ClearML-compatible server alone
+    #[command(long_about = service::SERVER_ABOUT)]
     Server(ServerArgs),
     /// Take tasks from queues and run them
+    #[command(long_about = service::DAEMON_ABOUT)]
     Daemon(DaemonArgs),
     /// Prepare and run one attempt (started by the daemon)
     #[command(hide = true)]
     Executor(ExecutorArgs),
     /// What the daemon of this machine does
+    #[command(long_about = service::STATUS_ABOUT)]
     Status(StatusArgs),
     /// Look at tasks, change, start and stop them
     #[command(subcommand)]

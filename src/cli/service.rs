@@ -22,10 +22,8 @@ pub(crate) struct ListenArgs {
     pub(crate) files_port: u16,
 }
 
-/// Flags of `up`.
-#[derive(Clone, Debug, Args)]
-#[command(
-    long_about = "\
+/// What `up` is for.
+pub(super) const UP_ABOUT: &str = "\
 Starts a ClearML-compatible server and an agent, and keeps both running until Ctrl-C.
 
 The first start makes a pair of credentials and writes DATA_DIR/clearml.conf, which the ClearML SDK and the other \
@@ -33,15 +31,17 @@ commands of hostler read. Everything is kept in DATA_DIR; remove it to start ane
 
 Ctrl-C stops the tasks that run, with time to end, and then the server; a second Ctrl-C ends them now. SIGTERM without \
 a terminal leaves the tasks running: the next `hostler up` on the same directory takes them over, as it does after a \
-crash.",
-    after_help = "\
+crash.";
+
+/// Flags of `up`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
 Examples:
   hostler up                                 one CPU worker for each two cores, queue `default`
   hostler up --workers 4 --queue fast slow   four workers that empty `fast` first
   hostler up --gpus 0,1 --gpus 2,3           two workers with two GPUs each
   hostler up --gpus                          one worker for each GPU
-  hostler up --data-dir ./trial --api-port 0 --web-port 0 --files-port 0"
-)]
+  hostler up --data-dir ./trial --api-port 0 --web-port 0 --files-port 0")]
 pub(crate) struct UpArgs {
     /// Where everything is kept [default: the XDG state directory, ~/.local/state/hostler]
     #[arg(long, value_name = "DIR")]
@@ -62,18 +62,18 @@ pub(crate) struct UpArgs {
     pub(crate) cache_dir: Option<PathBuf>,
 }
 
-/// Flags of `server`.
-#[derive(Clone, Debug, Args)]
-#[command(
-    long_about = "\
+/// What `server` is for.
+pub(super) const SERVER_ABOUT: &str = "\
 Starts the ClearML-compatible server alone, in the foreground. SIGTERM or Ctrl-C end it after the requests in flight.
 
-The first start makes a pair of credentials and writes DATA_DIR/clearml.conf for clients.",
-    after_help = "\
+The first start makes a pair of credentials and writes DATA_DIR/clearml.conf for clients.";
+
+/// Flags of `server`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
 Examples:
   hostler server --data-dir /srv/hostler --listen 0.0.0.0
-  hostler server --queue default gpu --json"
-)]
+  hostler server --queue default gpu --json")]
 pub(crate) struct ServerArgs {
     /// Where the database and the files are kept [default: the XDG state directory, ~/.local/state/hostler]
     #[arg(long, value_name = "DIR")]
@@ -88,18 +88,19 @@ pub(crate) struct ServerArgs {
     pub(crate) lifeline: bool,
 }
 
-/// Flags of `daemon`.
-#[derive(Clone, Debug, Args)]
-#[command(
-    long_about = "\
+/// What `daemon` is for.
+pub(super) const DAEMON_ABOUT: &str = "\
 Takes tasks from queues of a ClearML server and runs them, each in its own Python environment.
 
 One daemon serves several workers: each --gpus makes one that is pinned to these GPUs, --cpu-only --workers N makes N \
 without GPUs. Every worker runs one task at a time and takes the next from the first queue that has one.
 
 Tasks do not depend on the daemon: SIGTERM, a crash or an upgrade leave them running, and the next daemon on the same \
-state directory takes them over. On a terminal Ctrl-C stops them with the daemon; --stop does so from elsewhere.",
-    after_help = "\
+state directory takes them over. On a terminal Ctrl-C stops them with the daemon; --stop does so from elsewhere.";
+
+/// Flags of `daemon`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
 Examples:
   hostler daemon --queue default                            one worker with the whole machine
   hostler daemon --queue urgent normal --gpus 0,1 --gpus 2,3
@@ -108,8 +109,7 @@ Examples:
   hostler daemon --stop                                     stop what runs, with time to end
 
 Server and credentials come from clearml.conf or the environment (CLEARML_API_HOST, CLEARML_API_ACCESS_KEY, \
-CLEARML_API_SECRET_KEY), those for git from CLEARML_AGENT_GIT_USER and CLEARML_AGENT_GIT_PASS."
-)]
+CLEARML_API_SECRET_KEY), those for git from CLEARML_AGENT_GIT_USER and CLEARML_AGENT_GIT_PASS.")]
 pub(crate) struct DaemonArgs {
     /// Queues to serve, names or ids, in order of priority [default: the server's default queue]
     #[arg(long, value_name = "NAME", num_args = 1..)]
@@ -172,17 +172,17 @@ pub(crate) struct ExecutorArgs {
     pub(crate) attempt_dir: PathBuf,
 }
 
+/// What `status` is for.
+pub(super) const STATUS_ABOUT: &str = "\
+Asks the daemon of this machine, not the server: its workers, their GPUs, and the tasks that it runs, with their phases.";
+
 /// Flags of `status`.
 #[derive(Clone, Debug, Args)]
-#[command(
-    long_about = "\
-Asks the daemon of this machine, not the server: its workers, their GPUs, and the tasks that it runs, with their phases.",
-    after_help = "\
+#[command(after_help = "\
 Examples:
   hostler status
   hostler status --data-dir ./trial       of a `hostler up --data-dir ./trial`
-  hostler status --json"
-)]
+  hostler status --json")]
 pub(crate) struct StatusArgs {
     /// The daemon's state directory
     #[arg(long, value_name = "DIR")]

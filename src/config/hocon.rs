@@ -239,4 +239,49 @@ mod tests {
         std::fs::write(directory.path().join("more.conf"), "x = \"\n").unwrap();
         assert!(parse_file(&main).expect_err("broken").to_string().contains("more.conf, line 1, column 5"));
     }
+
+    /// Texts of odd pieces in every order: an answer or an error, never a panic, never an endless loop.
+    #[test]
+    fn no_text_is_too_odd() {
+        const PIECES: [&str; 28] = [
+            "a",
+            " ",
+            "\n",
+            "=",
+            ":",
+            "{",
+            "}",
+            "[",
+            "]",
+            "\"",
+            "\"\"\"",
+            "\\",
+            "$",
+            "${",
+            "${?a}",
+            "+=",
+            "+",
+            ",",
+            "#",
+            "//",
+            "http://h",
+            "include ",
+            "include \"x\"",
+            "\u{fc}",
+            "a.b",
+            "..",
+            "1",
+            "null",
+        ];
+        let mut state = 7_u64;
+        for _ in 0..3000 {
+            let mut text = String::new();
+            for _ in 0..12 {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                let piece = usize::try_from(state >> 40).unwrap_or(0) % PIECES.len();
+                text.push_str(PIECES[piece]);
+            }
+            let _ = parse_text(&text, Path::new("odd.conf"));
+        }
+    }
 }
