@@ -1,8 +1,8 @@
 //! The embedded ClearML-compatible server.
 //!
 //! [`Server::start`] opens the store in a data directory, binds three ports (API, web, files) and answers the
-//! calls of the unmodified ClearML SDK and agent. See [`http`] for the way of a call, [`store`] for durability,
-//! [`query`] for the generic `get_all`.
+//! calls of the unmodified ClearML SDK and agent. See `http` for the way of a call, `store` for durability,
+//! `query` for the generic `get_all`.
 //!
 //! Invariant W1: agent and server meet on the wire alone; nothing here knows the agent.
 
