@@ -92,7 +92,8 @@ impl Watch {
                     for task in seen {
                         match stop_reason(&task) {
                             Some(reason) => {
-                                if self.stop.send(StopOne { task: task.id, reason }).await.is_err() {
+                                let told = self.stop.send(StopOne { task: task.id, reason }).await;
+                                if told.is_err() {
                                     return;
                                 }
                             }

@@ -50,9 +50,13 @@ impl AttemptDir {
         decode(&std::fs::read(self.path.join(ORDER_FILE)).ok()?).ok()
     }
 
-    /// The executor's own record, where it has written one.
-    pub(crate) fn read_record(&self) -> Option<ExecutorRecord> {
-        decode(&std::fs::read(self.path.join(RECORD_FILE)).ok()?).ok()
+    /// The executor's own record.
+    pub(crate) fn read_record(&self) -> Record {
+        match std::fs::read(self.path.join(RECORD_FILE)) {
+            Ok(bytes) => decode(&bytes).map_or(Record::Unreadable, |record| Record::Written(Box::new(record))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Record::Missing,
+            Err(_) => Record::Unreadable,
+        }
     }
 }
 
@@ -78,6 +82,17 @@ pub(crate) fn remove_attempts(attempts_dir: &Path, task: &TaskId, pull: u64) {
     }
 }
 
+/// What is on disk of an executor's record.
+#[derive(Clone, Debug)]
+pub(crate) enum Record {
+    /// It has not written one.
+    Missing,
+    /// It has, and it cannot be read.
+    Unreadable,
+    /// This one.
+    Written(Box<ExecutorRecord>),
+}
+
 /// What a record proves about an attempt whose executor is dead.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Proof {
@@ -88,8 +103,15 @@ pub(crate) struct Proof {
 }
 
 impl Proof {
-    pub(crate) fn of(record: Option<&ExecutorRecord>) -> Self {
-        let Some(record) = record else { return Self::default() };
+    pub(crate) fn of(record: &Record) -> Self {
+        let record = match record {
+            Record::Missing => return Self::default(),
+            // Written once, and lost with the power: user code may have run, so it must not run again.
+            Record::Unreadable => {
+                return Self { environment_ready: true, user_started: true, ..Self::default() };
+            }
+            Record::Written(record) => record,
+        };
         match &record.progress {
             Progress::Preparing => Self::default(),
             Progress::Ready(report) => {

@@ -25,7 +25,7 @@ use super::journal::Journal;
 use super::long_poll::LongPoll;
 use super::metrics::{Metrics, Unregister, WorkerTask};
 use super::queue_poller::{PollerTools, QueuePoller, StopPulling};
-use super::reporter::{CloseLane, LaneTools, OpenLane, Report, Reporter};
+use super::reporter::{CloseLane, ConsoleGrew, LaneTools, OpenLane, Report, Reporter};
 use super::run::DaemonExit;
 use super::settings::DaemonSettings;
 use super::task_manager::{
@@ -100,6 +100,7 @@ struct Ports {
     freed: Port<LeaseFreed>,
     open_lane: Port<OpenLane>,
     report: Port<Report>,
+    console: Port<ConsoleGrew>,
     close_lane: Port<CloseLane>,
     run_facts: Port<RunFact>,
     task_manager: TaskManagerPorts,
@@ -172,6 +173,7 @@ impl Supervisor {
             partitioner: partitioner.clone().recipient(),
             open_lane: self.ports.open_lane.clone(),
             report: self.ports.report.clone(),
+            console: self.ports.console.clone(),
             close_lane: self.ports.close_lane.clone(),
             facts: self.ports.run_facts.clone(),
         };
@@ -222,6 +224,7 @@ impl Supervisor {
         self.panic_buttons.insert(Child::Reporter, reporter.clone().recipient());
         self.ports.open_lane.connect(reporter.clone().recipient());
         self.ports.report.connect(reporter.clone().recipient());
+        self.ports.console.connect(reporter.clone().recipient());
         self.ports.close_lane.connect(reporter.recipient());
         if let Some(core) = &self.core {
             tell(&core.tasks.clone().recipient(), ReopenLanes);
@@ -231,9 +234,11 @@ impl Supervisor {
     fn start_executor_gateway(&mut self, lifeline: Lifeline<Child>) {
         let Some(core) = &self.core else { return };
         let runners = core.tasks.clone().recipient();
-        let _gateway = ExecutorGateway::new(self.prepared.executors.clone(), runners, lifeline).start();
+        let gateway = ExecutorGateway::new(self.prepared.executors.clone(), runners, lifeline).start();
         #[cfg(test)]
-        self.panic_buttons.insert(Child::ExecutorGateway, _gateway.clone().recipient());
+        self.panic_buttons.insert(Child::ExecutorGateway, gateway.recipient());
+        #[cfg(not(test))]
+        drop(gateway);
     }
 
     fn start_poller(&mut self, lifeline: Lifeline<Child>) {

@@ -142,13 +142,13 @@ impl TaskManager {
         Self { tools, asks, ports, recovered, tasks: HashMap::new(), settled, _lifeline: lifeline }
     }
 
-    fn begin(&mut self, task: TaskId, run: Run, lease: Option<Lease>, resumed: bool, ctx: &mut Context<Self>) {
-        let restarts = self.tasks.remove(&task).map(|entry| entry.restarts).unwrap_or_default();
+    fn begin(&mut self, task: &TaskId, run: Run, lease: Option<Lease>, resumed: bool, ctx: &mut Context<Self>) {
+        let restarts = self.tasks.remove(task).map(|entry| entry.restarts).unwrap_or_default();
         let (worker, queue, pull) = (run.worker.clone(), run.queue.clone(), run.pull);
         let lifeline = Lifeline::new(&ctx.address(), task.clone());
         let runner = TaskRunner::new(task.clone(), run, lease.clone(), resumed, self.tools.clone(), lifeline).start();
         self.tasks.insert(task.clone(), Entry { runner, queue, worker, pull, lease, watched: false, restarts });
-        self.tell_worker(&task);
+        self.tell_worker(task);
         self.tell_load();
     }
 
@@ -218,7 +218,7 @@ impl TaskManager {
             };
             warn!(%task, "its runner is rebuilt from the journal");
             let lease = this.tasks.get(&task).and_then(|entry| entry.lease.clone());
-            this.begin(task, run, lease, true, ctx);
+            this.begin(&task, run, lease, true, ctx);
         }));
     }
 }
@@ -250,7 +250,7 @@ impl Actor for TaskManager {
         // Nothing may be pulled before what runs is booked: whoever asks waits behind this.
         ctx.wait(leasing.into_actor(self).map(|leased, this, ctx| {
             for (task, run, lease) in leased {
-                this.begin(task, run, lease, true, ctx);
+                this.begin(&task, run, lease, true, ctx);
             }
         }));
     }
@@ -261,7 +261,7 @@ impl Handler<StartRun> for TaskManager {
 
     fn handle(&mut self, message: StartRun, ctx: &mut Self::Context) {
         info!(task = %message.task, worker = %message.run.worker, queue = %message.run.queue, "pulled");
-        self.begin(message.task, message.run, Some(message.lease), false, ctx);
+        self.begin(&message.task, message.run, Some(message.lease), false, ctx);
     }
 }
 

@@ -116,7 +116,6 @@ impl Lane {
             ReportItem::AttemptStarted(attempt) => self.attempt_started(attempt).await,
             ReportItem::Environment(report, requirements) => self.environment(report, requirements).await,
             ReportItem::UserStarted => self.user_started().await,
-            ReportItem::Console { .. } => {}
             ReportItem::Finished(outcome) => {
                 self.finished(&outcome).await;
                 return true;

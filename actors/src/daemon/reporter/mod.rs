@@ -59,10 +59,19 @@ pub(crate) enum ReportItem {
     Environment(EnvironmentReport, std::collections::BTreeMap<String, serde_json::Value>),
     /// User code is about to run.
     UserStarted,
-    /// The console has this length, seen at this time in milliseconds since the epoch. Replaceable.
-    Console { length: u64, at_ms: i64 },
     /// All over: what is left of the console, then the final status.
     Finished(Outcome),
+}
+
+/// A task's console file has grown. Replaceable: only the newest matters.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct ConsoleGrew {
+    pub(crate) task: TaskId,
+    /// In bytes.
+    pub(crate) length: u64,
+    /// When that was seen, in milliseconds since the epoch.
+    pub(crate) at_ms: i64,
 }
 
 /// What a lane tells the task's runner.
@@ -168,14 +177,17 @@ impl Handler<Report> for Reporter {
             tracing::debug!(task = %message.task, "news for a lane that is not open");
             return;
         };
-        match message.item {
-            ReportItem::Console { length, at_ms } => {
-                lane.console.send_replace((length, at_ms));
-            }
-            item => {
-                // A lane that is gone has settled its task.
-                let _ = lane.items.send(item);
-            }
+        // A lane that is gone has settled its task.
+        let _ = lane.items.send(message.item);
+    }
+}
+
+impl Handler<ConsoleGrew> for Reporter {
+    type Result = ();
+
+    fn handle(&mut self, message: ConsoleGrew, _: &mut Self::Context) {
+        if let Some(lane) = self.lanes.get(&message.task) {
+            lane.console.send_replace((message.length, message.at_ms));
         }
     }
 }

@@ -13,8 +13,8 @@ use tokio::sync::oneshot;
 use tracing::{debug, info, warn};
 
 use super::{Commands, Known, TaskRunner, warn_lost};
-use crate::daemon::attempt::Proof;
-use crate::daemon::reporter::ReportItem;
+use crate::daemon::attempt::{Proof, Record};
+use crate::daemon::reporter::{ConsoleGrew, ReportItem};
 
 /// How long a recovered attempt without a record may take to be heard of.
 const FIRST_CONTACT: Duration = Duration::from_secs(3);
@@ -76,13 +76,13 @@ impl TaskRunner {
         self.executor.token = order.as_ref().map(|order| order.token.clone());
         self.spec = order.map(|order| Box::new(order.task));
         match directory.read_record() {
-            Some(record) => {
+            Record::Written(record) => {
                 info!(task = %self.task, pid = record.executor.pid, "looking for its executor");
                 self.watch_executor(attempt, record.executor, ctx);
             }
-            None if !may_have_started => self.executor_gone(attempt, ctx),
+            Record::Missing if !may_have_started => self.executor_gone(attempt, ctx),
             // It may have been started a moment before the daemon died and not have written its record yet.
-            None => {
+            Record::Missing | Record::Unreadable => {
                 ctx.run_later(FIRST_CONTACT, move |this, ctx| {
                     if this.attempt() == Some(attempt) && this.executor.process.is_none() {
                         this.executor_gone(attempt, ctx);
@@ -121,7 +121,7 @@ impl TaskRunner {
         let fencing = async move { fencing.await.expect("fencing does not panic") };
         ctx.spawn(fencing.into_actor(self).map(move |(left, record), this, ctx| {
             warn_lost(&this.task, attempt, left);
-            let proof = Proof::of(record.as_ref());
+            let proof = Proof::of(&record);
             if let Some(report) = proof.report.clone() {
                 this.keep_environment(report);
             }
@@ -280,7 +280,7 @@ impl Handler<ExecutorReport> for TaskRunner {
             ExecutorReport::Console { attempt, length, at_ms } => {
                 if self.attempt() == Some(attempt) {
                     self.tools.board.update(&self.task, |snapshot| snapshot.console_bytes = length);
-                    self.report(ReportItem::Console { length, at_ms });
+                    self.tools.console.tell(ConsoleGrew { task: self.task.clone(), length, at_ms });
                 }
                 Box::pin(std::future::ready(()))
             }

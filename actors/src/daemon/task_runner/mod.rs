@@ -25,7 +25,7 @@ use tracing::{debug, info, warn};
 use super::board::Board;
 use super::gpu_partitioner::ReleaseLease;
 use super::journal::Append;
-use super::reporter::{CloseLane, OpenLane, Report, ReportItem};
+use super::reporter::{CloseLane, ConsoleGrew, OpenLane, Report, ReportItem};
 use super::settings::DaemonSettings;
 use crate::kit::{Lifeline, Port, tell};
 
@@ -67,6 +67,7 @@ pub(crate) struct RunnerTools {
     pub(crate) partitioner: Recipient<ReleaseLease>,
     pub(crate) open_lane: Port<OpenLane>,
     pub(crate) report: Port<Report>,
+    pub(crate) console: Port<ConsoleGrew>,
     pub(crate) close_lane: Port<CloseLane>,
     pub(crate) facts: Port<RunFact>,
 }

@@ -50,15 +50,14 @@ impl TaskRunner {
     fn last_attempt(&self) -> protocols::ids::AttemptId {
         (1..=protocols::lifecycle::MAX_LOST_ATTEMPTS)
             .map(protocols::ids::AttemptId)
-            .filter(|attempt| self.attempt_dir(*attempt).path().exists())
-            .next_back()
+            .rfind(|attempt| self.attempt_dir(*attempt).path().exists())
             .unwrap_or(protocols::ids::AttemptId::FIRST)
     }
 
     fn repeat_environment(&mut self) {
         if self.environment.is_none() {
             let record = self.attempt_dir(self.attempt().unwrap_or_else(|| self.last_attempt())).read_record();
-            if let Some(report) = Proof::of(record.as_ref()).report {
+            if let Some(report) = Proof::of(&record).report {
                 self.keep_environment(report);
                 return;
             }

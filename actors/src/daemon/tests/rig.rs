@@ -225,7 +225,10 @@ impl Player {
         loop {
             match self.next().await {
                 DaemonFrame::Acknowledged { number: acknowledged } if acknowledged == number => return,
-                other => assert!(matches!(other, DaemonFrame::Stop { .. }), "{other:?}"),
+                DaemonFrame::Stop { .. } => {}
+                other @ (DaemonFrame::Acknowledged { .. }
+                | DaemonFrame::Welcome { .. }
+                | DaemonFrame::Refused { .. }) => panic!("{other:?}"),
             }
         }
     }

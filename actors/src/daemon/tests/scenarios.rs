@@ -28,10 +28,9 @@ fn console_of_user(rig: &Rig, task: &TaskId) -> String {
 }
 
 fn outcome(rig: &Rig, task: &TaskId) -> Outcome {
-    match rig.audit().runs[task].state.clone() {
-        TaskState::Settled(outcome) => outcome,
-        other => panic!("{task} is {other:?}"),
-    }
+    let state = rig.audit().runs[task].state.clone();
+    assert!(matches!(state, TaskState::Settled(_)), "{task} is {state:?}");
+    state.outcome().cloned().unwrap()
 }
 
 fn down() -> ClientError {
