@@ -66,6 +66,15 @@ pub struct DaemonSettings {
 }
 
 impl DaemonSettings {
+    /// What people call a queue; its id where no worker serves it (any more).
+    pub(crate) fn queue_name<'a>(&'a self, queue: &'a QueueId) -> &'a str {
+        self.workers
+            .iter()
+            .flat_map(|worker| worker.queues.iter().zip(&worker.queue_names))
+            .find(|(id, _)| *id == queue)
+            .map_or(queue.as_str(), |(_, name)| name)
+    }
+
     pub(crate) fn journal_file(&self) -> PathBuf {
         self.state_dir.join("journal.db")
     }

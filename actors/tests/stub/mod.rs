@@ -26,12 +26,13 @@ pub(crate) fn eventually<T>(mut ask: impl FnMut() -> Option<T>) -> impl Future<O
     let caller = std::panic::Location::caller();
     async move {
         let deadline = Instant::now() + PATIENCE;
+        let mut again = tokio::time::interval(Duration::from_millis(2));
         loop {
+            again.tick().await;
             if let Some(answer) = ask() {
                 return answer;
             }
             assert!(Instant::now() < deadline, "it did not come about: {caller}");
-            tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
 }

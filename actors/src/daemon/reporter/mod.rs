@@ -17,7 +17,7 @@ use drivers::clearml::TaskServer;
 use drivers::clock::Clock;
 use drivers::journal::Journal as Store;
 use protocols::failure::FailureClass;
-use protocols::ids::{AttemptId, QueueId, TaskId, WorkerId};
+use protocols::ids::{AttemptId, TaskId, WorkerId};
 use protocols::lifecycle::{Outcome, StopReason};
 use protocols::order::EnvironmentReport;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -34,7 +34,8 @@ pub(crate) struct OpenLane {
     pub(crate) pull: u64,
     pub(crate) pulled_at_ms: i64,
     pub(crate) worker: WorkerId,
-    pub(crate) queue: QueueId,
+    /// The queue it came from, as people call it.
+    pub(crate) queue: String,
     /// Whether something may have been reported already: a lane that begins anew need not ask the server.
     pub(crate) resumed: bool,
     pub(crate) facts: Recipient<LaneFact>,

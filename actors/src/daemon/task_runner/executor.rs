@@ -75,6 +75,9 @@ impl TaskRunner {
         let may_have_started = order.is_some();
         self.executor.token = order.as_ref().map(|order| order.token.clone());
         self.spec = order.map(|order| Box::new(order.task));
+        if let Some(spec) = &self.spec {
+            self.tools.board.update(&self.task, |snapshot| snapshot.name.clone_from(&spec.name));
+        }
         match directory.read_record() {
             Record::Written(record) => {
                 info!(task = %self.task, pid = record.executor.pid, "looking for its executor");

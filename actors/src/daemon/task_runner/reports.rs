@@ -23,7 +23,7 @@ impl TaskRunner {
             pull: self.run.pull,
             pulled_at_ms: self.run.pulled_at_ms,
             worker: self.run.worker.clone(),
-            queue: self.run.queue.clone(),
+            queue: self.tools.settings.queue_name(&self.run.queue).to_owned(),
             resumed: self.resumed,
             facts,
         });
