@@ -2,6 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use protocols::control::DaemonMode;
 use serde_json::json;
 
 use crate::harness::{Daemon, Draft, Gate, Place, Server, audit, eventually, is_alive, slow_package};
@@ -172,16 +173,18 @@ fn daemon_stop_ends_the_tasks_and_drain_lets_them_finish() {
     let drained = Draft::script("drained", &program).enqueue(&api);
     let waiting = Draft::script("waiting", &program).enqueue(&api);
     eventually("the first line", || api.console_lines(&drained, "line").len() == 1);
-    Daemon::command(&place, &server, &["--drain"]).status().unwrap();
+    let mut draining = Daemon::command(&place, &server, &["--drain"]).spawn().unwrap();
+    eventually("a daemon that drains", || daemon.status(&place).mode == DaemonMode::Draining);
     gate.open();
     assert_eq!(daemon.wait().code(), Some(0));
+    assert!(draining.wait().unwrap().success(), "`--drain` waits for the end and says so");
     api.ended_as(&drained, "completed");
     assert_eq!(api.status(&waiting), "queued", "a draining daemon takes nothing new");
 
     let gate = Gate::shut(&place.path("gate"));
     let mut daemon = one_worker(&place, &server);
     eventually("the first line", || api.console_lines(&waiting, "line").len() == 1);
-    Daemon::command(&place, &server, &["--stop"]).status().unwrap();
+    assert!(Daemon::command(&place, &server, &["--stop"]).status().unwrap().success());
     assert_eq!(daemon.wait().code(), Some(0));
     api.ended_as(&waiting, "stopped");
     drop(gate);

@@ -41,7 +41,7 @@ fn bad_tasks(repository: &Path) -> Vec<Bad> {
                 "diff --git a/run.py b/run.py\n--- a/run.py\n+++ b/run.py\n@@ -1 +1 @@\n-not what is there\n+new\n",
             ),
             "code",
-            "diff",
+            "do not apply",
         ),
         bad("a missing entry point", Draft::repository("entry", url, "missing.py"), "code", "missing.py"),
         bad("a directory outside", in_repository("outside").with("working_dir", "../.."), "code", "../.."),
@@ -55,13 +55,7 @@ fn bad_tasks(repository: &Path) -> Vec<Bad> {
             "a requirement that is none",
             Draft::script("no requirement", "print(1)").requirements("!!! not a package"),
             "environment",
-            "not a package",
-        ),
-        bad(
-            "a Python that is not there",
-            Draft::script("python", "print(1)").with("binary", "python2.1"),
-            "environment",
-            "2.1",
+            "'!'",
         ),
     ]
 }
@@ -110,6 +104,20 @@ fn a_task_without_code_fails_with_a_hint() {
     let reason = ended["status_reason"].as_str().unwrap();
     assert!(reason.contains("code") && reason.contains("no code"), "{reason}");
     assert!(api.console(task).contains("no code"));
+    audit(&place);
+}
+
+/// As with the stock agent: another Python is better than none, and the user is told.
+#[test]
+fn a_python_that_is_not_on_the_machine_is_replaced_and_named() {
+    let place = Place::new();
+    let server = Server::start(&place);
+    let api = server.api();
+    let _daemon = Daemon::start(&place, &server, &["--cpu-only", "--workers", "1"]);
+    let task = Draft::script("old", "print('line 0')").with("binary", "python2.1").enqueue(&api);
+    api.ended_as(&task, "completed");
+    let console = api.console(&task);
+    assert!(console.contains("Python 2.1, which the task asks for, is not on this machine"), "{console}");
     audit(&place);
 }
 

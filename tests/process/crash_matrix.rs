@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::harness::{Api, Daemon, Draft, Place, Server, audit, eventually_some, last_sequence, new_repository};
+use crate::harness::{
+    Api, Daemon, Draft, Place, Server, check_journal, eventually_some, last_sequence, new_repository,
+};
 
 /// How a task ended: status, failure class, how often user code ran, the lines that it printed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,9 +104,8 @@ fn run(
             deaths += 1;
             daemon = Daemon::start_with(place, server, &ARGUMENTS, &[]);
         }
-        std::panic::catch_unwind(|| audit(place)).ok().filter(|()| place_is_idle(place))
+        check_journal(&state).ok().filter(|()| place_is_idle(place))
     });
-    audit(place);
     let appended = last_sequence(&state);
     daemon.kill();
     (scenario.ends(place, api), appended, deaths)

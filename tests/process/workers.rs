@@ -91,8 +91,9 @@ fn every_worker_is_registered_under_its_own_name_with_its_stats() {
     for worker in workers["workers"].as_array().unwrap() {
         assert_eq!(worker["queues"][0]["name"], "default", "{worker:#}");
     }
-    // A daemon that leaves with nothing running takes its workers with it.
-    assert_eq!(daemon.terminate().code(), Some(0));
+    // A daemon that leaves for good takes its workers with it.
+    assert!(Daemon::command(&place, &server, &["--drain"]).status().unwrap().success());
+    assert_eq!(daemon.wait().code(), Some(0));
     eventually_some("no workers", || listed(&api).is_empty().then_some(()));
     audit(&place);
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use protocols::gpu::{GpuLedger, LeaseId, WHOLE_GPU};
 use protocols::ids::{GpuId, TaskId};
@@ -11,6 +12,7 @@ use protocols::order::{ExecutorRecord, RECORD_FILE, decode};
 
 use super::Place;
 use super::process::is_alive;
+use super::wait::within;
 
 /// Every entry of the journal in a state directory, oldest first. Reads beside a live daemon.
 pub(crate) fn journal_of(state_dir: &Path) -> Vec<JournalEntry> {
@@ -42,20 +44,28 @@ pub(crate) fn last_sequence(state_dir: &Path) -> u64 {
     last.unwrap_or(0).cast_unsigned()
 }
 
-/// Audits the journal of a place's daemon.
-///
-/// Every history is legal; every pull has reached `Settled`, or has an executor that is alive; no card, at any point
-/// of the journal, is leased beyond its whole; no intended pull is left undecided once the daemon is idle.
+/// How long a daemon may take to write down what the server has acknowledged already.
+const SETTLING: Duration = Duration::from_secs(30);
+
+/// Audits the journal of a place's daemon; see [`check`].
 #[track_caller]
 pub(crate) fn audit(place: &Place) {
     audit_state(&place.path("state"));
 }
 
-/// Audits the journal in a state directory.
+/// Audits the journal in a state directory; see [`check`].
 #[track_caller]
 pub(crate) fn audit_state(state_dir: &Path) {
+    within(SETTLING, "a journal that is in order", || check(state_dir));
+}
+
+/// Whether the journal in a state directory is in order.
+///
+/// Every history is legal; every pull has reached `Settled`, or has an executor that is alive; no card, at any point
+/// of the journal, is leased beyond its whole; no intended pull is left undecided.
+pub(crate) fn check(state_dir: &Path) -> Result<(), String> {
     let entries = journal_of(state_dir);
-    let recovered = Recovered::fold(&entries).unwrap_or_else(|error| panic!("{error}\n{entries:#?}"));
+    let recovered = Recovered::fold(&entries).map_err(|error| format!("{error}\n{entries:#?}"))?;
     let living: Vec<ExecutorRecord> = std::fs::read_dir(state_dir.join("attempts"))
         .into_iter()
         .flatten()
@@ -64,19 +74,18 @@ pub(crate) fn audit_state(state_dir: &Path) {
         .collect();
     for (task, run) in &recovered.runs {
         let settled = matches!(run.state, TaskState::Settled(_));
-        assert!(
-            settled || living.iter().any(|record| record.task == *task),
-            "task {task} is {:?}, and nothing is alive that could bring it on",
-            run.state
-        );
+        if !settled && !living.iter().any(|record| record.task == *task) {
+            return Err(format!("task {task} is {:?}, and nothing is alive that could bring it on", run.state));
+        }
     }
-    assert_eq!(recovered.intents.len(), 0, "undecided pulls: {:?}", recovered.intents);
-    leases_stay_whole(&entries);
+    if !recovered.intents.is_empty() {
+        return Err(format!("undecided pulls: {:?}", recovered.intents));
+    }
+    leases_stay_whole(&entries)
 }
 
 /// Replays every lease of the journal: from its pull to the entry that ends it.
-#[track_caller]
-fn leases_stay_whole(entries: &[JournalEntry]) {
+fn leases_stay_whole(entries: &[JournalEntry]) -> Result<(), String> {
     let cards: Vec<GpuId> = entries
         .iter()
         .filter_map(|entry| match &entry.record {
@@ -93,7 +102,7 @@ fn leases_stay_whole(entries: &[JournalEntry]) {
             JournalRecord::Pulled { gpus, .. } => {
                 let lease = LeaseId(entry.sequence);
                 let shares: Vec<_> = gpus.iter().map(|card| (card.id.clone(), WHOLE_GPU)).collect();
-                ledger.grant(lease, &shares).unwrap_or_else(|error| panic!("entry {}: {error}", entry.sequence));
+                ledger.grant(lease, &shares).map_err(|error| format!("entry {}: {error}", entry.sequence))?;
                 states.insert(entry.task.clone(), (lease, TaskState::INITIAL));
             }
             JournalRecord::Event(event) => {
@@ -101,10 +110,11 @@ fn leases_stay_whole(entries: &[JournalEntry]) {
                 let held = state.holds_lease();
                 let state = state.next(event.clone()).unwrap();
                 if held && !state.holds_lease() {
-                    ledger.release(lease).unwrap_or_else(|error| panic!("entry {}: {error}", entry.sequence));
+                    ledger.release(lease).map_err(|error| format!("entry {}: {error}", entry.sequence))?;
                 }
                 states.insert(entry.task.clone(), (lease, state));
             }
         }
     }
+    Ok(())
 }

@@ -13,7 +13,7 @@ mod slow;
 mod wait;
 
 pub(crate) use api::Api;
-pub(crate) use audit::{audit, audit_state, last_sequence};
+pub(crate) use audit::{audit, audit_state, check as check_journal, last_sequence};
 pub(crate) use daemon::Daemon;
 pub(crate) use gate::Gate;
 pub(crate) use place::Place;
