@@ -235,7 +235,7 @@ impl Lane {
         let mut doubtful = self.order.resumed;
         let mut backoff = Backoff::for_server();
         loop {
-            if doubtful && self.was_said(line).await == Some(true) {
+            if doubtful && self.insist_on_knowing(|| self.was_said(line)).await {
                 return;
             }
             let timestamp = self.next_timestamp();
@@ -257,9 +257,9 @@ impl Lane {
         }
     }
 
-    async fn was_said(&self, line: &str) -> Option<bool> {
-        let seen = self.tools.server.logs_since(&self.order.task, self.order.pulled_at_ms).await.ok()?;
-        Some(seen.iter().any(|event| event.msg == line && event.timestamp >= self.order.pulled_at_ms))
+    async fn was_said(&self, line: &str) -> Result<bool, ClientError> {
+        let seen = self.tools.server.logs_since(&self.order.task, self.order.pulled_at_ms).await?;
+        Ok(seen.iter().any(|event| event.msg == line && event.timestamp >= self.order.pulled_at_ms))
     }
 
     /// Ships one packet of the console. `true` when there may be more to ship at once.
@@ -333,10 +333,24 @@ impl Lane {
                 }
                 Err(error) => self.wait_for_server("send console", &error, &mut backoff).await,
             }
-            match self.has_arrived(first).await {
-                Ok(true) => return,
-                Ok(false) => {}
-                Err(error) => self.wait_for_server("look for a packet", &error, &mut backoff).await,
+            if self.insist_on_knowing(|| self.has_arrived(first)).await {
+                return;
+            }
+        }
+    }
+
+    /// Asks whether something has arrived until the server answers: nothing is sent again on a guess. A server that
+    /// refuses to tell will refuse what is sent again, too.
+    async fn insist_on_knowing<F>(&self, ask: impl Fn() -> F) -> bool
+    where
+        F: Future<Output = Result<bool, ClientError>>,
+    {
+        let mut backoff = Backoff::for_server();
+        loop {
+            match ask().await {
+                Ok(arrived) => return arrived,
+                Err(error) if is_refusal(&error) => return false,
+                Err(error) => self.wait_for_server("look for what was sent", &error, &mut backoff).await,
             }
         }
     }
