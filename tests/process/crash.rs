@@ -59,8 +59,9 @@ impl Herd {
 
     #[track_caller]
     fn check_console(api: &Api, task: &str) {
-        assert_eq!(api.console_lines(task, "before "), lines_with("before", LINES), "task {task}");
-        assert_eq!(api.console_lines(task, "after "), lines_with("after", LINES), "task {task}");
+        let whole = api.console_lines(task, "before ") == lines_with("before", LINES)
+            && api.console_lines(task, "after ") == lines_with("after", LINES);
+        assert!(whole, "lines of task {task} are lost, repeated or out of order:\n{}", api.console_outline(task));
     }
 
     /// All completed, each once, each console whole.

@@ -129,9 +129,26 @@ impl Api {
         console
     }
 
-    /// Walks over a task's console events, oldest first, without holding them all.
+    /// A task's console events for the message of a failed assertion: when, and from which line to which.
+    pub(crate) fn console_outline(&self, task: &str) -> String {
+        let mut outline = String::new();
+        self.each_event(task, |event| {
+            let message = event["msg"].as_str().unwrap_or_default();
+            let (first, last) =
+                (message.lines().next().unwrap_or_default(), message.lines().last().unwrap_or_default());
+            outline.push_str(&format!("{} {first:?} .. {last:?}\n", event["timestamp"]));
+        });
+        outline
+    }
+
+    /// Walks over a task's console messages, oldest first, without holding them all.
     #[track_caller]
     pub(crate) fn each_console_event(&self, task: &str, mut take: impl FnMut(&str)) {
+        self.each_event(task, |event| take(event["msg"].as_str().unwrap_or_default()));
+    }
+
+    #[track_caller]
+    fn each_event(&self, task: &str, mut take: impl FnMut(&Value)) {
         let mut scroll = Value::Null;
         loop {
             let mut request = json!({ "task": task, "event_type": "log", "order": "asc", "batch_size": 200 });
@@ -143,7 +160,7 @@ impl Api {
             if events.is_empty() {
                 return;
             }
-            events.iter().for_each(|event| take(event["msg"].as_str().unwrap_or_default()));
+            events.iter().for_each(&mut take);
             scroll = page["scroll_id"].clone();
         }
     }

@@ -71,6 +71,8 @@ impl Place {
             .env(MARK, self.directory.path())
             .env("HOME", self.path("home"))
             .env("PATH", std::env::join_paths(path).unwrap())
+            // What the programs log goes into the output of a failed test.
+            .env("HOSTLER_LOG", std::env::var_os("HOSTLER_TEST_LOG").unwrap_or_else(|| "info".into()))
             .env("NO_PROXY", "127.0.0.1,localhost")
             .env("no_proxy", "127.0.0.1,localhost")
             // Downloads are shared between tests; environments are not.
