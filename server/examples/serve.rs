@@ -18,7 +18,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let running = Server::start(config).await?;
     println!("api {}\nweb {}\nfiles {}", running.api_url, running.web_url, running.files_url);
-    if let Some((key, secret)) = &running.first_credentials {
+    if let Some((key, secret)) = &running.new_credentials {
         println!("access_key {key}\nsecret_key {secret}");
     }
     tokio::signal::ctrl_c().await?;

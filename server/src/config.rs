@@ -26,6 +26,9 @@ pub struct ServerConfig {
     pub files_port: u16,
     /// Queues that are made at the start if they do not exist; the first is the default queue if there is none.
     pub queues: Vec<String>,
+    /// Whether the first user gets another pair of credentials although it has one: for a client file that was lost,
+    /// with the only copy of the secret in it. The earlier pairs stay valid.
+    pub issue_credentials: bool,
 }
 
 impl ServerConfig {
@@ -38,6 +41,7 @@ impl ServerConfig {
             web_port: 8080,
             files_port: 8081,
             queues: vec![DEFAULT_QUEUE.to_owned()],
+            issue_credentials: false,
         }
     }
 }

@@ -54,10 +54,10 @@ impl Server {
         let signals = Signals::default();
         let store = Store::open(&directories.database, signals.clone())?;
         let prepare = |error: protocols::clearml::error::ApiError| ServerError::Prepare { reason: error.to_string() };
-        let names = config.queues.clone();
-        let first_credentials = store
+        let (names, issue) = (config.queues.clone(), config.issue_credentials);
+        let new_credentials = store
             .write(move |tx| {
-                let first = users::bootstrap(tx)?;
+                let first = users::bootstrap(tx, issue)?;
                 queues::bootstrap(tx, &names)?;
                 Ok(first)
             })
@@ -90,7 +90,7 @@ impl Server {
             api_url,
             web_url,
             files_url,
-            first_credentials,
+            new_credentials,
             state,
             stopping,
             listeners,
@@ -111,7 +111,7 @@ pub struct RunningServer {
     pub files_url: String,
     /// Access key and secret made at the first start. The secret is not kept: this is the only time that it can
     /// be had.
-    pub first_credentials: Option<(String, String)>,
+    pub new_credentials: Option<(String, String)>,
     state: State,
     stopping: CancellationToken,
     listeners: JoinSet<()>,

@@ -20,28 +20,30 @@ pub(super) fn last_ports(data_dir: &Path) -> [Option<u16>; 3] {
     [Some(server.hosts.api.as_str()), server.hosts.web.as_deref(), server.hosts.files.as_deref()].map(|url| port(url?))
 }
 
-/// Writes the file at the first start; later only its addresses, if these have changed. `None` where it is gone: the
-/// secret was in it and nowhere else.
-pub(super) fn ensure(data_dir: &Path, server: &RunningServer) -> anyhow::Result<Option<PathBuf>> {
+/// Whether the data directory has the file. Where it has not, the server is asked for a new pair of credentials: the
+/// secret was in the file and nowhere else.
+pub(super) fn is_there(data_dir: &Path) -> bool {
+    data_dir.join(FILE).exists()
+}
+
+/// Writes the file where it is missing; otherwise only its addresses, if these have changed.
+pub(super) fn ensure(data_dir: &Path, server: &RunningServer) -> anyhow::Result<PathBuf> {
     let path = data_dir.join(FILE);
     let hosts = [
         ("web_server", server.web_url.as_str()),
         ("api_server", server.api_url.as_str()),
         ("files_server", server.files_url.as_str()),
     ];
-    if let Some((access_key, secret_key)) = &server.first_credentials {
+    if let Some((access_key, secret_key)) = &server.new_credentials {
         private_file::write(&path, first(&hosts, access_key, secret_key).as_bytes())?;
-        return Ok(Some(path));
+        return Ok(path);
     }
-    let text = match std::fs::read_to_string(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        read => read.with_context(|| format!("cannot read {}", path.display()))?,
-    };
+    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let renewed = with_hosts(&text, &hosts);
     if renewed != text {
         private_file::write(&path, renewed.as_bytes())?;
     }
-    Ok(Some(path))
+    Ok(path)
 }
 
 fn first(hosts: &[(&str, &str)], access_key: &str, secret_key: &str) -> String {

@@ -11,8 +11,8 @@ pub(super) struct ServerReady {
     pub(super) api_server: String,
     pub(super) web_server: String,
     pub(super) files_server: String,
-    /// Where clients find these and their credentials; absent where that file is gone.
-    pub(super) config_file: Option<PathBuf>,
+    /// Where clients find these and their credentials.
+    pub(super) config_file: PathBuf,
     pub(super) pid: u32,
 }
 

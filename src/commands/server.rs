@@ -45,15 +45,10 @@ async fn serve(context: &Context, args: &ServerArgs, data_dir: PathBuf) -> anyho
         web_port,
         files_port,
         queues: args.queue.clone(),
+        issue_credentials: !client_file::is_there(&data_dir),
     })
     .await?;
     let config_file = client_file::ensure(&data_dir, &server)?;
-    if config_file.is_none() {
-        tracing::warn!(
-            directory = %data_dir.display(),
-            "clearml.conf is not in the data directory; the first credentials were in it and nowhere else"
-        );
-    }
     let ready = ServerReady {
         api_server: server.api_url.clone(),
         web_server: server.web_url.clone(),
@@ -100,8 +95,6 @@ fn announce(context: &Context, to_parent: bool, ready: &ServerReady) -> anyhow::
         return context.output.document(&document);
     }
     let mut text = format!("API    {}\nweb    {}\nfiles  {}", ready.api_server, ready.web_server, ready.files_server);
-    if let Some(file) = &ready.config_file {
-        text.push_str(&format!("\nconfig {}", file.display()));
-    }
+    text.push_str(&format!("\nconfig {}", ready.config_file.display()));
     context.output.either(&document, &text)
 }

@@ -23,7 +23,7 @@ impl World {
         let mut config = ServerConfig::new(directory.path());
         (config.api_port, config.web_port, config.files_port) = (0, 0, 0);
         let running = Server::start(config).await.unwrap();
-        let (access_key, secret_key) = running.first_credentials.clone().unwrap();
+        let (access_key, secret_key) = running.new_credentials.clone().unwrap();
         let credentials = Credentials {
             api_host: running.api_url.clone(),
             access_key,

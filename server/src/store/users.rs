@@ -28,20 +28,25 @@ pub(crate) static USER: Entity = Entity {
     ..Entity::EMPTY
 };
 
-/// Makes the company, the first user and its credentials if there are none; the access key and the secret are
-/// returned only then.
-pub(crate) fn bootstrap(tx: &Tx<'_>) -> StoreResult<Option<(String, String)>> {
+/// Makes the company, the first user and its credentials if there are none. Access key and secret are returned only
+/// then, or when `issue` asks for another pair of the first user.
+pub(crate) fn bootstrap(tx: &Tx<'_>, issue: bool) -> StoreResult<Option<(String, String)>> {
     tx.execute("INSERT OR IGNORE INTO settings (key, value) VALUES (?, ?)", params![SERVER_ID, ids::new_id()])?;
     tx.execute("INSERT OR IGNORE INTO companies (id, name) VALUES (?, ?)", params![COMPANY, COMPANY_NAME])?;
-    let exists: bool = tx.query_row("SELECT EXISTS (SELECT 1 FROM users)", [], |row| row.get(0))?;
-    if exists {
-        return Ok(None);
-    }
-    let user = ids::new_id();
-    tx.execute(
-        "INSERT INTO users (id, name, role, company, created) VALUES (?, ?, 'admin', ?, ?)",
-        params![user, FIRST_USER, COMPANY, time::now()],
-    )?;
+    let first: Option<String> =
+        tx.query_row("SELECT id FROM users ORDER BY created, rowid LIMIT 1", [], |row| row.get(0)).optional()?;
+    let user = match first {
+        Some(_) if !issue => return Ok(None),
+        Some(user) => user,
+        None => {
+            let user = ids::new_id();
+            tx.execute(
+                "INSERT INTO users (id, name, role, company, created) VALUES (?, ?, 'admin', ?, ?)",
+                params![user, FIRST_USER, COMPANY, time::now()],
+            )?;
+            user
+        }
+    };
     let (key, secret) = (random_key(), random_secret());
     let Secret { salt, digest } = Secret::digest(&secret);
     tx.execute(

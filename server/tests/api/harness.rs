@@ -44,7 +44,7 @@ pub(crate) fn http_client() -> Client {
 pub(crate) async fn start() -> Fixture {
     let data = tempfile::tempdir().unwrap();
     let server = Server::start(config(&data)).await.unwrap();
-    let credentials = server.first_credentials.clone().unwrap();
+    let credentials = server.new_credentials.clone().unwrap();
     let api = Api { url: server.api_url.clone(), client: http_client(), credentials };
     Fixture { server, api, data }
 }

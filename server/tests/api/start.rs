@@ -15,7 +15,7 @@ async fn what_was_acknowledged_is_there_after_a_restart() {
     soon("the end", fixture.server.stop()).await;
 
     let again = Server::start(config(&data)).await.unwrap();
-    assert_eq!(again.first_credentials, None, "a secret is told once");
+    assert_eq!(again.new_credentials, None, "a secret is told once");
     let api = Api { url: again.api_url.clone(), credentials, ..fixture.api };
     assert_eq!(api.status(&task).await, "queued");
     let default = api.ok("queues.get_default", json!({})).await;
@@ -24,6 +24,21 @@ async fn what_was_acknowledged_is_there_after_a_restart() {
     assert_eq!(next["entry"]["task"], json!(task));
     let request = api.client.get(format!("{}/tasks.get_all", api.url)).bearer_auth(token.as_str().unwrap());
     assert_eq!(request.send().await.unwrap().status(), 200, "tokens outlive the process");
+}
+
+#[tokio::test]
+async fn a_lost_secret_is_replaced_by_another_pair_beside_the_first() {
+    let fixture = start().await;
+    let (data, first) = (fixture.data, fixture.api.credentials.clone());
+    soon("the end", fixture.server.stop()).await;
+    let again = server::ServerConfig { issue_credentials: true, ..config(&data) };
+    let again = Server::start(again).await.unwrap();
+    let second = again.new_credentials.clone().expect("a pair was asked for");
+    assert_ne!(second, first);
+    for credentials in [first, second] {
+        let api = Api { url: again.api_url.clone(), credentials, ..fixture.api.clone() };
+        assert!(api.ok("auth.login", json!({})).await["token"].is_string());
+    }
 }
 
 #[tokio::test]
@@ -86,7 +101,7 @@ async fn queues_are_made_once() {
     let mut first = config(&data);
     first.queues = vec!["gpu".to_owned(), "cpu queue".to_owned()];
     let server = Server::start(first.clone()).await.unwrap();
-    let credentials = server.first_credentials.clone().unwrap();
+    let credentials = server.new_credentials.clone().unwrap();
     server.stop().await;
     first.queues.push("third".to_owned());
     let server = Server::start(first).await.unwrap();

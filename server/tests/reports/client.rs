@@ -28,7 +28,7 @@ impl TestServer {
             ..ServerConfig::new(directory.path().join("data"))
         };
         let running = Server::start(config).await.unwrap();
-        let (key, secret) = running.first_credentials.clone().expect("the first start makes credentials");
+        let (key, secret) = running.new_credentials.clone().expect("the first start makes credentials");
         // Every test of a process asks for it; only the first one is heard.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::new();

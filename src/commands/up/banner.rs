@@ -45,7 +45,7 @@ mod tests {
             api_server: "http://h:1".to_owned(),
             web_server: "http://h:2".to_owned(),
             files_server: "http://h:3".to_owned(),
-            config_file: None,
+            config_file: "/my data/clearml.conf".into(),
             pid: 1,
         };
         let text = banner(&server, Path::new("/my data/clearml.conf"), 2, &["a".to_owned(), "b".to_owned()]);

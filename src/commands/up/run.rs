@@ -100,7 +100,7 @@ impl<'a> Up<'a> {
         // Clients and the daemon know these ports: a server that is started again must have them.
         let ports = [port(&ready.api_server)?, port(&ready.web_server)?, port(&ready.files_server)?];
         self.server.set_arguments(server_arguments(self.context, self.args, &self.data_dir, ports));
-        let config_file = ready.config_file.clone().ok_or_else(|| self.config_file_is_gone())?;
+        let config_file = ready.config_file.clone();
         self.daemon.set_arguments(self.daemon_arguments());
         self.daemon.set_environment(vec![("CLEARML_CONFIG_FILE".into(), config_file.clone().into())], foreign());
         progress.say("starting the agent");
@@ -123,17 +123,6 @@ impl<'a> Up<'a> {
                 return Ok(end);
             }
         }
-    }
-
-    fn config_file_is_gone(&self) -> anyhow::Error {
-        let directory = self.data_dir.display();
-        Problem::with(
-            Exit::Config,
-            format!(
-                "{directory}/clearml.conf is gone, and the secret of this server was in it and nowhere else: \
-                 put it back, or remove {directory}/server to start with an empty server"
-            ),
-        )
     }
 
     fn daemon_arguments(&self) -> Vec<OsString> {
