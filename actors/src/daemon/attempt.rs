@@ -93,6 +93,24 @@ pub(crate) enum Record {
     Written(Box<ExecutorRecord>),
 }
 
+/// Removes the folders of attempts that belong to none of the `open` runs, a task and its pull each: a daemon that
+/// died between a settlement and the removal has left them.
+pub(crate) fn remove_leftovers<'a>(attempts_dir: &Path, open: impl IntoIterator<Item = (&'a TaskId, u64)>) {
+    let open: Vec<String> = open.into_iter().map(|(task, pull)| format!("{task}.{pull}.")).collect();
+    let Ok(entries) = std::fs::read_dir(attempts_dir) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if open.iter().any(|prefix| name.starts_with(prefix)) {
+            continue;
+        }
+        tracing::debug!(%name, "removing the folder of a settled attempt");
+        if let Err(error) = std::fs::remove_dir_all(entry.path()) {
+            tracing::warn!(path = %entry.path().display(), %error, "cannot remove an attempt's folder");
+        }
+    }
+}
+
 /// What a record proves about an attempt whose executor is dead.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Proof {

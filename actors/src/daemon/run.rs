@@ -17,6 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
+use super::attempt::remove_leftovers;
 use super::long_poll::LongPoll;
 use super::settings::{DaemonSettings, control_socket};
 use super::supervisor::{LeaveSignal, Prepared, Supervisor};
@@ -130,6 +131,8 @@ async fn prepare(settings: DaemonSettings, server: Arc<dyn TaskServer>) -> Resul
     let entries = store.load()?;
     let recovered =
         Recovered::fold(&entries).map_err(|source| DaemonError::Contradiction { path: journal_file, source })?;
+    let open = recovered.runs.iter().filter(|(_, run)| !matches!(run.state, TaskState::Settled(_)));
+    remove_leftovers(&settings.attempts_dir(), open.map(|(task, run)| (task, run.pull)));
     let executors = drivers::ipc::bind(&settings.executor_socket())?;
     let control = drivers::ipc::bind(&control_socket(&settings.state_dir))?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
