@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::harness::{
-    Api, Daemon, Draft, Place, Server, check_journal, eventually_some, last_sequence, new_repository,
+    Api, Daemon, Draft, PATIENCE, Place, Server, check_journal, eventually_some, last_sequence, new_repository, within,
 };
 
 /// How a task ended: status, failure class, how often user code ran, the lines that it printed.
@@ -99,21 +99,24 @@ fn run(
         scenario.advance(place, api).then_some(())
     });
     // The server knows; the journal's last entries may still be under way, or the cause of one more death.
-    eventually_some("a journal without open runs", || {
+    within(PATIENCE, "a journal without open runs", || {
         if daemon.ended().is_some() {
             deaths += 1;
             daemon = Daemon::start_with(place, server, &ARGUMENTS, &[]);
         }
-        check_journal(&state).ok().filter(|()| place_is_idle(place))
+        check_journal(&state)?;
+        nothing_is_left(place)
     });
     let appended = last_sequence(&state);
     daemon.kill();
     (scenario.ends(place, api), appended, deaths)
 }
 
-/// Whether no attempt is left that a daemon still has to look at.
-fn place_is_idle(place: &Place) -> bool {
-    std::fs::read_dir(place.path("state/attempts")).map_or(true, |mut entries| entries.next().is_none())
+/// Whether no attempt's folder is left that a daemon still has to look at.
+fn nothing_is_left(place: &Place) -> Result<(), String> {
+    let Ok(entries) = std::fs::read_dir(place.path("state/attempts")) else { return Ok(()) };
+    let left: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.file_name())).collect();
+    if left.is_empty() { Ok(()) } else { Err(format!("attempts are left: {left:?}")) }
 }
 
 fn check_every_append(variable: &str) {

@@ -22,4 +22,4 @@ pub(crate) use python::{git, git_commit_all, new_repository, run_scenario};
 pub(crate) use script::{Draft, lines_with};
 pub(crate) use server::{Server, login_with, ready_line};
 pub(crate) use slow::slow_package;
-pub(crate) use wait::{eventually, eventually_some};
+pub(crate) use wait::{PATIENCE, eventually, eventually_some, within};
