@@ -48,7 +48,7 @@ exec 3<"$work/ready"
 read -r -t 60 ready <&3 || { echo 'hostler up did not become ready' >&2; exit 1; }
 printf '%s\n' "$ready" | "$python" -c 'import json, sys
 for name, value in json.load(sys.stdin).items():
-    if isinstance(value, str): print("    %-10s %s" % (name, value))'
+    if isinstance(value, str) and name != "event": print("    %-13s %s" % (name, value))'
 export CLEARML_CONFIG_FILE=$work/data/clearml.conf
 
 step 'A training script in a git repository'

@@ -10,7 +10,9 @@ fn requirement_lines(task: &Value) -> Vec<String> {
     match &task["script"]["requirements"]["pip"] {
         Value::String(text) => text.lines().map(str::to_owned).collect(),
         Value::Array(lines) => lines.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
-        other => panic!("no requirements: {other}"),
+        other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_)) => {
+            panic!("no requirements: {other}")
+        }
     }
 }
 

@@ -3,6 +3,10 @@
 //! Every test has a place, a server and a daemon of its own on free ports; every test with a daemon ends by auditing
 //! its journal.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::print_stderr, reason = "measured times, and the logs of a failed test")]
+#![expect(clippy::needless_pass_by_value, reason = "bodies of calls are written in place")]
+
 mod abort;
 mod bad_input;
 mod cli;

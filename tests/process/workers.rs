@@ -22,9 +22,9 @@ fn greatest_overlap(lines: &[String]) -> usize {
     let mut running = 0usize;
     lines.iter().fold(0, |greatest, line| {
         if line.starts_with("begin") {
-            running += 1
+            running += 1;
         } else {
-            running -= 1
+            running -= 1;
         }
         greatest.max(running)
     })
