@@ -1,7 +1,7 @@
 //! Starts the parts, keeps them running, and ends them.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
@@ -106,22 +106,16 @@ impl<'a> Up<'a> {
         progress.say("starting the agent");
         let status = tokio::select! {
             status = daemon_ready(&mut self.daemon, self.state_dir.clone()) => status?,
+            status = self.server.ended() => return Err(failed(status).into()),
             wish = self.wishes.next() => return Ok(End::Wished(wish)),
         };
         drop(progress);
         self.announce(&ready, &config_file, &status)?;
-        loop {
-            let end = tokio::select! {
-                wish = self.wishes.next() => Some(End::Wished(wish)),
-                status = self.server.ended() => self.restart_server(status).await?,
-                status = self.daemon.ended() => match status.success() {
-                    true => Some(End::DaemonLeft),
-                    false => self.restart_daemon(status).await?,
-                },
-            };
-            if let Some(end) = end {
-                return Ok(end);
-            }
+        // Each half is kept on its own: a daemon that starts waits for the server, and must not keep it from starting.
+        tokio::select! {
+            wish = self.wishes.next() => Ok(End::Wished(wish)),
+            end = keep_server(&mut self.server, self.context) => end,
+            end = keep_daemon(&mut self.daemon, &self.state_dir, self.context) => end,
         }
     }
 
@@ -160,47 +154,6 @@ impl<'a> Up<'a> {
         };
         let text = banner(ready, config_file, status.workers.len(), &self.args.queue);
         self.context.output.either(&serde_json::to_value(document)?, &text)
-    }
-
-    async fn restart_server(&mut self, mut status: ExitStatus) -> anyhow::Result<Option<End>> {
-        loop {
-            if let Some(end) = pause(&mut self.server, &mut self.wishes, status).await? {
-                return Ok(Some(end));
-            }
-            let started = tokio::select! {
-                ready = server_ready(&mut self.server) => ready,
-                wish = self.wishes.next() => return Ok(Some(End::Wished(wish))),
-            };
-            match started {
-                Ok(_) => return self.restarted(self.server.name(), self.server.pid()),
-                Err(error) => status = failure_of(error)?,
-            }
-        }
-    }
-
-    async fn restart_daemon(&mut self, mut status: ExitStatus) -> anyhow::Result<Option<End>> {
-        loop {
-            if let Some(end) = pause(&mut self.daemon, &mut self.wishes, status).await? {
-                return Ok(Some(end));
-            }
-            let started = tokio::select! {
-                ready = daemon_ready(&mut self.daemon, self.state_dir.clone()) => ready,
-                wish = self.wishes.next() => return Ok(Some(End::Wished(wish))),
-            };
-            match started {
-                Ok(_) => return self.restarted(self.daemon.name(), self.daemon.pid()),
-                Err(error) => status = failure_of(error)?,
-            }
-        }
-    }
-
-    fn restarted(&self, name: &str, pid: u32) -> anyhow::Result<Option<End>> {
-        if self.context.output.json {
-            self.context.output.document(&serde_json::json!({"event": "restarted", "part": name, "pid": pid}))?;
-        } else {
-            note(&format!("the {name} runs again"));
-        }
-        Ok(None)
     }
 
     /// Ends both parts, the server last: the daemon has something to tell it.
@@ -297,8 +250,48 @@ async fn daemon_ready(daemon: &mut Part, state_dir: PathBuf) -> anyhow::Result<D
     }
 }
 
-/// Waits before a part is started again; gives the reason to leave instead, if there is one.
-async fn pause(part: &mut Part, wishes: &mut Wishes, status: ExitStatus) -> anyhow::Result<Option<End>> {
+/// Starts the server again whenever it ends, until it ends too often.
+async fn keep_server(server: &mut Part, context: &Context) -> anyhow::Result<End> {
+    let mut status = server.ended().await;
+    loop {
+        pause(server, status).await?;
+        status = match server_ready(server).await {
+            Ok(_) => {
+                restarted(context, server)?;
+                server.ended().await
+            }
+            Err(error) => failure_of(error)?,
+        };
+    }
+}
+
+/// Starts the daemon again whenever it fails, until it fails too often, or leaves because somebody told it to.
+async fn keep_daemon(daemon: &mut Part, state_dir: &Path, context: &Context) -> anyhow::Result<End> {
+    let mut status = daemon.ended().await;
+    while !status.success() {
+        pause(daemon, status).await?;
+        status = match daemon_ready(daemon, state_dir.to_owned()).await {
+            Ok(_) => {
+                restarted(context, daemon)?;
+                daemon.ended().await
+            }
+            Err(error) => failure_of(error)?,
+        };
+    }
+    Ok(End::DaemonLeft)
+}
+
+fn restarted(context: &Context, part: &Part) -> anyhow::Result<()> {
+    let (name, pid) = (part.name(), part.pid());
+    if context.output.json {
+        return context.output.document(&serde_json::json!({"event": "restarted", "part": name, "pid": pid}));
+    }
+    note(&format!("the {name} runs again"));
+    Ok(())
+}
+
+/// Waits before a part is started again; an error where it ended too often.
+async fn pause(part: &mut Part, status: ExitStatus) -> anyhow::Result<()> {
     let name = part.name();
     match part.may_restart() {
         RestartDecision::GiveUp => Err(Problem::with(
@@ -307,10 +300,8 @@ async fn pause(part: &mut Part, wishes: &mut Wishes, status: ExitStatus) -> anyh
         )),
         RestartDecision::RestartAfter(wait) => {
             note(&format!("the {name} ended ({status}); starting it again"));
-            tokio::select! {
-                () = tokio::time::sleep(wait) => Ok(None),
-                wish = wishes.next() => Ok(Some(End::Wished(wish))),
-            }
+            tokio::time::sleep(wait).await;
+            Ok(())
         }
     }
 }
@@ -339,7 +330,7 @@ fn common_arguments(context: &Context, command: &str) -> Vec<OsString> {
     arguments
 }
 
-fn server_arguments(context: &Context, args: &UpArgs, data_dir: &std::path::Path, ports: [u16; 3]) -> Vec<OsString> {
+fn server_arguments(context: &Context, args: &UpArgs, data_dir: &Path, ports: [u16; 3]) -> Vec<OsString> {
     let [api, web, files] = ports;
     let mut arguments = common_arguments(context, "server");
     arguments.extend(["--lifeline".into(), "--data-dir".into(), data_dir.into()]);
