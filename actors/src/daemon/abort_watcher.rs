@@ -12,8 +12,8 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::debug;
 
+use super::child::Child;
 use super::long_poll::LongPoll;
-use super::supervisor::Child;
 use super::task_manager::{GetWatched, StopOne, WatchedChanged};
 use super::watched::stop_reason;
 use crate::kit::{Backoff, Lifeline};

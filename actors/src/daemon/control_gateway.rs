@@ -13,8 +13,8 @@ use tokio::sync::watch;
 use tracing::{debug, warn};
 
 use super::board::Board;
+use super::child::Child;
 use super::settings::DaemonSettings;
-use super::supervisor::Child;
 use crate::kit::{Lifeline, tell};
 
 /// No request is longer, in bytes.

@@ -12,7 +12,7 @@ use tokio::net::UnixListener;
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
-use super::supervisor::Child;
+use super::child::Child;
 use super::task_manager::FindRunner;
 use super::task_runner::{AttachExecutor, ExecutorDetached, ExecutorReport, TaskRunner};
 use crate::kit::{Lifeline, tell};

@@ -7,8 +7,8 @@ use protocols::gpu::{GpuCard, GpuLedger, Lease, LeaseId, WHOLE_GPU};
 use protocols::ids::WorkerId;
 use tracing::{debug, error, warn};
 
+use super::child::Child;
 use super::settings::WorkerSettings;
-use super::supervisor::Child;
 use crate::kit::{Lifeline, Port};
 
 /// Reserves the slot, and the GPUs, of the first of these workers that is free. `None` means "not now": wait for

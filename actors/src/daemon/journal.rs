@@ -34,11 +34,11 @@ pub(crate) struct ForgetSettled {
 pub(crate) struct Journal {
     store: Store,
     clock: Arc<dyn Clock>,
-    _lifeline: Lifeline<super::supervisor::Child>,
+    _lifeline: Lifeline<super::child::Child>,
 }
 
 impl Journal {
-    pub(crate) fn new(store: Store, clock: Arc<dyn Clock>, lifeline: Lifeline<super::supervisor::Child>) -> Self {
+    pub(crate) fn new(store: Store, clock: Arc<dyn Clock>, lifeline: Lifeline<super::child::Child>) -> Self {
         Self { store, clock, _lifeline: lifeline }
     }
 }

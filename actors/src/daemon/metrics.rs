@@ -13,9 +13,9 @@ use protocols::ids::{QueueId, TaskId, WorkerId};
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
+use super::child::Child;
 use super::machine::{Machine, Sample};
 use super::settings::{DaemonSettings, WorkerSettings};
-use super::supervisor::Child;
 use crate::kit::{Backoff, Lifeline};
 
 /// Machine statistics follow the start this soon; then every heartbeat has them. As the stock agent does.

@@ -16,8 +16,10 @@
 mod abort_watcher;
 mod attempt;
 mod board;
+mod child;
 mod control_gateway;
 mod executor_gateway;
+mod exit;
 mod gpu_partitioner;
 mod journal;
 mod long_poll;
@@ -33,7 +35,8 @@ mod task_runner;
 mod watchdog;
 mod watched;
 
-pub use run::{DaemonError, DaemonExit, run};
+pub use exit::{DaemonError, DaemonExit};
+pub use run::run;
 pub use settings::{DaemonSettings, WorkerSettings, control_socket};
 
 #[cfg(test)]

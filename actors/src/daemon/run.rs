@@ -1,75 +1,25 @@
 //! Opening everything, then running the actors until the daemon leaves.
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix::prelude::*;
 use drivers::clearml::{ClientError, TaskServer};
 use drivers::clock::{Clock, SystemClock};
-use drivers::ipc::IpcError;
-use drivers::journal::{Journal as Store, JournalError};
+use drivers::journal::Journal as Store;
 use protocols::clearml::extension::{WAIT_FOR_QUEUES, WAIT_FOR_TASKS};
-use protocols::journal::{FoldError, Recovered};
+use protocols::journal::Recovered;
 use protocols::lifecycle::TaskState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 use super::attempt::remove_leftovers;
+use super::exit::{DaemonError, DaemonExit};
 use super::long_poll::LongPoll;
 use super::settings::{DaemonSettings, control_socket};
 use super::supervisor::{LeaveSignal, Prepared, Supervisor};
 use crate::kit::{Backoff, tell};
-
-/// How a daemon ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DaemonExit {
-    /// It left its tasks running; the next daemon takes them over.
-    Detached,
-    /// It stopped its tasks.
-    Stopped,
-    /// It finished its tasks and took nothing new.
-    Drained,
-    /// Something of its own failed; tasks live on. Exit code 70.
-    Failed(String),
-}
-
-/// Why a daemon could not start.
-#[derive(Debug, thiserror::Error)]
-pub enum DaemonError {
-    /// The journal cannot be opened; another daemon may have it.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    /// The journal contradicts itself.
-    #[error("the journal {} cannot be followed: {source}; move it away to start afresh", path.display())]
-    Contradiction {
-        /// The journal.
-        path: PathBuf,
-        /// Where.
-        #[source]
-        source: FoldError,
-    },
-    /// A socket cannot be opened.
-    #[error(transparent)]
-    Socket(#[from] IpcError),
-    /// The state directory cannot be made or written.
-    #[error("cannot use the state directory {}", path.display())]
-    StateDir {
-        /// The directory.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// The async runtime, or a signal handler, cannot be set up.
-    #[error("cannot set up the runtime")]
-    Runtime(#[source] io::Error),
-    /// The server does not let us in, or is not a ClearML server.
-    #[error(transparent)]
-    Server(#[from] ClientError),
-}
 
 /// Runs a daemon until it leaves. Blocks. The actors live on the calling thread, network and files on a pool.
 pub fn run(settings: DaemonSettings, server: impl TaskServer) -> Result<DaemonExit, DaemonError> {
@@ -204,6 +154,3 @@ fn make_private_dir(path: &std::path::Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
-
-/// How long the actor thread may be silent before that is said.
-pub(super) const WATCHDOG_PATIENCE: Duration = Duration::from_secs(5);

@@ -18,15 +18,16 @@ use tracing::{error, info, warn};
 
 use super::abort_watcher::AbortWatcher;
 use super::board::Board;
+use super::child::Child;
 use super::control_gateway::{ControlCommand, ControlGateway, ControlView};
 use super::executor_gateway::ExecutorGateway;
+use super::exit::DaemonExit;
 use super::gpu_partitioner::{GpuPartitioner, LeaseFreed};
 use super::journal::Journal;
 use super::long_poll::LongPoll;
 use super::metrics::{Metrics, Unregister, WorkerTask};
 use super::queue_poller::{PollerTools, QueuePoller, StopPulling};
 use super::reporter::{CloseLane, ConsoleGrew, LaneTools, OpenLane, Report, Reporter};
-use super::run::DaemonExit;
 use super::settings::DaemonSettings;
 use super::task_manager::{
     Load, LoadChanged, ReopenLanes, RepeatWorkerTasks, StopAll, TaskManager, TaskManagerAsks, TaskManagerPorts,
@@ -40,36 +41,6 @@ const PULL_PATIENCE: Duration = Duration::from_secs(5);
 const UNREGISTER_PATIENCE: Duration = Duration::from_secs(3);
 /// How long a server that is away may hold up the daemon's leaving once nothing runs any more.
 const REPORT_PATIENCE: Duration = Duration::from_secs(10);
-
-/// The Supervisor's children.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Child {
-    Journal,
-    GpuPartitioner,
-    Reporter,
-    TaskManager,
-    ExecutorGateway,
-    QueuePoller,
-    AbortWatcher,
-    Metrics,
-    ControlGateway,
-}
-
-impl Child {
-    /// Owners of durable state are not rebuilt in place: the process ends, and recovery, which is the start path
-    /// anyway, brings the state back.
-    fn is_durable_owner(self) -> bool {
-        match self {
-            Self::Journal | Self::GpuPartitioner | Self::TaskManager => true,
-            Self::Reporter
-            | Self::ExecutorGateway
-            | Self::QueuePoller
-            | Self::AbortWatcher
-            | Self::Metrics
-            | Self::ControlGateway => false,
-        }
-    }
-}
 
 /// A signal that asks the daemon to leave.
 #[derive(Message, Debug, Clone, Copy, PartialEq, Eq)]

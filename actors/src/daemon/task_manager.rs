@@ -11,10 +11,10 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::attempt::remove_attempts;
+use super::child::Child;
 use super::gpu_partitioner::RestoreLease;
 use super::journal::{ForgetSettled, LoadJournal};
 use super::metrics::WorkerTask;
-use super::supervisor::Child;
 use super::task_runner::{ReopenLane, RunFact, RunnerTools, StopTask, TaskRunner};
 use crate::kit::{ChildExited, Lifeline, Port, RestartDecision, RestartHistory, RestartPolicy, tell};
 

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
-use super::run::WATCHDOG_PATIENCE;
-
+/// How long the actor thread may be silent before that is said.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How often the actor thread shows that it turns.
 const BEAT: Duration = Duration::from_millis(500);
 
@@ -30,10 +30,10 @@ impl Watchdog {
         });
         let watching = std::thread::Builder::new().name("watchdog".to_owned()).spawn(move || {
             let mut last = 0;
-            while gone.recv_timeout(WATCHDOG_PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            while gone.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
                 let now = beats.load(Ordering::Relaxed);
                 if now == last {
-                    tracing::error!("the actor thread has not turned for {WATCHDOG_PATIENCE:?}: a handler blocks");
+                    tracing::error!("the actor thread has not turned for {PATIENCE:?}: a handler blocks");
                 }
                 last = now;
             }

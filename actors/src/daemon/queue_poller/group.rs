@@ -7,7 +7,8 @@ use protocols::ids::{QueueId, TaskId, WorkerId};
 use tokio::sync::{Notify, watch};
 use tracing::{debug, warn};
 
-use super::{PollerTools, Pull, Reservation, pull};
+use super::pull::{self, Pull};
+use super::tools::{PollerTools, Reservation};
 use crate::daemon::gpu_partitioner::ReserveLease;
 use crate::daemon::task_manager::FindRunner;
 use crate::kit::Backoff;
@@ -65,7 +66,7 @@ impl Group {
 
     async fn reserve(&self) -> Option<Reservation> {
         let lease = self.tools.reserve.send(ReserveLease { workers: self.workers.clone() }).await.ok()??;
-        Some(Reservation { lease: Some(lease), release: self.tools.release.clone() })
+        Some(Reservation::new(lease, self.tools.release.clone()))
     }
 
     /// The next task that is waiting; `None` to look again.

@@ -6,71 +6,25 @@
 
 mod group;
 mod pull;
+mod tools;
 
 use std::sync::Arc;
 
 use actix::prelude::*;
-use drivers::clearml::TaskServer;
-use drivers::clock::Clock;
-use protocols::gpu::Lease;
-use protocols::ids::{QueueId, TaskId, WorkerId};
+use protocols::ids::{QueueId, WorkerId};
 use tokio::sync::{Notify, watch};
 
 use self::group::Group;
-use super::gpu_partitioner::{LeaseFreed, ReleaseLease, ReserveLease, RestoreLease};
-use super::journal::{Append, LoadJournal};
-use super::long_poll::LongPoll;
+pub(crate) use self::tools::PollerTools;
+use super::child::Child;
+use super::gpu_partitioner::LeaseFreed;
 use super::settings::DaemonSettings;
-use super::supervisor::Child;
-use super::task_manager::{FindRunner, StartRun};
-use crate::kit::{Lifeline, tell};
+use crate::kit::Lifeline;
 
 /// Takes nothing new from now on. Answered when no pull is under way any more.
 #[derive(Message, Debug)]
 #[rtype(result = "()")]
 pub(crate) struct StopPulling;
-
-/// Whom the poller asks, down the ranks.
-#[derive(Clone)]
-pub(crate) struct PollerTools {
-    pub(crate) settings: Arc<DaemonSettings>,
-    pub(crate) server: Arc<dyn TaskServer>,
-    pub(crate) clock: Arc<dyn Clock>,
-    /// Whether the server has the long-poll extension.
-    pub(crate) long_poll: LongPoll,
-    pub(crate) journal: Recipient<Append>,
-    pub(crate) load_journal: Recipient<LoadJournal>,
-    pub(crate) reserve: Recipient<ReserveLease>,
-    pub(crate) restore: Recipient<RestoreLease>,
-    pub(crate) release: Recipient<ReleaseLease>,
-    pub(crate) start: Recipient<StartRun>,
-    pub(crate) find: Recipient<FindRunner>,
-}
-
-/// A lease that nobody works under yet. Dropped, it is given back.
-struct Reservation {
-    lease: Option<Lease>,
-    release: Recipient<ReleaseLease>,
-}
-
-impl Reservation {
-    fn worker(&self) -> Option<&WorkerId> {
-        self.lease.as_ref().map(|lease| &lease.worker)
-    }
-
-    /// Takes the lease out: from here on the task's runner owns it.
-    fn claim(mut self) -> Option<Lease> {
-        self.lease.take()
-    }
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        if let Some(lease) = self.lease.take() {
-            tell(&self.release, ReleaseLease { lease: lease.id });
-        }
-    }
-}
 
 pub(crate) struct QueuePoller {
     tools: PollerTools,
@@ -144,11 +98,4 @@ impl Handler<StopPulling> for QueuePoller {
             let _ = loops.wait_for(|loops| *loops == 0).await;
         })
     }
-}
-
-/// A pull that is about to happen.
-struct Pull {
-    task: TaskId,
-    queue: QueueId,
-    reservation: Reservation,
 }

@@ -7,11 +7,18 @@ use protocols::journal::{JournalRecord, Recovered, Run};
 use protocols::lifecycle::TaskState;
 use tracing::{debug, error, info, warn};
 
-use super::{PollerTools, Pull};
+use super::tools::{PollerTools, Reservation};
 use crate::daemon::gpu_partitioner::RestoreLease;
 use crate::daemon::journal::{Append, LoadJournal};
 use crate::daemon::task_manager::StartRun;
 use crate::kit::Backoff;
+
+/// A pull that is about to happen.
+pub(super) struct Pull {
+    pub(super) task: TaskId,
+    pub(super) queue: QueueId,
+    pub(super) reservation: Reservation,
+}
 
 /// Takes the task that was seen at the head of the queue, if it is still there.
 pub(super) async fn pull(tools: &PollerTools, pull: Pull) {

@@ -1,5 +1,6 @@
 //! An outcome in the words that ClearML's users filter on.
 
+use protocols::failure::FailureClass;
 use protocols::ids::WorkerId;
 use protocols::lifecycle::{Exit, Outcome, StopReason};
 
@@ -27,8 +28,9 @@ pub(crate) struct Closing {
     pub(crate) reason: String,
 }
 
-/// Reasons and lines are those of the stock agent where it has one for the case.
-pub(crate) fn closing(outcome: &Outcome) -> Closing {
+/// Reasons and lines are those of the stock agent where it has one for the case. A failure whose message is among the
+/// `last_words` of the console is not told twice.
+pub(crate) fn closing(outcome: &Outcome, last_words: &str) -> Closing {
     let closing = |line: String, status, reason: String| Closing { line, status, reason };
     match outcome {
         Outcome::Completed => {
@@ -62,9 +64,19 @@ pub(crate) fn closing(outcome: &Outcome) -> Closing {
             closing(String::new(), FinalStatus::Untouched, String::new())
         }
         Outcome::Failed(failure) => {
-            closing(format!("Task failed: {failure}"), FinalStatus::Failed, failure.to_string())
+            let line = if last_words.contains(&failure.message) {
+                format!("Task failed, class {}", failure.class)
+            } else {
+                format!("Task failed: {failure}")
+            };
+            closing(line, FinalStatus::Failed, failure.to_string())
         }
     }
+}
+
+/// The class of an outcome, as logs name it.
+pub(crate) fn class_name(outcome: &Outcome) -> &'static str {
+    outcome.class().map_or("none", FailureClass::as_str)
 }
 
 /// `status_message` of every status that an agent sets.
@@ -74,11 +86,13 @@ pub(crate) fn status_message(worker: &WorkerId) -> String {
 
 #[cfg(test)]
 mod tests {
+    use protocols::failure::{Phase, TaskFailure};
+
     use super::*;
 
     #[track_caller]
     fn check(outcome: &Outcome, status: FinalStatus, reason: &str) {
-        let closing = closing(outcome);
+        let closing = closing(outcome, "");
         assert_eq!((closing.status, closing.reason.as_str()), (status, reason));
     }
 
@@ -90,5 +104,13 @@ mod tests {
         check(&Outcome::Exited(Exit::Signal(2)), FinalStatus::Stopped, "user abort");
         check(&Outcome::Stopped(StopReason::UserAbort), FinalStatus::Stopped, "task was stopped by tasks.stop");
         check(&Outcome::Stopped(StopReason::Reset), FinalStatus::Untouched, "");
+    }
+
+    #[test]
+    fn a_failure_is_told_once() {
+        let failure = TaskFailure::because(FailureClass::Code, Phase::Checkout, "no such commit");
+        let outcome = Outcome::Failed(failure);
+        assert_eq!(closing(&outcome, "").line, "Task failed: code failure while checkout: no such commit");
+        assert_eq!(closing(&outcome, "hostler: no such commit\n").line, "Task failed, class code");
     }
 }

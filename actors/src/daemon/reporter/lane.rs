@@ -1,10 +1,13 @@
 //! One task's lane: an ordinary async loop, so that it may wait for the network without holding anybody up.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use drivers::clearml::ClientError;
-use drivers::journal::{ShipIntent, Shipping};
+use drivers::clearml::{ClientError, TaskServer};
+use drivers::clock::Clock;
+use drivers::journal::{Journal as Store, ShipIntent, Shipping};
 use futures::future::BoxFuture;
 use protocols::clearml::events::{LEVEL_DEBUG, LEVEL_INFO, LogEvent};
 use protocols::clearml::status::TaskStatus;
@@ -12,26 +15,40 @@ use protocols::ids::AttemptId;
 use protocols::lifecycle::{Outcome, StopReason};
 use protocols::order::EnvironmentReport;
 use serde_json::{Value, json};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{debug, info, warn};
 
-use super::closing::{FinalStatus, closing, status_message};
+use super::closing::{FinalStatus, class_name, closing, status_message};
 use super::console::{SliceRules, slice};
+use super::messages::{LaneFact, OpenLane, ReportItem};
 use super::stream::{ConsoleStream, Piece};
-use super::{LaneFact, LaneTools, OpenLane, ReportItem};
 use crate::daemon::attempt::console_files;
 use crate::daemon::watched::stop_reason;
 use crate::kit::Backoff;
 
 /// How much of the console goes into one packet, in bytes; the stock agent's packets hold up to twice as much.
 const PACKET_BYTES: usize = 512 * 1024;
+/// How far back a failure's message is looked for in the console, in bytes.
+const LAST_WORDS_BYTES: u64 = 16 * 1024;
 /// Time between two packets of a console that trickles.
 const SHIP_INTERVAL: Duration = Duration::from_millis(250);
 /// A line without an end goes when nothing was added to it for this long.
 const OPEN_LINE_WAIT: Duration = Duration::from_secs(5);
 /// The server forgets a task that says nothing for two hours; the stock agent pings every minute.
 const PING_INTERVAL: Duration = Duration::from_secs(60);
+
+/// What every lane needs.
+#[derive(Clone)]
+pub(crate) struct LaneTools {
+    pub(crate) server: Arc<dyn TaskServer>,
+    pub(crate) store: Store,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) attempts_dir: PathBuf,
+    pub(crate) suppress_carriage_return: bool,
+    /// How many lanes may hold a large packet in memory at the same time.
+    pub(crate) packets: Arc<Semaphore>,
+}
 
 pub(super) struct Lane {
     tools: LaneTools,
@@ -185,7 +202,7 @@ impl Lane {
 
     async fn finished(&mut self, outcome: &Outcome) {
         while self.ship(true).await {}
-        let closing = closing(outcome);
+        let closing = closing(outcome, &self.last_words().await);
         if !closing.line.is_empty() {
             self.say(&format!("{}\n", closing.line), LEVEL_INFO).await;
         }
@@ -199,8 +216,15 @@ impl Lane {
             FinalStatus::Untouched => Box::pin(std::future::ready(Ok(()))),
         })
         .await;
-        info!(task = %self.order.task, class = super::class_name(outcome), "outcome acknowledged");
+        info!(task = %self.order.task, class = class_name(outcome), "outcome acknowledged");
         self.tell(LaneFact::Settled);
+    }
+
+    /// The end of the console: what the executor has said already need not be said again.
+    async fn last_words(&self) -> String {
+        let end = self.stream.length();
+        let piece = self.read(end.saturating_sub(LAST_WORDS_BYTES), PACKET_BYTES).await;
+        piece.map(|piece| String::from_utf8_lossy(&piece.bytes).into_owned()).unwrap_or_default()
     }
 
     /// `tasks.started`, unless the task is not wanted any more; `false` then.
@@ -281,7 +305,7 @@ impl Lane {
             flush: (at_end && (flush || overdue)) || piece.complete,
         };
         let full = piece.bytes.len() >= PACKET_BYTES;
-        let packets = std::sync::Arc::clone(&self.tools.packets);
+        let packets = Arc::clone(&self.tools.packets);
         let _permit = if full { packets.acquire().await.ok() } else { None };
         let cut = slice(&piece.bytes, rules);
         drop(piece);

@@ -6,13 +6,14 @@ use actix::prelude::*;
 use protocols::ids::TaskId;
 
 use crate::daemon::abort_watcher::AbortWatcher;
+use crate::daemon::child::Child;
 use crate::daemon::executor_gateway::ExecutorGateway;
 use crate::daemon::gpu_partitioner::GpuPartitioner;
 use crate::daemon::journal::Journal;
 use crate::daemon::metrics::Metrics;
 use crate::daemon::queue_poller::QueuePoller;
 use crate::daemon::reporter::Reporter;
-use crate::daemon::supervisor::{Child, Supervisor};
+use crate::daemon::supervisor::Supervisor;
 use crate::daemon::task_manager::{FindRunner, TaskManager};
 use crate::daemon::task_runner::TaskRunner;
 

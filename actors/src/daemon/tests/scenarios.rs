@@ -12,7 +12,7 @@ use protocols::order::{Ended, ExecutorRecord, ORDER_VERSION, Progress, RECORD_FI
 use super::panics::PanicTarget;
 use super::rig::{Player, Rig, eventually};
 use crate::daemon::DaemonExit;
-use crate::daemon::supervisor::Child;
+use crate::daemon::child::Child;
 
 fn both_servers() -> [FakeServer; 2] {
     [FakeServer::new(), FakeServer::with_extensions()]
