@@ -7,6 +7,7 @@
 //! Invariant W1: agent and server meet on the wire alone; nothing here knows the agent.
 
 mod auth;
+mod company;
 mod config;
 mod http;
 mod ids;

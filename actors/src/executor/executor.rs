@@ -16,11 +16,11 @@ use super::child::Child;
 use super::children::{Children, Parent};
 use super::console::Console;
 use super::environment_builder::{PreparationNews, Prepare, StopPreparation};
+use super::exit::{ExecutorExit, ExitSlot};
 use super::launch::{Launch, Prepared};
 use super::log_pump::ConsoleGrew;
 use super::process_runner::{ProcessNews, StartProcess, StopProcess};
 use super::record::{Durability, RecordError, RecordFile};
-use super::run::{ExecutorExit, ExitSlot};
 use super::uplink::UplinkNews;
 use crate::kit::{ChildExited, RestartDecision};
 

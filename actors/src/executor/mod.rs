@@ -17,6 +17,7 @@ mod console;
 mod environment_builder;
 #[expect(clippy::module_inception, reason = "the actor that the folder is named after")]
 mod executor;
+mod exit;
 #[cfg(test)]
 mod fixtures;
 mod launch;
@@ -28,4 +29,5 @@ mod run;
 mod steps;
 mod uplink;
 
-pub use run::{ExecutorExit, run};
+pub use exit::ExecutorExit;
+pub use run::run;

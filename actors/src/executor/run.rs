@@ -1,7 +1,7 @@
 //! The executor as a process: from the order on disk to its exit code.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -12,58 +12,11 @@ use tracing::{debug, error};
 
 use super::console::Console;
 use super::executor::Executor;
+use super::exit::{ExecutorExit, ExitSlot};
 use super::record::{Durability, RecordFile};
 
 /// How long a process that leaves in disorder tries to kill what it started.
 const LAST_KILL_PATIENCE: Duration = Duration::from_secs(10);
-
-/// Why an executor left.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ExecutorExit {
-    /// The attempt is over, and the daemon knows.
-    Reported,
-    /// The daemon did not want it; everything that it ran is dead.
-    Refused {
-        /// Why.
-        why: String,
-    },
-    /// The process was asked to end, and there was no daemon to tell: the record says how the attempt ended.
-    Unreported,
-    /// The attempt's folder vanished; everything that it ran is dead.
-    FolderGone,
-    /// It could not begin; one line says why.
-    NotStarted {
-        /// The whole chain of causes.
-        message: String,
-    },
-    /// A defect: an actor that cannot be replaced has ended. Everything that it ran is dead.
-    Broken,
-}
-
-impl ExecutorExit {
-    /// The process' exit code: 0 where everything is in order, 70 for a defect, 75 where it could not begin.
-    pub fn code(&self) -> u8 {
-        match self {
-            Self::Reported | Self::Refused { .. } | Self::Unreported | Self::FolderGone => 0,
-            Self::NotStarted { .. } => 75,
-            Self::Broken => 70,
-        }
-    }
-}
-
-/// Where the reason to leave is put down before the actor system stops.
-#[derive(Clone, Debug, Default)]
-pub(super) struct ExitSlot(Arc<Mutex<Option<ExecutorExit>>>);
-
-impl ExitSlot {
-    pub(super) fn set(&self, exit: ExecutorExit) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(exit);
-    }
-
-    fn take(&self) -> ExecutorExit {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or(ExecutorExit::Broken)
-    }
-}
 
 /// Why an executor cannot begin.
 #[derive(Debug, thiserror::Error)]

@@ -13,7 +13,7 @@ use protocols::clearml::error::ApiError;
 pub(crate) use credentials::{Credential, Secret, random_key, random_secret};
 pub(crate) use token::{API_VERSION, SERVER_VERSION};
 
-use crate::state::{COMPANY, COMPANY_NAME};
+use crate::company::{COMPANY, COMPANY_NAME};
 use credentials::Credentials;
 use token::{Claims, Signer, TokenError};
 

@@ -2,8 +2,9 @@
 
 use serde_json::json;
 
+use crate::company::{COMPANY, COMPANY_NAME};
 use crate::http::{Call, Reply};
-use crate::state::{COMPANY, COMPANY_NAME, State};
+use crate::state::State;
 use crate::store::{StoreResult, tasks};
 
 /// Runs one action of the service.

@@ -4,8 +4,8 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{StoreResult, Tx};
 use crate::auth::{Credential, Identity, Secret, random_key, random_secret};
+use crate::company::{COMPANY, COMPANY_NAME};
 use crate::query::{Entity, Field};
-use crate::state::{COMPANY, COMPANY_NAME};
 use crate::{ids, time};
 
 /// Name of the user that the first credentials belong to.

@@ -4,7 +4,7 @@ use protocols::clearml::error::ApiError;
 use rusqlite::Connection;
 use serde::Deserialize;
 
-use crate::state::COMPANY;
+use crate::company::COMPANY;
 use crate::store::StoreResult;
 use crate::store::events::{MetricFilter, OwnerFacts, owner_facts};
 

@@ -6,8 +6,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{OneQueue, QueuedTask};
+use crate::company::COMPANY;
 use crate::http::{Call, Reply};
-use crate::state::{COMPANY, State};
+use crate::state::State;
 use crate::store::queues;
 use crate::store::tasks::{self, Task, TaskUpdate, Transition};
 

@@ -226,5 +226,5 @@ fn shape(version: ApiVersion, max_entries: Option<usize>, queue: &mut Row) {
 }
 
 fn unknown(queue: &str) -> ApiError {
-    ApiError::invalid_queue_id("", &[("id", &queue), ("company", &crate::state::COMPANY)])
+    ApiError::invalid_queue_id("", &[("id", &queue), ("company", &crate::company::COMPANY)])
 }

@@ -7,8 +7,9 @@ use serde_json::{Map, Value, json};
 
 use protocols::clearml::error::ApiError;
 
+use crate::company::{COMPANY, COMPANY_NAME};
 use crate::http::{Call, Reply};
-use crate::state::{COMPANY, COMPANY_NAME, State};
+use crate::state::State;
 use crate::store::StoreResult;
 use crate::store::queues;
 use crate::store::workers::{self, Worker};

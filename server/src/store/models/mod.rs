@@ -12,8 +12,8 @@ pub(crate) use write::{
 };
 
 use super::StoreResult;
+use crate::company::COMPANY;
 use crate::query::{Entity, Expression, Field, Reference, Row};
-use crate::state::COMPANY;
 use crate::store::events;
 use serde_json::Value;
 

@@ -5,8 +5,8 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use serde_json::{Map, Value};
 
 use super::{ARCHIVED, Model};
+use crate::company::COMPANY;
 use crate::ids;
-use crate::state::COMPANY;
 use crate::store::projects::{Project, sorted, touch};
 use crate::store::{StoreResult, events};
 use crate::time::Micros;

@@ -20,8 +20,8 @@ pub(crate) use tree::{NewProject, create, find_or_create, merge, move_under, ren
 pub(crate) use update::{RowUpdate, sorted};
 
 use super::StoreResult;
+use crate::company::COMPANY;
 use crate::query::{Entity, Field, Reference};
-use crate::state::COMPANY;
 use crate::time::Micros;
 
 /// Projects as the API shows them.

@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::name::{self, check_depth};
 use super::update::sorted;
 use super::{Project, touch};
+use crate::company::COMPANY;
 use crate::ids;
-use crate::state::COMPANY;
 use crate::store::StoreResult;
 use crate::time::Micros;
 

@@ -5,8 +5,8 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use serde_json::{Map, Value};
 
 use super::super::{StoreResult, Tx};
+use crate::company::COMPANY;
 use crate::signals::Change;
-use crate::state::COMPANY;
 use crate::{ids, time};
 
 /// System tag of the queue that is taken when none is named.

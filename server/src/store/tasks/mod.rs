@@ -22,8 +22,8 @@ pub(crate) use update::TaskUpdate;
 
 use super::StoreResult;
 use super::events;
+use crate::company::COMPANY;
 use crate::query::{Entity, Expression, Field, Reference, Row};
-use crate::state::COMPANY;
 use crate::time::Micros;
 
 /// System tag of tasks that are put away.
