@@ -12,6 +12,14 @@ use crate::config::{Config, Environment};
 /// Its name in the data directory.
 const FILE: &str = "clearml.conf";
 
+/// The SDK's reporting process is a fork of a program that may be looking at its git repository in another thread at
+/// that moment. The fork then holds a pipe open that this thread reads to its end, and `Task.close` waits for it: five
+/// minutes. A reporting thread has no such moment, and a task's end is seconds sooner.
+const SDK_SETTINGS: &str = "\
+    # The SDK reports from a thread instead of a forked process: a fork at the wrong moment, while the SDK looks at the\n\
+    # git repository, stalls the end of a program for 300 s.\n\
+    sdk { development { report_use_subprocess: false } }\n";
+
 /// Ports of API, web and files at the last start, as far as the file tells.
 pub(super) fn last_ports(data_dir: &Path) -> [Option<u16>; 3] {
     let server = Config::load(Some(&data_dir.join(FILE)), Environment::default()).and_then(|config| config.server());
@@ -52,7 +60,8 @@ fn first(hosts: &[(&str, &str)], access_key: &str, secret_key: &str) -> String {
     format!(
         "# How clients find and enter the ClearML-compatible server of this directory.\n\
          # The secret is kept nowhere else.\n\
-         api {{\n{hosts}    credentials {{\n        \"access_key\" = {}\n        \"secret_key\" = {}\n    }}\n}}\n",
+         api {{\n{hosts}    credentials {{\n        \"access_key\" = {}\n        \"secret_key\" = {}\n    }}\n}}\n\
+         {SDK_SETTINGS}",
         quote(access_key),
         quote(secret_key)
     )
