@@ -27,18 +27,15 @@ def folder_with(program):
     return folder
 
 
-def settings(forked):
-    """The path of the settings of a user's program: those of the server, and whether the SDK reports from a process
-    that it forks, which is its default on Linux, or from threads.
+def settings():
+    """The path of settings in which the SDK reports from a process that it forks: its own default on Linux.
 
-    The default has a deadlock, with any server: one thread of the SDK starts `git` while another forks, the fork
-    inherits the write end of the pipe on which the first waits for `git` to have been started, and `close` waits 300 s
-    for that thread. So most scenarios use threads; what is sent is the same.
+    The file that the server writes says threads, because that default has a deadlock, with any server: one thread of
+    the SDK starts `git` while another forks, the fork inherits the write end of the pipe on which the first waits for
+    `git` to have been started, and `close` waits 300 s for that thread.
     """
     with open(os.environ["CLEARML_CONFIG_FILE"]) as file:
-        text = file.read()
-    if not forked:
-        text += "\nsdk { development { report_use_subprocess: false } }\n"
+        text = file.read() + "\nsdk { development { report_use_subprocess: true } }\n"
     path = os.path.join(tempfile.mkdtemp(prefix="settings-"), "clearml.conf")
     with open(path, "w") as file:
         file.write(text)
@@ -46,13 +43,15 @@ def settings(forked):
 
 
 def run(program, *arguments, code=0, folder=None, forked=False, **environment):
-    """Runs a program to its end and returns its task's id and what it printed."""
+    """Runs a program to its end and returns its task's id and what it printed. `forked`: see `settings`."""
     folder = folder or folder_with(program)
+    if forked:
+        environment["CLEARML_CONFIG_FILE"] = settings()
     for attempt in range(5):
         working = subprocess.Popen(
             [sys.executable, program, *arguments],
             cwd=folder,
-            env=dict(os.environ, CLEARML_CONFIG_FILE=settings(forked), PYTHONFAULTHANDLER="1", **environment),
+            env=dict(os.environ, PYTHONFAULTHANDLER="1", **environment),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             universal_newlines=True,

@@ -1,14 +1,12 @@
 """wait_for_status while another process works, and its refusal of a status that was not hoped for."""
-import os
 import subprocess
 import sys
 
 from clearml import Task
 
-from support import check, equal, folder_with, settings
+from support import check, equal, folder_with
 
 working = subprocess.Popen([sys.executable, "train.py", "--epochs", "2"], cwd=folder_with("train.py"),
-                           env=dict(os.environ, CLEARML_CONFIG_FILE=settings(forked=False)),
                            stdout=subprocess.PIPE, universal_newlines=True)
 task_id = None
 for line in working.stdout:
