@@ -16,5 +16,6 @@ mod end_to_end;
 mod harness;
 mod output;
 mod sdk;
+mod strangers;
 mod up;
 mod workers;

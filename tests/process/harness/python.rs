@@ -18,11 +18,14 @@ fn root() -> &'static Path {
 /// The interpreter whose environment holds the SDK of `tests/sdk/requirements.txt`; made at the first call.
 pub(crate) fn sdk_python() -> &'static str {
     static PYTHON: OnceLock<String> = OnceLock::new();
-    PYTHON.get_or_init(|| {
-        let mut command = Command::new(root().join("scripts/python-env"));
-        let made = command.arg(root().join("tests/sdk/requirements.txt")).finish_within(Duration::from_secs(500));
-        made.ok().trim().to_owned()
-    })
+    PYTHON.get_or_init(|| python_environment("tests/sdk/requirements.txt"))
+}
+
+/// The interpreter of an environment with what a requirements file of this project lists; made if it is missing.
+pub(crate) fn python_environment(requirements: &str) -> String {
+    let mut command = Command::new(root().join("scripts/python-env"));
+    let made = command.arg(root().join(requirements)).finish_within(Duration::from_secs(500));
+    made.ok().trim().to_owned()
 }
 
 /// The machine's interpreter that the SDK's environment was made from: what a task finds as `python3`.

@@ -1,0 +1,99 @@
+//! Invariant W1 from both sides: our agent with a server that is not ours, our server with the stock agent.
+
+use std::fs::File;
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::harness::{
+    Daemon, Draft, Place, ProcessExt, Server, audit, eventually, python_environment, ready_line, sdk_python,
+};
+
+/// A child that ends with its test.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Starts the proxy that hides from a client that our server is ours. Gives its URL.
+fn plain_server(place: &Place, server: &Server) -> (Ended, String) {
+    let out = place.path("logs/plain.out");
+    let mut child = place
+        .command(sdk_python())
+        .arg(root().join("tests/sdk/plain_server.py"))
+        .arg(server.api_url())
+        .stdin(Stdio::null())
+        .stdout(File::create(&out).unwrap())
+        .stderr(File::create(place.path("logs/plain.log")).unwrap())
+        .spawn()
+        .unwrap();
+    let ready = ready_line(&mut child, &out);
+    (Ended(child), ready["url"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn our_agent_polls_a_server_without_the_extension() {
+    let place = Place::new();
+    let server = Server::start(&place);
+    let api = server.api();
+    let (_proxy, url) = plain_server(&place, &server);
+    let environment = [("CLEARML_API_HOST", url.as_str()), ("CLEARML_AGENT_QUEUE_POLL_FREQ_SEC", "0.2")];
+    let _daemon = Daemon::start_with(&place, &server, &["--cpu-only", "--workers", "2"], &environment);
+
+    let drafts = (0..4).map(|number| Draft::script(&format!("task {number}"), "print('line 0')\nprint('line 1')\n"));
+    let tasks: Vec<String> = drafts.map(|draft| draft.enqueue(&api)).collect();
+    for task in &tasks {
+        api.ended_as(task, "completed");
+        assert_eq!(api.console_lines(task, "line"), ["line 0", "line 1"]);
+    }
+
+    let aborted = Draft::script("aborted", "print('line 0', flush=True)\nimport signal\nwhile True: signal.pause()\n");
+    let aborted = aborted.enqueue(&api);
+    eventually("the first line", || api.console_lines(&aborted, "line").len() == 1);
+    api.call("tasks.stop", json!({ "task": aborted }));
+    let ended = api.ended_as(&aborted, "stopped");
+    assert_eq!(ended["status_reason"], "task was stopped by tasks.stop");
+    audit(&place);
+}
+
+#[test]
+fn the_stock_agent_runs_a_task_from_our_server() {
+    let place = Place::new();
+    let server = Server::start(&place);
+    let api = server.api();
+    let python = python_environment("benches/requirements.txt");
+    let agent = Path::new(&python).with_file_name("clearml-agent");
+    let log = File::create(place.path("logs/stock.log")).unwrap();
+    let _agent = Ended(
+        place
+            .command(agent)
+            .args(["daemon", "--foreground", "--cpu-only", "--queue", "default"])
+            .env("CLEARML_CONFIG_FILE", server.configuration_file())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap(),
+    );
+    let program = "import six\nprint('line', six.__version__, flush=True)\n";
+    let task = Draft::script("stock", program).requirements("six==1.17.0").enqueue(&api);
+    api.ended_as(&task, "completed");
+    assert_eq!(api.console_lines(&task, "line"), ["line 1.17.0"]);
+    let listed = place
+        .hostler()
+        .args(["worker", "list", "--json"])
+        .env("CLEARML_CONFIG_FILE", server.configuration_file())
+        .finish_within(Duration::from_secs(30))
+        .ok();
+    assert!(listed.contains(":cpu:0"), "the stock agent's worker is listed: {listed}");
+}
