@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -29,6 +30,44 @@ pub struct ServerConfig {
     /// Whether the first user gets another pair of credentials although it has one: for a client file that was lost,
     /// with the only copy of the secret in it. The earlier pairs stay valid.
     pub issue_credentials: bool,
+    /// How much a task may keep of what it reports.
+    pub event_limits: EventLimits,
+}
+
+/// How much a task or model may keep of what it reports. `None` is no limit.
+///
+/// What is too much goes, the oldest first; nothing that is reported is refused, but new series beyond `series`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventLimits {
+    /// Console lines of a task.
+    pub log_lines: Option<u64>,
+    /// Bytes of the console lines of a task.
+    pub log_bytes: Option<u64>,
+    /// Series (a metric and variant of one kind) of a task.
+    pub series: Option<u64>,
+    /// Events of a series: points of a curve, plots or images of one name.
+    pub series_events: Option<u64>,
+    /// Bytes of the plots or vectors of a series.
+    pub series_bytes: Option<u64>,
+    /// Age at which console lines go.
+    pub log_age: Option<Duration>,
+    /// Age at which the events of a series go that has got no other since.
+    pub series_age: Option<Duration>,
+}
+
+impl Default for EventLimits {
+    /// Far beyond what a task that works as intended reports; nothing goes for its age.
+    fn default() -> Self {
+        Self {
+            log_lines: None,
+            log_bytes: Some(4 << 30),
+            series: Some(20_000),
+            series_events: Some(10_000_000),
+            series_bytes: Some(4 << 30),
+            log_age: None,
+            series_age: None,
+        }
+    }
 }
 
 impl ServerConfig {
@@ -42,6 +81,7 @@ impl ServerConfig {
             files_port: 8081,
             queues: vec![DEFAULT_QUEUE.to_owned()],
             issue_credentials: false,
+            event_limits: EventLimits::default(),
         }
     }
 }

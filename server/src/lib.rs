@@ -19,6 +19,6 @@ mod state;
 mod store;
 mod time;
 
-pub use config::{ServerConfig, ServerError};
+pub use config::{EventLimits, ServerConfig, ServerError};
 pub use run::{RunningServer, Server};
 pub use store::OpenError;

@@ -77,10 +77,12 @@ impl Server {
             files_dir: directories.files,
             api_url: api_url.clone(),
             files_url: files_url.clone(),
+            event_limits: config.event_limits,
             server_id,
         });
         let stopping = CancellationToken::new();
-        let purger = tokio::spawn(stopping.clone().run_until_cancelled_owned(events::purger(state.store.clone())));
+        let housekeeper = events::housekeeper(state.store.clone(), config.event_limits);
+        let housekeeper = tokio::spawn(stopping.clone().run_until_cancelled_owned(housekeeper));
         let mut listeners = JoinSet::new();
         for ((_, listener), port) in [(api, Port::Api), (web, Port::Web), (files, Port::Files)] {
             listeners.spawn(serve(listener, http::router(&state, port), stopping.clone()));
@@ -94,7 +96,7 @@ impl Server {
             state,
             stopping,
             listeners,
-            purger,
+            housekeeper,
             _lock: directories.lock,
         })
     }
@@ -115,7 +117,7 @@ pub struct RunningServer {
     state: State,
     stopping: CancellationToken,
     listeners: JoinSet<()>,
-    purger: JoinHandle<Option<()>>,
+    housekeeper: JoinHandle<Option<()>>,
     _lock: File,
 }
 
@@ -130,8 +132,8 @@ impl RunningServer {
             tracing::warn!("requests in flight were cut off");
             self.listeners.shutdown().await;
         }
-        if let Err(error) = self.purger.await {
-            tracing::error!(%error, "the purger of deleted events failed");
+        if let Err(error) = self.housekeeper.await {
+            tracing::error!(%error, "the housekeeper of the events failed");
         }
         self.state.store.close().await;
         tracing::info!("server stopped");

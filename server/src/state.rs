@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::auth::Authority;
+use crate::config::EventLimits;
 use crate::signals::Signals;
 use crate::store::Store;
 
@@ -27,6 +28,8 @@ pub(crate) struct Shared {
     pub(crate) api_url: String,
     /// Where clients find the files.
     pub(crate) files_url: String,
+    /// How much a task may keep of what it reports.
+    pub(crate) event_limits: EventLimits,
     /// Unique to this installation.
     pub(crate) server_id: String,
 }

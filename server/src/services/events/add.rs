@@ -40,19 +40,21 @@ pub(super) async fn add(state: &State, call: Call) -> Reply {
     check_flags(&accepted)?;
 
     let now = time::now();
+    let limits = state.event_limits;
     let appended = state
         .store
         .write(move |tx| {
-            let appended = events::append(tx, accepted, &worker, now, |event| {
-                let facts = events::owner_facts(tx, &event.owner, event.is_model)?;
-                Ok(match facts {
-                    Some(facts) if event.allow_locked || !facts.is_locked() => None,
-                    Some(_) | None => {
-                        let owner = if event.is_model { "model" } else { "task" };
-                        Some(format!("Invalid {owner} id {}", event.owner))
-                    }
-                })
-            })?;
+            let appended =
+                events::append(tx, accepted, events::Arrival { worker: &worker, now, limits: &limits }, |event| {
+                    let facts = events::owner_facts(tx, &event.owner, event.is_model)?;
+                    Ok(match facts {
+                        Some(facts) if event.allow_locked || !facts.is_locked() => None,
+                        Some(_) | None => {
+                            let owner = if event.is_model { "model" } else { "task" };
+                            Some(format!("Invalid {owner} id {}", event.owner))
+                        }
+                    })
+                })?;
             for touched in &appended.touched {
                 events::touch_owner(tx, touched, &user, now)?;
             }

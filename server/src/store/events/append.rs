@@ -5,8 +5,11 @@ use std::collections::{BTreeMap, HashMap};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
 use super::fold::OpenSeries;
+use super::limits::{signed, trim_log, trim_series};
 use super::model::{Body, Kind, NewEvent, Payload};
+use super::packs;
 use super::series::SeriesRow;
+use crate::config::EventLimits;
 use crate::store::StoreResult;
 use crate::time::Micros;
 
@@ -35,16 +38,26 @@ pub(crate) struct Touched {
     pub(crate) last_iteration: Option<i64>,
 }
 
-/// Appends `events` in their order. `may_append` answers for each owner of the batch, once, why its events are
-/// refused, if they are. Events without a worker get `worker`, those without a timestamp `now`.
+/// How a batch came.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival<'a> {
+    /// The worker of events that name none.
+    pub(crate) worker: &'a str,
+    /// The time of events that have none.
+    pub(crate) now: Micros,
+    /// How much may be kept.
+    pub(crate) limits: &'a EventLimits,
+}
+
+/// Appends `events` in their order, and removes the oldest ones where there are too many now. `may_append` answers for
+/// each owner of the batch, once, why its events are refused, if they are.
 pub(crate) fn append(
     connection: &Connection,
     events: Vec<NewEvent>,
-    worker: &str,
-    now: Micros,
+    arrival: Arrival<'_>,
     mut may_append: impl FnMut(&NewEvent) -> StoreResult<Option<String>>,
 ) -> StoreResult<Appended> {
-    let mut appender = Appender::new(connection, worker, now / 1000)?;
+    let mut appender = Appender::new(connection, arrival)?;
     for event in events {
         let owner = match appender.owner_numbers.get(&event.owner) {
             Some(known) => known.clone(),
@@ -71,12 +84,28 @@ struct OpenOwner {
     touched: Touched,
     new_lines: i64,
     new_bytes: i64,
+    /// How many series it has; counted when the first new one comes.
+    series: Option<i64>,
+}
+
+impl OpenOwner {
+    /// Whether it may have one more series; counts it if so.
+    fn may_have_another(&mut self, connection: &Connection, limits: &EventLimits) -> StoreResult<bool> {
+        let count = match self.series {
+            Some(count) => count,
+            None => connection
+                .prepare_cached("SELECT count(*) FROM event_series WHERE owner = ?1")?
+                .query_row([self.key], |row| row.get(0))?,
+        };
+        let may = count < signed(limits.series);
+        self.series = Some(count + i64::from(may));
+        Ok(may)
+    }
 }
 
 struct Appender<'connection> {
     connection: &'connection Connection,
-    worker: &'connection str,
-    now: i64,
+    arrival: Arrival<'connection>,
     /// Number in `owners`, or why the owner gets nothing.
     owner_numbers: HashMap<String, Result<usize, String>>,
     owners: Vec<OpenOwner>,
@@ -89,6 +118,17 @@ struct Appender<'connection> {
     points: Upsert<'connection>,
     payloads: Upsert<'connection>,
     images: Upsert<'connection>,
+    payload_size: Size<'connection>,
+    image_size: Size<'connection>,
+}
+
+/// Bytes of what an event is about to overwrite.
+struct Size<'connection>(CachedStatement<'connection>);
+
+impl Size<'_> {
+    fn of(&mut self, key: impl rusqlite::Params) -> StoreResult<i64> {
+        Ok(self.0.query_row(key, |row| row.get(0)).optional()?.unwrap_or(0))
+    }
 }
 
 /// An insert, and the update that takes its place when the row is there. Two statements instead of one with ON
@@ -114,11 +154,10 @@ impl<'connection> Upsert<'connection> {
 }
 
 impl<'connection> Appender<'connection> {
-    fn new(connection: &'connection Connection, worker: &'connection str, now: i64) -> StoreResult<Self> {
+    fn new(connection: &'connection Connection, arrival: Arrival<'connection>) -> StoreResult<Self> {
         Ok(Self {
             connection,
-            worker,
-            now,
+            arrival,
             owner_numbers: HashMap::new(),
             owners: Vec::new(),
             sources: HashMap::new(),
@@ -150,6 +189,12 @@ impl<'connection> Appender<'connection> {
                 "UPDATE image_events SET timestamp = ?4, url = ?5, source = ?6, extra = ?7 \
                  WHERE series = ?1 AND iter = ?2 AND image_key = ?3",
             )?,
+            payload_size: Size(connection.prepare_cached(
+                "SELECT length(CAST(payload AS BLOB)) FROM payload_events WHERE series = ?1 AND iter = ?2",
+            )?),
+            image_size: Size(connection.prepare_cached(
+                "SELECT length(CAST(url AS BLOB)) FROM image_events WHERE series = ?1 AND iter = ?2 AND image_key = ?3",
+            )?),
         })
     }
 
@@ -167,13 +212,13 @@ impl<'connection> Appender<'connection> {
                 .insert(params![event.owner, event.is_model])?,
         };
         let touched = Touched { owner: event.owner.clone(), is_model: event.is_model, last_iteration: None };
-        self.owners.push(OpenOwner { key, touched, new_lines: 0, new_bytes: 0 });
+        self.owners.push(OpenOwner { key, touched, new_lines: 0, new_bytes: 0, series: None });
         Ok(self.owners.len() - 1)
     }
 
     fn add(&mut self, owner: usize, event: NewEvent) -> StoreResult<()> {
-        let timestamp = event.timestamp.unwrap_or(self.now);
-        let worker = event.worker.unwrap_or_else(|| self.worker.to_owned());
+        let timestamp = event.timestamp.unwrap_or(self.arrival.now / 1000);
+        let worker = event.worker.unwrap_or_else(|| self.arrival.worker.to_owned());
         let extra = event.extra.map(|extra| serde_json::to_string(&extra)).transpose()?;
         match event.body {
             Body::Log { level, message } => {
@@ -189,7 +234,12 @@ impl<'connection> Appender<'connection> {
                     *last_iteration = (*last_iteration).max(Some(iter));
                 }
                 let source = self.source(worker, String::new())?;
-                let number = self.open_series(owner, payload.kind(), metric, variant)?;
+                let Some(number) = self.open_series(owner, payload.kind(), metric, variant)? else {
+                    let limit = self.arrival.limits.series.unwrap_or(u64::MAX);
+                    let reason = format!("Too many metrics: a task can have {limit} metrics and variants");
+                    *self.rejected.entry(reason).or_default() += 1;
+                    return Ok(());
+                };
                 let series = &mut self.series[number];
                 let key = series.row.key;
                 let is_new = match payload {
@@ -199,9 +249,11 @@ impl<'connection> Appender<'connection> {
                         self.points.run(params![key, iter, timestamp, value, source, extra])?
                     }
                     Payload::Vector(payload) | Payload::Plot(payload) => {
+                        series.row.bytes += payload.len() as i64 - self.payload_size.of(params![key, iter])?;
                         self.payloads.run(params![key, iter, timestamp, payload, source, extra])?
                     }
                     Payload::Image { key: image_key, url } => {
+                        series.row.bytes += url.len() as i64 - self.image_size.of(params![key, iter, image_key])?;
                         self.images.run(params![key, iter, image_key, timestamp, url, source, extra])?
                     }
                 };
@@ -233,10 +285,11 @@ impl<'connection> Appender<'connection> {
         Ok(key)
     }
 
-    fn open_series(&mut self, owner: usize, kind: Kind, metric: String, variant: String) -> StoreResult<usize> {
+    /// The number of a series in this batch. `None` when it would be new and its owner has as many as it may have.
+    fn open_series(&mut self, owner: usize, kind: Kind, metric: String, variant: String) -> StoreResult<Option<usize>> {
         let name = (owner, kind, metric, variant);
         if let Some(number) = self.series_numbers.get(&name) {
-            return Ok(*number);
+            return Ok(Some(*number));
         }
         let (_, _, metric, variant) = &name;
         let owner_key = self.owners[owner].key;
@@ -246,6 +299,9 @@ impl<'connection> Appender<'connection> {
         let row = match found.next()? {
             Some(row) => SeriesRow::read(row)?,
             None => {
+                if !self.owners[owner].may_have_another(self.connection, self.arrival.limits)? {
+                    return Ok(None);
+                }
                 let mut row = SeriesRow::new(0, kind, metric.clone(), variant.clone());
                 row.key = self
                     .connection
@@ -260,43 +316,27 @@ impl<'connection> Appender<'connection> {
         self.series.push(OpenSeries::new(row));
         let number = self.series.len() - 1;
         self.series_numbers.insert(name, number);
-        Ok(number)
+        Ok(Some(number))
     }
 
-    fn finish(self) -> StoreResult<Appended> {
-        let mut update = self.connection.prepare_cached(
-            "UPDATE event_series SET events = ?2, reports = ?3, min_iter = ?4, max_iter = ?5, last_timestamp = ?6, \
-             value = ?7, value_iter = ?8, min_value = ?9, min_value_iter = ?10, max_value = ?11, \
-             max_value_iter = ?12, first_value = ?13, first_value_iter = ?14, value_sum = ?15, x_axis_label = ?16 \
-             WHERE key = ?1",
-        )?;
-        for OpenSeries { row, .. } in &self.series {
-            let (min_iter, max_iter) = row.iters.unzip();
-            let [last, min, max, first] = [row.last, row.min, row.max, row.first].map(Option::unzip);
-            update.execute(params![
-                row.key,
-                row.events,
-                row.reports,
-                min_iter,
-                max_iter,
-                row.last_timestamp,
-                last.0,
-                last.1,
-                min.0,
-                min.1,
-                max.0,
-                max.1,
-                first.0,
-                first.1,
-                row.sum,
-                row.x_axis_label,
-            ])?;
+    fn finish(mut self) -> StoreResult<Appended> {
+        // All that this batch brought is packed and trimmed, and some of what is left over from earlier: so a limit
+        // that was lowered is reached in small steps.
+        let (packs, trimmed) = (4 + self.added as usize / 256, 1000 + 2 * self.added as i64);
+        for OpenSeries { row, edits, .. } in &mut self.series {
+            if !edits.is_empty() {
+                packs::edit(self.connection, row, std::mem::take(edits))?;
+            }
+            packs::seal(self.connection, row, packs)?;
+            trim_series(self.connection, row, self.arrival.limits, trimmed)?;
+            row.save(self.connection)?;
         }
         let mut update = self.connection.prepare_cached(
             "UPDATE event_owners SET log_lines = log_lines + ?2, log_bytes = log_bytes + ?3 WHERE key = ?1",
         )?;
         for owner in self.owners.iter().filter(|owner| owner.new_lines > 0) {
             update.execute(params![owner.key, owner.new_lines, owner.new_bytes])?;
+            trim_log(self.connection, owner.key, self.arrival.limits, trimmed)?;
         }
         let touched = self.owners.into_iter().map(|owner| owner.touched).collect();
         Ok(Appended { added: self.added, rejected: self.rejected, touched })

@@ -1,21 +1,16 @@
 //! Deletes events: they are invisible at once, their rows go in small steps.
 
-use std::time::Duration;
-
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::series::{Owner, owner_of};
 use crate::store::{Store, StoreResult};
 
 /// Rows that one transaction removes at most, so that other writes wait for milliseconds only.
-const ROWS_PER_STEP: i64 = 5_000;
-
-/// How often the purger looks for deleted events when nothing wakes it.
-const PURGE_EVERY: Duration = Duration::from_secs(20);
+pub(super) const ROWS_PER_STEP: i64 = 5_000;
 
 /// Deletes all events of a task or model and returns how many there were.
 ///
-/// A few are removed in this transaction; many are only detached, and the [`purger`] removes their rows later.
+/// A few are removed in this transaction; many are only detached, and the [`housekeeper`](super::housekeeper) removes their rows later.
 pub(crate) fn delete_owner(connection: &Connection, id: &str) -> StoreResult<u64> {
     let Some(owner) = owner_of(connection, id)? else { return Ok(0) };
     let stored: i64 = connection
@@ -56,19 +51,6 @@ pub(crate) fn clear_log_step(connection: &Connection, owner: Owner, before: i64)
     Ok(u64::try_from(lines).unwrap_or(0))
 }
 
-/// Removes the rows of deleted events, for ever. To be spawned once; it may be dropped at any time, the next one
-/// goes on where it was.
-pub(crate) async fn purger(store: Store) {
-    let mut timer = tokio::time::interval(PURGE_EVERY);
-    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        timer.tick().await;
-        if let Err(error) = purge_deleted(&store).await {
-            tracing::warn!(%error, "deleted events could not be removed from the database; tried again later");
-        }
-    }
-}
-
 /// Removes the rows of deleted events until none is left.
 pub(super) async fn purge_deleted(store: &Store) -> Result<(), protocols::clearml::error::ApiError> {
     while let Some(key) = store.read(next_deleted).await? {
@@ -81,6 +63,9 @@ fn next_deleted(connection: &Connection) -> StoreResult<Option<i64>> {
     let mut statement = connection.prepare_cached("SELECT key FROM event_owners WHERE owner IS NULL LIMIT 1")?;
     Ok(statement.query_row([], |row| row.get(0)).optional()?)
 }
+
+const PURGE_PACKS: &str =
+    "DELETE FROM scalar_packs WHERE key IN (SELECT key FROM scalar_packs WHERE series = ?1 LIMIT ?2)";
 
 /// Removes some rows of a deleted owner; returns whether nothing is left of it.
 fn purge_owner_step(connection: &Connection, owner: i64) -> StoreResult<bool> {
@@ -96,6 +81,11 @@ fn purge_owner_step(connection: &Connection, owner: i64) -> StoreResult<bool> {
             connection.prepare_cached("DELETE FROM event_owners WHERE key = ?1")?.execute([owner])?;
             return Ok(true);
         };
+        // A pack is as much work as some rows.
+        room -= 8 * execute(connection, PURGE_PACKS, series, (room + 7) / 8)?;
+        if room <= 0 {
+            break;
+        }
         for delete in [
             "DELETE FROM scalar_points WHERE series = ?1 AND iter IN \
              (SELECT iter FROM scalar_points WHERE series = ?1 LIMIT ?2)",

@@ -1,6 +1,7 @@
 //! How a report changes the summary of its series.
 
 use super::model::SINGLE_VALUE_ITER;
+use super::scalars::RawPoint;
 use super::series::SeriesRow;
 
 /// A series while a batch is appended to it.
@@ -9,11 +10,13 @@ pub(super) struct OpenSeries {
     pub(super) row: SeriesRow,
     /// (iteration, timestamp) of the latest scalar of this batch.
     latest: Option<(i64, i64)>,
+    /// Points of this batch at iterations that packs cover.
+    pub(super) edits: Vec<RawPoint>,
 }
 
 impl OpenSeries {
     pub(super) fn new(row: SeriesRow) -> Self {
-        Self { row, latest: None }
+        Self { row, latest: None, edits: Vec::new() }
     }
 
     /// Counts an event of any kind; `is_new` says that no event was overwritten.
@@ -21,7 +24,7 @@ impl OpenSeries {
         self.row.reports += 1;
         self.row.events += i64::from(is_new);
         self.row.last_timestamp = self.row.last_timestamp.max(timestamp);
-        if iter > SINGLE_VALUE_ITER {
+        if iter != SINGLE_VALUE_ITER {
             let (low, high) = self.row.iters.unwrap_or((iter, iter));
             self.row.iters = Some((low.min(iter), high.max(iter)));
         }
@@ -42,6 +45,9 @@ impl OpenSeries {
         }
         self.row.first.get_or_insert((value, iter));
         self.row.sum += value;
+        if iter != SINGLE_VALUE_ITER && self.row.packed_to.is_some_and(|to| iter <= to) {
+            self.edits.push(RawPoint { iter, timestamp, value });
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::model::SINGLE_VALUE_ITER;
+use super::packs;
+use super::sampler::{Sampled, Sampler};
 use super::series::SeriesRow;
 use crate::store::StoreResult;
 
@@ -15,15 +17,6 @@ pub(crate) enum Axis {
     Timestamp,
 }
 
-/// A curve, reduced to a bearable number of points.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Sampled {
-    /// On the x axis, ascending.
-    pub(crate) x: Vec<i64>,
-    /// On the y axis.
-    pub(crate) y: Vec<f64>,
-}
-
 /// A point as it was reported.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct RawPoint {
@@ -33,93 +26,40 @@ pub(crate) struct RawPoint {
 }
 
 /// Reads a curve. From `samples` points on, those of each of `samples` equal parts of the x axis become their mean,
-/// at the first x of the part.
+/// at the first x of the part. Single values are no points.
 pub(crate) fn sampled(connection: &Connection, series: &SeriesRow, axis: Axis, samples: usize) -> StoreResult<Sampled> {
-    let mut statement = connection
-        .prepare_cached("SELECT iter, timestamp, value FROM scalar_points WHERE series = ?1 AND iter > ?2")?;
-    let mut rows = statement.query(params![series.key, SINGLE_VALUE_ITER])?;
-    let is_long = usize::try_from(series.events).unwrap_or(0) >= samples;
-    if let (Axis::Iteration, true, Some((low, high))) = (axis, is_long, series.iters) {
-        // The primary key gives the order of the iterations: one pass, and memory for the samples only.
-        let mut sampler = Sampler::new(low, high, samples);
-        while let Some(row) = rows.next()? {
-            sampler.add(row.get(0)?, row.get(2)?);
-        }
-        return Ok(sampler.finish());
+    if !is_long(connection, series, samples)? {
+        return whole(connection, series, axis);
     }
-    let mut points: Vec<(i64, f64)> = Vec::new();
-    let column = match axis {
-        Axis::Iteration => 0,
-        Axis::Timestamp => 1,
+    let ends = match axis {
+        Axis::Iteration => series.iters,
+        Axis::Timestamp => packs::times(connection, series)?,
     };
-    while let Some(row) = rows.next()? {
-        points.push((row.get(column)?, row.get(2)?));
+    let Some((low, high)) = ends else { return Ok(Sampled::default()) };
+    let mut sampler = Sampler::new(low, high, samples);
+    match axis {
+        Axis::Iteration => packs::sample_by_iteration(connection, series, &mut sampler, low)?,
+        Axis::Timestamp => packs::each_point(connection, series, |point| sampler.add(point.timestamp, point.value))?,
     }
-    points.sort_by_key(|(x, _)| *x);
-    Ok(reduce(&points, samples))
+    Ok(sampler.finish())
 }
 
-/// Reduces points that are in the order of x.
-fn reduce(points: &[(i64, f64)], samples: usize) -> Sampled {
-    let (Some((low, _)), Some((high, _))) = (points.first(), points.last()) else { return Sampled::default() };
-    if points.len() < samples {
-        return Sampled { x: points.iter().map(|(x, _)| *x).collect(), y: points.iter().map(|(_, y)| *y).collect() };
-    }
-    let mut sampler = Sampler::new(*low, *high, samples);
-    for (x, y) in points {
-        sampler.add(*x, *y);
-    }
-    sampler.finish()
+fn is_long(connection: &Connection, series: &SeriesRow, samples: usize) -> StoreResult<bool> {
+    let points = usize::try_from(series.events).unwrap_or(0);
+    // A single value is counted among the events.
+    Ok(points > samples || points == samples && single_value(connection, series.key)?.is_none())
 }
 
-/// Averages points that come in the order of x.
-struct Sampler {
-    low: i64,
-    width: u128,
-    part: Option<Part>,
-    sampled: Sampled,
-}
-
-struct Part {
-    number: u128,
-    first_x: i64,
-    mean: f64,
-    points: f64,
-}
-
-impl Sampler {
-    fn new(low: i64, high: i64, samples: usize) -> Self {
-        let range = u128::from(high.abs_diff(low)) + 1;
-        let width = range.div_ceil(samples.max(1) as u128);
-        Self { low, width, part: None, sampled: Sampled::default() }
-    }
-
-    fn add(&mut self, x: i64, y: f64) {
-        let number = u128::from(x.abs_diff(self.low)) / self.width;
-        match &mut self.part {
-            Some(part) if part.number == number => {
-                part.points += 1.0;
-                // In this form the sum of large values cannot overflow.
-                part.mean += y / part.points - part.mean / part.points;
-            }
-            _ => {
-                self.close();
-                self.part = Some(Part { number, first_x: x, mean: y, points: 1.0 });
-            }
+fn whole(connection: &Connection, series: &SeriesRow, axis: Axis) -> StoreResult<Sampled> {
+    let mut points = raw_points(connection, series.key, None, usize::MAX)?;
+    let x = match axis {
+        Axis::Iteration => points.iter().map(|point| point.iter).collect(),
+        Axis::Timestamp => {
+            points.sort_by_key(|point| point.timestamp);
+            points.iter().map(|point| point.timestamp).collect()
         }
-    }
-
-    fn close(&mut self) {
-        if let Some(part) = self.part.take() {
-            self.sampled.x.push(part.first_x);
-            self.sampled.y.push(part.mean);
-        }
-    }
-
-    fn finish(mut self) -> Sampled {
-        self.close();
-        self.sampled
-    }
+    };
+    Ok(Sampled { x, y: points.iter().map(|point| point.value).collect() })
 }
 
 /// At most `limit` points of the series after the iteration `after`, in order; single values are no points.
@@ -129,12 +69,17 @@ pub(crate) fn raw_points(
     after: Option<i64>,
     limit: usize,
 ) -> StoreResult<Vec<RawPoint>> {
+    let from = match after {
+        None => i64::MIN,
+        Some(i64::MAX) => return Ok(Vec::new()),
+        Some(after) => after + 1,
+    };
     let mut statement = connection.prepare_cached(
-        "SELECT iter, timestamp, value FROM scalar_points WHERE series = ?1 AND iter > ?2 ORDER BY iter LIMIT ?3",
+        "SELECT iter, timestamp, value FROM scalar_points WHERE series = ?1 AND iter >= ?2 AND iter <> ?3 \
+         ORDER BY iter LIMIT ?4",
     )?;
-    let after = after.unwrap_or(SINGLE_VALUE_ITER);
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let points = statement.query_map(params![series, after, limit], point)?;
+    let points = statement.query_map(params![series, from, SINGLE_VALUE_ITER, limit], point)?;
     Ok(points.collect::<Result<_, _>>()?)
 }
 
@@ -145,34 +90,7 @@ pub(crate) fn single_value(connection: &Connection, series: i64) -> StoreResult<
     Ok(statement.query_row(params![series, SINGLE_VALUE_ITER], point).optional()?)
 }
 
-fn point(row: &rusqlite::Row<'_>) -> rusqlite::Result<RawPoint> {
+/// Reads the columns `iter, timestamp, value`.
+pub(super) fn point(row: &rusqlite::Row<'_>) -> rusqlite::Result<RawPoint> {
     Ok(RawPoint { iter: row.get(0)?, timestamp: row.get(1)?, value: row.get(2)? })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn short_curves_are_left_as_they_are() {
-        let points = [(1, 0.5), (2, 0.25), (9, 4.0)];
-        assert_eq!(reduce(&points, 4), Sampled { x: vec![1, 2, 9], y: vec![0.5, 0.25, 4.0] });
-        assert_eq!(reduce(&[], 4), Sampled::default());
-    }
-
-    #[test]
-    fn long_curves_become_means_of_equal_parts() {
-        let points: Vec<(i64, f64)> = (0..1000).map(|x| (x, (x % 10) as f64)).collect();
-        let sampled = reduce(&points, 100);
-        assert_eq!(sampled.x, (0..100).map(|part| part * 10).collect::<Vec<_>>());
-        assert!(sampled.y.iter().all(|y| (y - 4.5).abs() < 1e-9), "{:?}", sampled.y);
-    }
-
-    #[test]
-    fn the_ends_of_the_number_range_do_not_overflow() {
-        let points = [(i64::MIN, f64::MAX), (0, f64::MAX), (i64::MAX, f64::MAX)];
-        let sampled = reduce(&points, 1);
-        assert_eq!((sampled.x.len(), sampled.y[0].is_finite()), (1, true));
-        assert_eq!(reduce(&points, 2).x, [i64::MIN, 0]);
-    }
 }

@@ -2,7 +2,7 @@
 
 use md5::Digest;
 use protocols::clearml::error::ApiError;
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::model::{Kind, MetricFilter};
 use crate::store::StoreResult;
@@ -41,11 +41,18 @@ pub(crate) struct SeriesRow {
     /// Sum of all reported values.
     pub(crate) sum: f64,
     pub(crate) x_axis_label: Option<String>,
+    /// Bytes of the plots, vectors and images that are stored.
+    pub(crate) bytes: i64,
+    /// Last iteration that is in a pack, if there is one.
+    pub(super) packed_to: Option<i64>,
+    /// Points in packs.
+    pub(super) packed: i64,
 }
 
 const COLUMNS: &str = "s.key, s.kind, s.metric, s.variant, s.metric_hash, s.variant_hash, s.events, s.reports, \
      s.min_iter, s.max_iter, s.last_timestamp, s.value, s.value_iter, s.min_value, s.min_value_iter, s.max_value, \
-     s.max_value_iter, s.first_value, s.first_value_iter, s.value_sum, s.x_axis_label";
+     s.max_value_iter, s.first_value, s.first_value_iter, s.value_sum, s.x_axis_label, \
+     s.bytes, s.packed_to, s.packed";
 
 impl SeriesRow {
     /// Reads the columns of [`SeriesRow::sql`].
@@ -70,6 +77,9 @@ impl SeriesRow {
             first: pair(row, 17)?,
             sum: row.get::<_, Option<f64>>(19)?.unwrap_or(f64::NAN),
             x_axis_label: row.get(20)?,
+            bytes: row.get(21)?,
+            packed_to: row.get(22)?,
+            packed: row.get(23)?,
         })
     }
 
@@ -132,7 +142,49 @@ impl SeriesRow {
             first: None,
             sum: 0.0,
             x_axis_label: None,
+            bytes: 0,
+            packed_to: None,
+            packed: 0,
         }
+    }
+
+    /// Stores what appends and removals change.
+    pub(super) fn save(&self, connection: &Connection) -> StoreResult<()> {
+        let (min_iter, max_iter) = self.iters.unzip();
+        let [last, min, max, first] = [self.last, self.min, self.max, self.first].map(Option::unzip);
+        let mut update = connection.prepare_cached(
+            "UPDATE event_series SET events = ?2, reports = ?3, min_iter = ?4, max_iter = ?5, last_timestamp = ?6, \
+             value = ?7, value_iter = ?8, min_value = ?9, min_value_iter = ?10, max_value = ?11, \
+             max_value_iter = ?12, first_value = ?13, first_value_iter = ?14, value_sum = ?15, x_axis_label = ?16, \
+             bytes = ?17, packed_to = ?18, packed = ?19 WHERE key = ?1",
+        )?;
+        update.execute(params![
+            self.key,
+            self.events,
+            self.reports,
+            min_iter,
+            max_iter,
+            self.last_timestamp,
+            last.0,
+            last.1,
+            min.0,
+            min.1,
+            max.0,
+            max.1,
+            first.0,
+            first.1,
+            self.sum,
+            self.x_axis_label,
+            self.bytes,
+            self.packed_to,
+            self.packed,
+        ])?;
+        Ok(())
+    }
+
+    /// First iteration that is in no pack. `None`: all there can be are.
+    pub(super) fn first_loose(&self) -> Option<i64> {
+        self.packed_to.map_or(Some(i64::MIN), |to| to.checked_add(1))
     }
 }
 

@@ -5,32 +5,52 @@ use serde_json::{Value, json};
 
 use super::delete::purge_deleted;
 use super::*;
+use crate::config::EventLimits;
 use crate::signals::Signals;
 use crate::store::Store;
 
+pub(super) const NO_LIMITS: EventLimits = EventLimits {
+    log_lines: None,
+    log_bytes: None,
+    series: None,
+    series_events: None,
+    series_bytes: None,
+    log_age: None,
+    series_age: None,
+};
+
+pub(super) const ARRIVAL: Arrival<'static> = Arrival { worker: "w", now: 1_000_000, limits: &NO_LIMITS };
+
 /// A store in a directory that goes away with it.
-struct TestStore {
-    store: Store,
+pub(super) struct TestStore {
+    pub(super) store: Store,
     _directory: tempfile::TempDir,
 }
 
-fn open() -> TestStore {
+/// A database in memory with the newest schema.
+pub(super) fn connection() -> Connection {
+    let connection = Connection::open_in_memory().unwrap();
+    crate::store::migrations::run(&connection, std::path::Path::new(":memory:")).unwrap();
+    connection
+}
+
+pub(super) fn open() -> TestStore {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(&directory.path().join("server.db"), Signals::default()).unwrap();
     TestStore { store, _directory: directory }
 }
 
 impl TestStore {
-    async fn add(&self, events: Vec<NewEvent>) {
-        let added = self.store.write(move |tx| append(tx, events, "w", 1_000_000, |_| Ok(None))).await.unwrap();
+    pub(super) async fn add(&self, events: Vec<NewEvent>) {
+        let added = self.store.write(move |tx| append(tx, events, ARRIVAL, |_| Ok(None))).await.unwrap();
         assert!(added.rejected.is_empty());
     }
 
-    async fn read<T: Send + 'static>(&self, query: impl FnOnce(&Connection) -> T + Send + 'static) -> T {
+    pub(super) async fn read<T: Send + 'static>(&self, query: impl FnOnce(&Connection) -> T + Send + 'static) -> T {
         self.store.read(move |connection| Ok(query(connection))).await.unwrap()
     }
 
-    async fn rows(&self, table: &'static str) -> i64 {
+    pub(super) async fn rows(&self, table: &'static str) -> i64 {
         self.read(move |connection| {
             connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
         })
@@ -38,7 +58,7 @@ impl TestStore {
     }
 }
 
-fn event(timestamp: i64, body: Body) -> NewEvent {
+pub(super) fn event(timestamp: i64, body: Body) -> NewEvent {
     NewEvent {
         owner: "t".to_owned(),
         is_model: false,
@@ -50,23 +70,23 @@ fn event(timestamp: i64, body: Body) -> NewEvent {
     }
 }
 
-fn line(timestamp: i64, message: &str) -> NewEvent {
+pub(super) fn line(timestamp: i64, message: &str) -> NewEvent {
     event(timestamp, Body::Log { level: "INFO".to_owned(), message: message.to_owned() })
 }
 
-fn of_series(variant: &str, iter: i64, payload: Payload) -> NewEvent {
+pub(super) fn of_series(variant: &str, iter: i64, payload: Payload) -> NewEvent {
     event(iter * 10, Body::Series { metric: "m".to_owned(), variant: variant.to_owned(), iter, payload })
 }
 
-fn scalar(variant: &str, iter: i64, value: f64) -> NewEvent {
+pub(super) fn scalar(variant: &str, iter: i64, value: f64) -> NewEvent {
     of_series(variant, iter, Payload::Scalar { value, x_axis_label: None })
 }
 
-fn image(iter: i64, key: &str, url: &str) -> NewEvent {
+pub(super) fn image(iter: i64, key: &str, url: &str) -> NewEvent {
     of_series("image", iter, Payload::Image { key: key.to_owned(), url: url.to_owned() })
 }
 
-fn messages(connection: &Connection, from: Option<i64>, earlier: bool, size: usize) -> Vec<String> {
+pub(super) fn messages(connection: &Connection, from: Option<i64>, earlier: bool, size: usize) -> Vec<String> {
     let owner = owner_of(connection, "t").unwrap().unwrap();
     let page = LogPage { from, earlier, size, filter: MetricFilter::default() };
     log_page(connection, owner, &page).unwrap().0.into_iter().map(|line| line.message).collect()
