@@ -32,6 +32,8 @@ pub struct ServerConfig {
     pub issue_credentials: bool,
     /// How much a task may keep of what it reports.
     pub event_limits: EventLimits,
+    /// Bytes of one uploaded file at most.
+    pub max_upload: Option<u64>,
 }
 
 /// How much a task or model may keep of what it reports. `None` is no limit.
@@ -82,6 +84,7 @@ impl ServerConfig {
             queues: vec![DEFAULT_QUEUE.to_owned()],
             issue_credentials: false,
             event_limits: EventLimits::default(),
+            max_upload: None,
         }
     }
 }

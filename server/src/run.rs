@@ -78,6 +78,7 @@ impl Server {
             api_url: api_url.clone(),
             files_url: files_url.clone(),
             event_limits: config.event_limits,
+            max_upload: config.max_upload,
             server_id,
         });
         let stopping = CancellationToken::new();

@@ -30,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) files_url: String,
     /// How much a task may keep of what it reports.
     pub(crate) event_limits: EventLimits,
+    /// Bytes of one uploaded file at most.
+    pub(crate) max_upload: Option<u64>,
     /// Unique to this installation.
     pub(crate) server_id: String,
 }

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod limits;
 mod queue;
 mod service;
 mod task;
@@ -10,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::logging::LogFormat;
 
+pub(crate) use limits::LimitArgs;
 pub(crate) use queue::{MoveTarget, QueueCommand, WorkerCommand};
 pub(crate) use service::{DaemonArgs, ExecutorArgs, ListenArgs, ServerArgs, StatusArgs, UpArgs};
 pub(crate) use task::{

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
 
+use super::LimitArgs;
+
 /// Where a server listens.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ListenArgs {
@@ -83,6 +85,8 @@ pub(crate) struct ServerArgs {
     /// Queues that are made if they do not exist
     #[arg(long, value_name = "NAME", num_args = 1.., default_values_t = ["default".to_owned()])]
     pub(crate) queue: Vec<String>,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
     /// Stop when standard input is closed: whoever started this is gone
     #[arg(long, hide = true)]
     pub(crate) lifeline: bool,

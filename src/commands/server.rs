@@ -46,6 +46,8 @@ async fn serve(context: &Context, args: &ServerArgs, data_dir: PathBuf) -> anyho
         files_port,
         queues: args.queue.clone(),
         issue_credentials: !client_file::is_there(&data_dir),
+        event_limits: args.limits.events(),
+        max_upload: args.limits.upload(),
     })
     .await?;
     let config_file = client_file::ensure(&data_dir, &server)?;

@@ -19,14 +19,20 @@ pub(crate) struct TestServer {
 impl TestServer {
     /// Starts a server on free ports and logs in.
     pub(crate) async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    /// Starts a server with other settings.
+    pub(crate) async fn start_with(change: impl FnOnce(&mut ServerConfig)) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let config = ServerConfig {
+        let mut config = ServerConfig {
             listen: IpAddr::V4(Ipv4Addr::LOCALHOST),
             api_port: 0,
             web_port: 0,
             files_port: 0,
             ..ServerConfig::new(directory.path().join("data"))
         };
+        change(&mut config);
         let running = Server::start(config).await.unwrap();
         let (key, secret) = running.new_credentials.clone().expect("the first start makes credentials");
         // Every test of a process asks for it; only the first one is heard.

@@ -190,3 +190,11 @@ async fn pages_that_were_uploaded_have_no_rights() {
         ("nosniff".to_owned(), "attachment".to_owned())
     );
 }
+
+#[tokio::test]
+async fn a_file_beyond_the_limit_is_refused_and_nothing_of_it_stays() {
+    let server = TestServer::start_with(|config| config.max_upload = Some(1000)).await;
+    assert_eq!(server.post(multipart(&[("a", &[1; 1000])])).await.status(), StatusCode::OK);
+    assert_eq!(server.post(multipart(&[("b", &[1; 1001])])).await.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(count_files(&server.files_dir()), 1);
+}

@@ -24,6 +24,12 @@ pub(super) enum FileError {
     /// The method is none of this layer.
     #[error("method not allowed")]
     Method,
+    /// The file is larger than this server takes.
+    #[error("the file is larger than {limit} bytes, the most that this server takes")]
+    TooLarge {
+        /// Bytes that it may have.
+        limit: u64,
+    },
     /// The disk is full.
     #[error("the disk of the server is full: the file is not stored")]
     DiskFull,
@@ -60,6 +66,7 @@ impl FileError {
             Self::Path(_) | Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
             Self::Io(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -71,7 +78,12 @@ impl IntoResponse for FileError {
         match &self {
             Self::Io(error) => tracing::error!(%error, "a file cannot be read or written"),
             Self::DiskFull => tracing::error!("the disk of the uploaded files is full"),
-            Self::Unauthorized(_) | Self::Path(_) | Self::BadRequest(_) | Self::NotFound | Self::Method => {}
+            Self::Unauthorized(_)
+            | Self::Path(_)
+            | Self::BadRequest(_)
+            | Self::NotFound
+            | Self::Method
+            | Self::TooLarge { .. } => {}
         }
         let mut response = (self.status(), self.to_string()).into_response();
         if matches!(self, Self::Unauthorized(_)) {

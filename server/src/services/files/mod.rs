@@ -37,11 +37,14 @@ pub(super) struct Places {
     tree: PathBuf,
     /// Uploads in progress.
     partial: PathBuf,
+    /// Bytes of one file at most.
+    max_upload: Option<u64>,
 }
 
 /// Routes of the file layer, mounted as the fallback of the API.
 pub(crate) fn router(state: State) -> Router {
-    let places = Places { tree: state.files_dir.join(TREE), partial: state.files_dir.join(PARTIAL) };
+    let (tree, partial) = (state.files_dir.join(TREE), state.files_dir.join(PARTIAL));
+    let places = Places { tree, partial, max_upload: state.max_upload };
     partial::remove_abandoned(&places.partial);
     Router::new()
         .route("/", any(root))

@@ -44,7 +44,12 @@ async fn store(places: &Places, mut field: Field<'_>, path: &FilePath) -> Result
     })
     .await?;
     let mut file = tokio::fs::File::from_std(file);
+    let mut size = 0_u64;
     while let Some(chunk) = field.chunk().await? {
+        size += chunk.len() as u64;
+        if let Some(limit) = places.max_upload.filter(|limit| size > *limit) {
+            return Err(FileError::TooLarge { limit });
+        }
         file.write_all(&chunk).await?;
     }
     file.flush().await?;
