@@ -120,6 +120,12 @@ pub enum ServerError {
         /// The directory.
         directory: PathBuf,
     },
+    /// No server has worked in the data directory yet.
+    #[error("no server has been started in {directory} yet", directory = directory.display())]
+    NoServer {
+        /// The directory.
+        directory: PathBuf,
+    },
     /// The database cannot be opened.
     #[error(transparent)]
     Database(#[from] OpenError),

@@ -9,6 +9,7 @@
 mod auth;
 mod company;
 mod config;
+mod directories;
 mod http;
 mod ids;
 mod query;
@@ -16,9 +17,11 @@ mod run;
 mod services;
 mod signals;
 mod state;
+mod stopped;
 mod store;
 mod time;
 
 pub use config::{EventLimits, ServerConfig, ServerError};
 pub use run::{RunningServer, Server};
+pub use stopped::StoppedServer;
 pub use store::OpenError;

@@ -1,10 +1,7 @@
 //! Starting and stopping.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io;
+use std::fs::File;
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axum::Router;
@@ -15,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::Authority;
 use crate::config::{ServerConfig, ServerError};
+use crate::directories::Directories;
 use crate::http::{self, Port};
 use crate::signals::Signals;
 use crate::state::{Shared, State};
@@ -22,18 +20,6 @@ use crate::store::{Store, events, queues, users};
 
 /// How long a stopping server waits for requests in flight.
 const STOP_GRACE: Duration = Duration::from_secs(10);
-
-/// The database, in the data directory.
-const DATABASE_FILE: &str = "server.db";
-
-/// The signing key of the tokens, in the data directory.
-const KEY_FILE: &str = "token.key";
-
-/// Held as long as a server works in the data directory.
-const LOCK_FILE: &str = "server.lock";
-
-/// Root of the uploaded files, in the data directory.
-const FILES_DIR: &str = "files";
 
 /// Starts servers.
 #[derive(Debug)]
@@ -168,35 +154,4 @@ fn url_of(address: &SocketAddr) -> String {
         ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
     };
     format!("http://{}", SocketAddr::new(ip, address.port()))
-}
-
-/// Files of the data directory.
-struct Directories {
-    database: PathBuf,
-    key: PathBuf,
-    files: PathBuf,
-    lock: File,
-}
-
-impl Directories {
-    /// Makes the data directory, readable by its owner only, and locks it.
-    fn prepare(data_dir: &Path) -> Result<Self, ServerError> {
-        let failed = |source| ServerError::DataDir { directory: data_dir.to_owned(), source };
-        let files = data_dir.join(FILES_DIR);
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&files).map_err(failed)?;
-        let lock = private_file(&data_dir.join(LOCK_FILE)).map_err(failed)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(ServerError::InUse { directory: data_dir.to_owned() }),
-            Err(TryLockError::Error(source)) => return Err(failed(source)),
-        }
-        let database = data_dir.join(DATABASE_FILE);
-        // SQLite gives its log files the mode of the database file.
-        private_file(&database).map_err(failed)?;
-        Ok(Self { database, key: data_dir.join(KEY_FILE), files, lock })
-    }
-}
-
-fn private_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
 }

@@ -2,6 +2,7 @@
 
 mod limits;
 mod queue;
+mod server;
 mod service;
 mod task;
 
@@ -13,7 +14,8 @@ use crate::logging::LogFormat;
 
 pub(crate) use limits::LimitArgs;
 pub(crate) use queue::{MoveTarget, QueueCommand, WorkerCommand};
-pub(crate) use service::{DaemonArgs, ExecutorArgs, ListenArgs, ServerArgs, StatusArgs, UpArgs};
+pub(crate) use server::{ServerArgs, ServerCommand, UserCommand};
+pub(crate) use service::{DaemonArgs, ExecutorArgs, ListenArgs, StatusArgs, UpArgs};
 pub(crate) use task::{
     CloneArgs, CreateArgs, ListArgs, LogsArgs, ParameterArg, SetArgs, TaskCommand, TaskEnqueueArgs, TasksArgs,
 };
@@ -67,8 +69,8 @@ pub(crate) enum Command {
     /// Start a server and an agent on this machine
     #[command(long_about = service::UP_ABOUT)]
     Up(UpArgs),
-    /// Start the ClearML-compatible server alone
-    #[command(long_about = service::SERVER_ABOUT)]
+    /// Start the ClearML-compatible server alone, or look after its data
+    #[command(long_about = server::SERVER_ABOUT)]
     Server(ServerArgs),
     /// Take tasks from queues and run them
     #[command(long_about = service::DAEMON_ABOUT)]
@@ -118,6 +120,21 @@ mod tests {
     fn global_flags_go_anywhere() {
         assert!(parse("task list --json -d").global.json);
         assert!(parse("-d queue show q").global.debug);
+    }
+
+    #[test]
+    fn a_server_is_started_unless_something_else_is_asked_for() {
+        let server = |line: &str| {
+            let Command::Server(args) = parse(line).command else { panic!("{line} is a server") };
+            args
+        };
+        assert!(server("server --api-port 0 --data-dir d").command.is_none());
+        for line in ["server user list --data-dir d", "server --data-dir d user list", "server user --data-dir d list"]
+        {
+            let args = server(line);
+            assert!(matches!(args.command, Some(ServerCommand::User(UserCommand::List))), "{line}");
+            assert_eq!(args.data_dir, Some(PathBuf::from("d")), "{line}");
+        }
     }
 
     #[test]

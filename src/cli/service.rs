@@ -1,11 +1,9 @@
-//! `up`, `server`, `daemon`, `executor`, `status`.
+//! `up`, `daemon`, `executor`, `status`.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
-
-use super::LimitArgs;
 
 /// Where a server listens.
 #[derive(Clone, Debug, Args)]
@@ -62,34 +60,6 @@ pub(crate) struct UpArgs {
     /// Where repositories and environments are cached [default: the XDG cache directory, ~/.cache/hostler]
     #[arg(long, value_name = "DIR")]
     pub(crate) cache_dir: Option<PathBuf>,
-}
-
-/// What `server` is for.
-pub(super) const SERVER_ABOUT: &str = "\
-Starts the ClearML-compatible server alone, in the foreground. SIGTERM or Ctrl-C end it after the requests in flight.
-
-The first start makes a pair of credentials and writes DATA_DIR/clearml.conf for clients.";
-
-/// Flags of `server`.
-#[derive(Clone, Debug, Args)]
-#[command(after_help = "\
-Examples:
-  hostler server --data-dir /srv/hostler --listen 0.0.0.0
-  hostler server --queue default gpu --json")]
-pub(crate) struct ServerArgs {
-    /// Where the database and the files are kept [default: the XDG state directory, ~/.local/state/hostler]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) data_dir: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) listen: ListenArgs,
-    /// Queues that are made if they do not exist
-    #[arg(long, value_name = "NAME", num_args = 1.., default_values_t = ["default".to_owned()])]
-    pub(crate) queue: Vec<String>,
-    #[command(flatten)]
-    pub(crate) limits: LimitArgs,
-    /// Stop when standard input is closed: whoever started this is gone
-    #[arg(long, hide = true)]
-    pub(crate) lifeline: bool,
 }
 
 /// What `daemon` is for.

@@ -28,6 +28,11 @@ pub(super) fn last_ports(data_dir: &Path) -> [Option<u16>; 3] {
     [Some(server.hosts.api.as_str()), server.hosts.web.as_deref(), server.hosts.files.as_deref()].map(|url| port(url?))
 }
 
+/// Where the file is, or would be.
+pub(super) fn path(data_dir: &Path) -> PathBuf {
+    data_dir.join(FILE)
+}
+
 /// Whether the data directory has the file. Where it has not, the server is asked for a new pair of credentials: the
 /// secret was in the file and nowhere else.
 pub(super) fn is_there(data_dir: &Path) -> bool {

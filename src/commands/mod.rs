@@ -28,13 +28,14 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
     let context = Context::new(cli.global);
     let verbosity = match &cli.command {
         _ if context.global.debug => Verbosity::Debug,
+        Command::Server(args) if args.command.is_some() => Verbosity::Quiet,
         Command::Up(_) | Command::Server(_) | Command::Daemon(_) | Command::Executor(_) => Verbosity::Normal,
         Command::Status(_) | Command::Task(_) | Command::Queue(_) | Command::Worker(_) => Verbosity::Quiet,
     };
     logging::start(verbosity, context.global.log_format, context.environment.get("HOSTLER_LOG"));
     match cli.command {
         Command::Up(args) => up::run(&context, &args),
-        Command::Server(args) => server::run(&context, &args),
+        Command::Server(args) => server::run(&context, args),
         Command::Daemon(args) => daemon::run(&context, args),
         Command::Executor(args) => executor::run(&args),
         Command::Status(args) => status::run(&context, args),

@@ -16,6 +16,7 @@ mod end_to_end;
 mod harness;
 mod output;
 mod sdk;
+mod server_users;
 mod strangers;
 mod up;
 mod workers;

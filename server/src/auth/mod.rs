@@ -47,6 +47,11 @@ impl Identity {
         }
     }
 
+    /// Whoever may write in the data directory.
+    pub(crate) fn owner() -> Self {
+        Self::of_user("", "owner", "system")
+    }
+
     /// The caller of an endpoint that needs no credentials.
     pub(crate) fn nobody() -> Self {
         Self::of_user("", "", "guest")

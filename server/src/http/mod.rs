@@ -43,6 +43,19 @@ pub(crate) struct Call {
 pub(crate) type Reply = Result<Value, ApiError>;
 
 impl Call {
+    /// A call that comes by no network.
+    pub(crate) fn from_inside(endpoint: &str, body: Map<String, Value>, caller: Identity) -> Self {
+        Self {
+            endpoint: endpoint.to_owned(),
+            version: versions::NEWEST,
+            body,
+            lines: None,
+            caller: Some(caller),
+            worker: None,
+            ip: None,
+        }
+    }
+
     /// Who calls. On an endpoint that needs no credentials and got none, that is nobody in particular.
     pub(crate) fn identity(&self) -> Identity {
         self.caller.clone().unwrap_or_else(Identity::nobody)

@@ -1,4 +1,4 @@
-//! `hostler server`.
+//! The server itself: `hostler server` without a further command.
 
 use std::path::{Path, PathBuf};
 
@@ -6,27 +6,16 @@ use anyhow::Context as _;
 use server::{Server, ServerConfig};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::context::Context;
-use super::ready::ServerReady;
-use super::{client_file, lifeline, private_file};
+use super::super::context::Context;
+use super::super::ready::ServerReady;
+use super::super::{client_file, lifeline};
+use super::SERVER_DIR;
 use crate::cli::{ListenArgs, ServerArgs};
-use crate::config::ConfigError;
 use crate::exit::Exit;
 use crate::output::note;
 
-/// Name of the server's own directory in the data directory.
-const SERVER_DIR: &str = "server";
-
-/// The data directory: the flag, or `$XDG_STATE_HOME/hostler`. It is made if it does not exist.
-pub(super) fn data_dir(context: &Context, flag: Option<PathBuf>) -> anyhow::Result<PathBuf> {
-    let path = flag
-        .or_else(|| context.environment.state_home())
-        .ok_or(ConfigError::NoDirectory { what: "the server's data", how: "--data-dir" })?;
-    private_file::directory(&path)
-}
-
-pub(super) fn run(context: &Context, args: &ServerArgs) -> anyhow::Result<Exit> {
-    let data_dir = data_dir(context, args.data_dir.clone())?;
+pub(super) fn start(context: &Context, args: &ServerArgs) -> anyhow::Result<Exit> {
+    let data_dir = super::data_dir(context, args.data_dir.clone())?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
     runtime.block_on(serve(context, args, data_dir))?;
