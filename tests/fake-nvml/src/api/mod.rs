@@ -1,0 +1,9 @@
+//! The functions, by what they are about. Each does what NVIDIA's document of the same name says.
+
+mod health;
+mod identity;
+mod load;
+mod mig;
+mod process;
+mod system;
+mod topology;
