@@ -16,6 +16,7 @@ mod end_to_end;
 mod gpus;
 mod harness;
 mod output;
+mod pipelines;
 mod sdk;
 mod server_users;
 mod strangers;

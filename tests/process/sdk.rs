@@ -29,4 +29,10 @@ scenarios! {
     execute_remotely
     wait
     stop_reset_delete
+    reports
+    outputs
+    manage
+    datasets
+    offline
+    stall
 }

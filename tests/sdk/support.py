@@ -12,7 +12,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 def check(condition, *seen):
     """Fails the scenario with everything that was seen; an `assert` that -O does not remove."""
     if not condition:
-        raise AssertionError(" ".join(repr(value) for value in seen))
+        raise AssertionError(" ".join(repr(value)[:4000] for value in seen))
 
 
 def equal(found, expected, about=""):
