@@ -6,7 +6,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 
 .PHONY: help
 help: ## Show this list.
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build the program for development: target/debug/hostler.
@@ -19,6 +19,14 @@ demo: ## See a real ClearML task go from enqueue to its result. KEEP=1 leaves th
 .PHONY: test
 test: ## Run every test that this machine can run.
 	@scripts/test
+
+.PHONY: soak-sdk
+soak-sdk: ## Run SDK pipelines and a hyperparameter search ten times each; fails when one of them stands still.
+	@scripts/soak-sdk
+
+.PHONY: sdk-examples
+sdk-examples: ## Run the SDK's own examples; SDK=PATH is a checkout of its repository.
+	@scripts/sdk-examples "$(SDK)"
 
 .PHONY: check
 check: ## Format, lints, documentation: what must be clean before a commit.
