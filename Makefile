@@ -6,7 +6,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 
 .PHONY: help
 help: ## Show this list.
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build the program for development: target/debug/hostler.
@@ -39,3 +39,7 @@ check: ## Format, lints, documentation: what must be clean before a commit.
 .PHONY: bench
 bench: ## Measure enqueue to first line of user code, against the stock clearml-agent.
 	@benches/run.sh
+
+.PHONY: bench-server
+bench-server: ## Measure the server beside the limit of its store: pairs, events, lists, curves, long-polls.
+	@benches/server.sh
