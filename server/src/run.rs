@@ -10,16 +10,17 @@ use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::Authority;
 use crate::config::{ServerConfig, ServerError};
 use crate::directories::Directories;
 use crate::http::{self, Port};
-use crate::signals::Signals;
-use crate::state::{Shared, State};
-use crate::store::{Store, events, queues, users};
+use crate::state::State;
+use crate::store::events;
 
 /// How long a stopping server waits for requests in flight.
 const STOP_GRACE: Duration = Duration::from_secs(10);
+
+/// How often the use of credentials is written.
+const CLERK_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Starts servers.
 #[derive(Debug)]
@@ -37,39 +38,11 @@ impl Server {
         let (api_url, web_url, files_url) = (url_of(&api.0), url_of(&web.0), url_of(&files.0));
 
         let directories = Directories::prepare(&config.data_dir)?;
-        let signals = Signals::default();
-        let store = Store::open(&directories.database, signals.clone())?;
-        let prepare = |error: protocols::clearml::error::ApiError| ServerError::Prepare { reason: error.to_string() };
-        let (names, issue) = (config.queues.clone(), config.issue_credentials);
-        let new_credentials = store
-            .write(move |tx| {
-                let first = users::bootstrap(tx, issue)?;
-                queues::bootstrap(tx, &names)?;
-                Ok(first)
-            })
-            .await
-            .map_err(prepare)?;
-        let (server_id, credentials) = store
-            .read(|connection| Ok((users::server_id(connection)?, users::credentials(connection)?)))
-            .await
-            .map_err(prepare)?;
-        let authority = Authority::open(&directories.key, credentials)
-            .map_err(|source| ServerError::Key { path: directories.key.clone(), source })?;
-
-        let state = State::new(Shared {
-            store,
-            signals,
-            authority,
-            files_dir: directories.files,
-            api_url: api_url.clone(),
-            files_url: files_url.clone(),
-            event_limits: config.event_limits,
-            max_upload: config.max_upload,
-            server_id,
-        });
+        let (state, new_credentials) = State::open(&directories, &config, [&api_url, &files_url]).await?;
         let stopping = CancellationToken::new();
         let housekeeper = events::housekeeper(state.store.clone(), config.event_limits);
         let housekeeper = tokio::spawn(stopping.clone().run_until_cancelled_owned(housekeeper));
+        let clerk = tokio::spawn(stopping.clone().run_until_cancelled_owned(clerk(state.clone())));
         let mut listeners = JoinSet::new();
         for ((_, listener), port) in [(api, Port::Api), (web, Port::Web), (files, Port::Files)] {
             listeners.spawn(serve(listener, http::router(&state, port), stopping.clone()));
@@ -84,6 +57,7 @@ impl Server {
             stopping,
             listeners,
             housekeeper,
+            clerk,
             _lock: directories.lock,
         })
     }
@@ -105,6 +79,7 @@ pub struct RunningServer {
     stopping: CancellationToken,
     listeners: JoinSet<()>,
     housekeeper: JoinHandle<Option<()>>,
+    clerk: JoinHandle<Option<()>>,
     _lock: File,
 }
 
@@ -122,8 +97,26 @@ impl RunningServer {
         if let Err(error) = self.housekeeper.await {
             tracing::error!(%error, "the housekeeper of the events failed");
         }
+        if let Err(error) = self.clerk.await {
+            tracing::error!(%error, "the clerk of the credentials failed");
+        }
+        if let Err(error) = self.state.authority.tidy().await {
+            tracing::warn!(%error, "when credentials were last used was not written");
+        }
         self.state.store.close().await;
         tracing::info!("server stopped");
+    }
+}
+
+/// Writes every now and then what the authority keeps in memory.
+async fn clerk(state: State) {
+    let mut ticks = tokio::time::interval(CLERK_INTERVAL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = state.authority.tidy().await {
+            tracing::warn!(%error, "when credentials were last used cannot be written now");
+        }
     }
 }
 

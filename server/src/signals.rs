@@ -1,6 +1,7 @@
 //! Wakes callers that wait for a change of the store.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
@@ -13,12 +14,15 @@ pub(crate) enum Change {
     Queue(String),
     /// Status or status message of the task of this id changed, or the task is gone.
     Task(String),
+    /// A user, its credentials, its password, or an ended session.
+    Accounts,
 }
 
 /// Who waits for what. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Signals {
     waiters: Arc<Mutex<HashMap<Change, Vec<Arc<Notify>>>>>,
+    accounts: Arc<AtomicU64>,
     stopping: CancellationToken,
 }
 
@@ -37,10 +41,18 @@ impl Signals {
 
     /// Wakes everybody who waits for `change`. Call it after the change is durable.
     pub(crate) fn raise(&self, change: &Change) {
+        if *change == Change::Accounts {
+            self.accounts.fetch_add(1, Ordering::Release);
+        }
         for notify in self.lock().get(change).into_iter().flatten() {
             // One permit is kept for a waiter that is not yet waiting.
             notify.notify_one();
         }
+    }
+
+    /// How many commits have changed what callers are checked against.
+    pub(crate) fn accounts(&self) -> u64 {
+        self.accounts.load(Ordering::Acquire)
     }
 
     /// Releases everybody, now and later: the server stops.

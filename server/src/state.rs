@@ -4,10 +4,13 @@ use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use protocols::clearml::error::ApiError;
+
 use crate::auth::Authority;
-use crate::config::EventLimits;
+use crate::config::{EventLimits, ServerConfig, ServerError};
+use crate::directories::Directories;
 use crate::signals::Signals;
-use crate::store::Store;
+use crate::store::{Store, queues, users};
 
 /// Shared by all calls; cheap to clone.
 #[derive(Clone, Debug)]
@@ -37,8 +40,44 @@ pub(crate) struct Shared {
 }
 
 impl State {
-    pub(crate) fn new(shared: Shared) -> Self {
-        Self(Arc::new(shared))
+    /// Opens the store of a data directory and reads who may call. `urls` are those of the API and of the files.
+    ///
+    /// # Errors
+    /// One [`ServerError`] that names the file in the way.
+    pub(crate) async fn open(
+        directories: &Directories,
+        config: &ServerConfig,
+        urls: [&str; 2],
+    ) -> Result<(Self, Option<(String, String)>), ServerError> {
+        let signals = Signals::default();
+        let store = Store::open(&directories.database, signals.clone())?;
+        let prepare = |error: ApiError| ServerError::Prepare { reason: error.to_string() };
+        let (names, issue) = (config.queues.clone(), config.issue_credentials);
+        let new_credentials = store
+            .write(move |tx| {
+                let first = users::bootstrap(tx, issue)?;
+                queues::bootstrap(tx, &names)?;
+                Ok(first)
+            })
+            .await
+            .map_err(prepare)?;
+        let server_id = store.read(users::server_id).await.map_err(prepare)?;
+        let authority = Authority::open(&directories.key, store.clone(), signals.clone())
+            .map_err(|source| ServerError::Key { path: directories.key.clone(), source })?;
+        authority.refresh().await.map_err(prepare)?;
+        let [api_url, files_url] = urls.map(str::to_owned);
+        let state = Self(Arc::new(Shared {
+            store,
+            signals,
+            authority,
+            files_dir: directories.files.clone(),
+            api_url,
+            files_url,
+            event_limits: config.event_limits,
+            max_upload: config.max_upload,
+            server_id,
+        }));
+        Ok((state, new_credentials))
     }
 }
 

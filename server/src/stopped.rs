@@ -6,14 +6,12 @@ use std::path::Path;
 use protocols::clearml::error::ApiError;
 use serde_json::{Map, Value};
 
-use crate::auth::{Authority, Identity};
-use crate::config::{EventLimits, ServerError};
+use crate::auth::Identity;
+use crate::config::{ServerConfig, ServerError};
 use crate::directories::Directories;
 use crate::http::Call;
 use crate::services;
-use crate::signals::Signals;
-use crate::state::{Shared, State};
-use crate::store::{Store, users};
+use crate::state::State;
 
 /// The store of a server that does not run. No server can start in the directory as long as this lives.
 #[derive(Debug)]
@@ -29,25 +27,8 @@ impl StoppedServer {
     /// [`ServerError::InUse`] while a server runs there, [`ServerError::NoServer`] where none ever did.
     pub async fn open(data_dir: &Path) -> Result<Self, ServerError> {
         let directories = Directories::of_stopped(data_dir)?;
-        let signals = Signals::default();
-        let store = Store::open(&directories.database, signals.clone())?;
-        let (server_id, credentials) = store
-            .read(|connection| Ok((users::server_id(connection)?, users::credentials(connection)?)))
-            .await
-            .map_err(|error| ServerError::Prepare { reason: error.to_string() })?;
-        let authority = Authority::open(&directories.key, credentials)
-            .map_err(|source| ServerError::Key { path: directories.key.clone(), source })?;
-        let state = State::new(Shared {
-            store,
-            signals,
-            authority,
-            files_dir: directories.files,
-            api_url: String::new(),
-            files_url: String::new(),
-            event_limits: EventLimits::default(),
-            max_upload: None,
-            server_id,
-        });
+        let config = ServerConfig { queues: Vec::new(), ..ServerConfig::new(data_dir) };
+        let (state, _) = State::open(&directories, &config, ["", ""]).await?;
         Ok(Self { state, _lock: directories.lock })
     }
 

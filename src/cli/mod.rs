@@ -14,7 +14,7 @@ use crate::logging::LogFormat;
 
 pub(crate) use limits::LimitArgs;
 pub(crate) use queue::{MoveTarget, QueueCommand, WorkerCommand};
-pub(crate) use server::{ServerArgs, ServerCommand, UserCommand};
+pub(crate) use server::{CredentialsCommand, PasswordArgs, ServerArgs, ServerCommand, UserCommand};
 pub(crate) use service::{DaemonArgs, ExecutorArgs, ListenArgs, StatusArgs, UpArgs};
 pub(crate) use task::{
     CloneArgs, CreateArgs, ListArgs, LogsArgs, ParameterArg, SetArgs, TaskCommand, TaskEnqueueArgs, TasksArgs,
@@ -144,6 +144,9 @@ mod tests {
             "daemon --stop --drain",
             "task create --name n --script x --repo y",
             "task create --name n --repo y",
+            "server user add",
+            "server user add ada --password --password-stdin",
+            "server user password ada --remove --password",
             "queue move q t",
             "queue move q t --to-front --up 1",
         ] {

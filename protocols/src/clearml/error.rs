@@ -40,6 +40,8 @@ kinds! {
     not_supported = 400/1 "Not supported";
     /// A header has an impossible value.
     invalid_headers = 400/5 "Invalid headers";
+    /// A user that cannot be impersonated.
+    impersonation = 400/6 "Impersonation error";
     /// An id that nobody has.
     invalid_id = 400/10 "Invalid id";
     /// A field or body fails validation.
@@ -84,6 +86,10 @@ kinds! {
     model_creating_task_exists = 400/206 "Model creating task exists";
     /// A user that does not exist.
     invalid_user_id = 400/301 "Invalid user id";
+    /// The id of a new user is taken.
+    user_id_exists = 400/302 "User ID already exists";
+    /// Preferences that cannot be kept.
+    invalid_preferences_update = 400/305 "Malformed key and/or value";
     /// A project that does not exist.
     invalid_project_id = 400/401 "Invalid project id";
     /// The project still has tasks.

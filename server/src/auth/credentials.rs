@@ -1,13 +1,9 @@
 //! Access keys and the digests of their secrets.
 
-use std::collections::HashMap;
 use std::fmt;
-use std::sync::{PoisonError, RwLock};
 
 use rand::RngExt as _;
 use sha2::{Digest as _, Sha256};
-
-use super::Identity;
 
 /// Characters of an access key.
 const KEY_ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
@@ -16,7 +12,7 @@ const KEY_ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 const SECRET_ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
 /// Length of a generated access key.
-const KEY_LENGTH: usize = 30;
+pub(super) const KEY_LENGTH: usize = 30;
 
 /// Length of a generated secret: 357 bits, so that a plain salted digest of it cannot be searched.
 const SECRET_LENGTH: usize = 60;
@@ -37,7 +33,7 @@ impl Secret {
         Self { digest: digest(&salt, secret), salt: salt.to_vec() }
     }
 
-    fn holds(&self, secret: &str) -> bool {
+    pub(super) fn holds(&self, secret: &str) -> bool {
         same(&self.digest, &digest(&self.salt, secret))
     }
 }
@@ -45,36 +41,6 @@ impl Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Secret(..)")
-    }
-}
-
-/// One access key of a user.
-#[derive(Clone, Debug)]
-pub(crate) struct Credential {
-    /// The access key.
-    pub(crate) key: String,
-    /// Digest of the secret.
-    pub(crate) secret: Secret,
-    /// Whose it is.
-    pub(crate) identity: Identity,
-}
-
-/// All credentials, in memory.
-#[derive(Debug)]
-pub(super) struct Credentials {
-    by_key: RwLock<HashMap<String, Credential>>,
-}
-
-impl Credentials {
-    pub(super) fn new(credentials: Vec<Credential>) -> Self {
-        let by_key = credentials.into_iter().map(|credential| (credential.key.clone(), credential)).collect();
-        Self { by_key: RwLock::new(by_key) }
-    }
-
-    pub(super) fn check(&self, key: &str, secret: &str) -> Option<Identity> {
-        let by_key = self.by_key.read().unwrap_or_else(PoisonError::into_inner);
-        let credential = by_key.get(key)?;
-        credential.secret.holds(secret).then(|| credential.identity.clone())
     }
 }
 
@@ -101,25 +67,13 @@ fn digest(salt: &[u8], secret: &str) -> Vec<u8> {
 }
 
 /// Compares without telling by its duration where the first difference is.
-fn same(left: &[u8], right: &[u8]) -> bool {
+pub(super) fn same(left: &[u8], right: &[u8]) -> bool {
     left.len() == right.len() && left.iter().zip(right).fold(0, |found, (left, right)| found | (left ^ right)) == 0
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_the_right_secret_of_the_key_is_taken() {
-        let (key, secret) = (random_key(), random_secret());
-        let identity = Identity::of_user("u", "User", "admin");
-        let credential = Credential { key: key.clone(), secret: Secret::digest(&secret), identity: identity.clone() };
-        let credentials = Credentials::new(vec![credential]);
-        assert_eq!(credentials.check(&key, &secret), Some(identity));
-        assert_eq!(credentials.check(&key, "wrong"), None);
-        assert_eq!(credentials.check(&key, ""), None);
-        assert_eq!(credentials.check("other", &secret), None);
-    }
 
     #[test]
     fn generated_secrets_differ_and_are_long() {

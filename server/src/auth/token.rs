@@ -14,7 +14,7 @@ use rand::RngExt as _;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
-use super::Identity;
+use super::{Identity, Origin, Proof};
 use crate::{ids, time};
 
 /// Newest API version, told to clients through the token.
@@ -23,12 +23,15 @@ pub(crate) const API_VERSION: &str = "2.34";
 /// Server version, told to clients through the token.
 pub(crate) const SERVER_VERSION: &str = "2.3.0";
 
+/// Longest lifetime of a token in seconds: a year.
+pub(crate) const LONGEST_LIFETIME: i64 = 31_536_000;
+
 /// Length of the signing key in bytes.
 const KEY_LENGTH: usize = 64;
 
 /// What a token says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Claims {
+pub(super) struct Claims {
     /// When it stops to hold, in seconds since the epoch.
     exp: i64,
     /// When it was made.
@@ -37,6 +40,8 @@ pub(crate) struct Claims {
     env: String,
     identity: TokenIdentity,
     session_id: String,
+    /// What the right to call comes from. Tokens of version 0.1 have none, and are renewed by their holders.
+    origin: Origin,
     api_version: String,
     server_version: String,
     server_build: String,
@@ -54,7 +59,7 @@ struct TokenIdentity {
 
 impl Claims {
     /// Claims of a token made now.
-    pub(crate) fn new(identity: &Identity, lifetime_seconds: i64) -> Self {
+    pub(super) fn new(identity: &Identity, proof: &Proof, lifetime_seconds: i64) -> Self {
         let iat = time::now() / 1_000_000;
         Self {
             exp: iat + lifetime_seconds,
@@ -68,7 +73,8 @@ impl Claims {
                 user: identity.user_id.clone(),
                 company: identity.company.clone(),
             },
-            session_id: ids::new_id(),
+            session_id: proof.session.clone().unwrap_or_else(ids::new_id),
+            origin: proof.origin.clone(),
             api_version: API_VERSION.to_owned(),
             server_version: SERVER_VERSION.to_owned(),
             server_build: env!("CARGO_PKG_VERSION").to_owned(),
@@ -77,9 +83,9 @@ impl Claims {
         }
     }
 
-    pub(super) fn into_identity(self) -> Identity {
-        let TokenIdentity { role, user_name, company_name, user, company } = self.identity;
-        Identity { user_id: user, user_name, company, company_name, role }
+    /// Id of the user, session, origin. What else the token says about the user is for clients: it may have changed.
+    pub(super) fn into_parts(self) -> (String, String, Origin) {
+        (self.identity.user, self.session_id, self.origin)
     }
 }
 
@@ -169,18 +175,22 @@ mod tests {
 
     use super::*;
 
-    fn identity() -> Identity {
-        Identity::of_user("u1", "User", "admin")
+    fn claims(user: &str, lifetime_seconds: i64) -> Claims {
+        let proof = Proof { origin: Origin::Key("K".to_owned()), session: Some("s".to_owned()) };
+        Claims::new(&Identity::of_user(user, "User", "admin"), &proof, lifetime_seconds)
     }
 
     #[test]
     fn a_token_holds_until_it_expires_and_survives_a_restart() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("token.key");
-        let token = Signer::open(&path).unwrap().sign(&Claims::new(&identity(), 60));
+        let token = Signer::open(&path).unwrap().sign(&claims("u1", 60));
         let again = Signer::open(&path).unwrap();
-        assert_eq!(again.verify(&token).unwrap().into_identity(), identity());
-        let old = again.sign(&Claims::new(&identity(), 0));
+        assert_eq!(
+            again.verify(&token).unwrap().into_parts(),
+            ("u1".to_owned(), "s".to_owned(), Origin::Key("K".to_owned()))
+        );
+        let old = again.sign(&claims("u1", 0));
         assert_eq!(again.verify(&old), Err(TokenError::Expired));
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
@@ -190,11 +200,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let ours = Signer::open(&dir.path().join("a")).unwrap();
         let theirs = Signer::open(&dir.path().join("b")).unwrap();
-        let token = theirs.sign(&Claims::new(&identity(), 60));
+        let token = theirs.sign(&claims("u1", 60));
         assert_eq!(ours.verify(&token), Err(TokenError::Forged));
-        let mine = ours.sign(&Claims::new(&identity(), 60));
+        let mine = ours.sign(&claims("u1", 60));
         let parts: Vec<&str> = mine.split('.').collect();
-        let forged = serde_json::to_vec(&Claims::new(&Identity::of_user("u2", "Other", "root"), 60)).unwrap();
+        let forged = serde_json::to_vec(&claims("u2", 60)).unwrap();
         let forged = format!("{}.{}.{}", parts[0], URL_SAFE_NO_PAD.encode(forged), parts[2]);
         assert_eq!(ours.verify(&forged), Err(TokenError::Forged));
         assert_eq!(ours.verify("garbage"), Err(TokenError::Malformed));

@@ -1,7 +1,7 @@
 //! The HTTP layer: from a request to a [`Call`], and from a [`Reply`] to an envelope.
 //!
-//! Order of checks, which clients see: path, endpoint, credentials, role, body. So a bad token wins over a bad
-//! body.
+//! Order of checks, which clients see: path, endpoint, credentials, role, impersonation, body. So a bad token wins
+//! over a bad body.
 
 mod answer;
 mod body;
@@ -18,7 +18,7 @@ use protocols::clearml::error::ApiError;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::auth::Identity;
+use crate::auth::{Identity, Proof};
 
 /// One call of an endpoint, after the checks of path, credentials and body syntax.
 #[derive(Clone, Debug)]
@@ -33,6 +33,8 @@ pub(crate) struct Call {
     pub(crate) lines: Option<Vec<Value>>,
     /// Who calls; absent on the few endpoints that need no credentials.
     pub(crate) caller: Option<Identity>,
+    /// How it proved that.
+    pub(crate) proof: Option<Proof>,
     /// `X-ClearML-Worker`, the worker id of the caller.
     pub(crate) worker: Option<String>,
     /// Where the call comes from.
@@ -51,6 +53,7 @@ impl Call {
             body,
             lines: None,
             caller: Some(caller),
+            proof: None,
             worker: None,
             ip: None,
         }

@@ -22,11 +22,15 @@ use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 use super::answer::{CallMeta, invalid_path, unsupported_encoding};
 use super::path::{self, ApiPath};
 use super::{Call, Reply, body, versions};
+use crate::auth::{self, Caller, Source};
 use crate::services;
 use crate::state::State;
 
 /// Bytes of a body at most. Clients split their batches at 15 MiB, but a single object may be larger.
 const BODY_LIMIT: usize = 64 << 20;
+
+/// The same for who has not said who it is.
+const OPEN_BODY_LIMIT: usize = 64 << 10;
 
 /// Which port a request came in by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,15 +152,13 @@ async fn answer(state: &State, meta: &mut CallMeta, request: Request<Body>) -> R
     if version < first || !services::NAMES.contains(&&*service) {
         return Err(unknown());
     }
-    let caller = match state.authority.identify(request.headers()) {
-        Ok(identity) => Some(identity),
-        Err(_) if versions::is_open(&endpoint) => None,
-        Err(error) => return Err(error),
-    };
+    let source = Source::of_request(request.headers(), request.extensions());
+    let caller = caller_of(state, &endpoint, request.headers(), source).await?;
     meta.endpoint.actual_version = Some(first);
 
     let (parts, body) = request.into_parts();
-    let bytes = axum::body::to_bytes(body, BODY_LIMIT)
+    let limit = if caller.is_some() { BODY_LIMIT } else { OPEN_BODY_LIMIT };
+    let bytes = axum::body::to_bytes(body, limit)
         .await
         .map_err(|error| ApiError::bad_request("the body cannot be read, or is too large", &[("reason", &error)]))?;
     let content = body::read(&parts.headers, parts.uri.query(), &bytes)?;
@@ -166,7 +168,8 @@ async fn answer(state: &State, meta: &mut CallMeta, request: Request<Body>) -> R
         version,
         body: content.fields,
         lines: content.lines,
-        caller,
+        caller: caller.as_ref().map(|caller| caller.identity.clone()),
+        proof: caller.map(|caller| caller.proof),
         worker: either_header(&parts.headers, "x-clearml-worker", "x-trains-worker").map(str::to_owned),
         ip: ip_of(&parts.headers, parts.extensions.get::<ConnectInfo<SocketAddr>>()),
     };
@@ -177,6 +180,29 @@ async fn answer(state: &State, meta: &mut CallMeta, request: Request<Body>) -> R
             Err(unknown())
         }
     }
+}
+
+/// Who calls, if that may call this endpoint; nobody where the endpoint needs nobody.
+async fn caller_of(
+    state: &State,
+    endpoint: &str,
+    headers: &HeaderMap,
+    source: Source,
+) -> Result<Option<Caller>, ApiError> {
+    let caller = match state.authority.identify_call(headers, source).await {
+        Ok(caller) => caller,
+        Err(_) if versions::is_open(endpoint) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let check = |caller: &Caller| {
+        let role = &caller.identity.role;
+        let refused = || ApiError::role_not_allowed("", &[("endpoint", &endpoint), ("role", role)]);
+        auth::is_allowed(endpoint, role).then_some(()).ok_or_else(refused)
+    };
+    check(&caller)?;
+    let caller = state.authority.impersonate(caller, headers)?;
+    check(&caller)?;
+    Ok(Some(caller))
 }
 
 fn either_header<'a>(headers: &'a HeaderMap, name: &'static str, older: &'static str) -> Option<&'a str> {

@@ -49,6 +49,23 @@ pub(crate) async fn start() -> Fixture {
     Fixture { server, api, data }
 }
 
+impl Fixture {
+    /// Adds a user with credentials.
+    pub(crate) async fn user(&self, name: &str, role: &str) -> Api {
+        let company = "d1bd92a3b039400cbafc60a7a5b1e52b";
+        let user = json!({"name": name, "email": "", "company": company, "role": role});
+        let id = self.api.ok("auth.create_user", user).await["id"].clone();
+        self.credentials_of(id.as_str().unwrap()).await
+    }
+
+    /// Makes credentials for a user.
+    pub(crate) async fn credentials_of(&self, id: &str) -> Api {
+        let pair = self.api.ok("auth.create_credentials", json!({"user": id})).await["credentials"].clone();
+        let text = |field: &str| pair[field].as_str().unwrap().to_owned();
+        Api { credentials: (text("access_key"), text("secret_key")), ..self.api.clone() }
+    }
+}
+
 /// Fails a test that waits for something that never comes.
 pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("waited too long for {what}"))

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod auth;
+mod doors;
 mod filters;
 mod harness;
 mod http;
@@ -11,4 +12,5 @@ mod params;
 mod queues;
 mod start;
 mod status;
+mod users;
 mod workers;

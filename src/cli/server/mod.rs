@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 
 use super::{LimitArgs, ListenArgs};
 
-pub(crate) use users::UserCommand;
+pub(crate) use users::{CredentialsCommand, PasswordArgs, UserCommand};
 
 /// What `server` is for.
 pub(super) const SERVER_ABOUT: &str = "\
@@ -26,7 +26,8 @@ The commands below it work on the data directory of a server, whether that runs 
 Examples:
   hostler server --data-dir /srv/hostler --listen 0.0.0.0
   hostler server --queue default gpu --json
-  hostler server user list --data-dir /srv/hostler"
+  hostler server user add ada --data-dir /srv/hostler
+  hostler server credentials create ada --data-dir /srv/hostler"
 )]
 pub(crate) struct ServerArgs {
     /// Where the database and the files are kept [default: the XDG state directory, ~/.local/state/hostler]
@@ -52,4 +53,7 @@ pub(crate) enum ServerCommand {
     /// Look at users, add and remove them
     #[command(subcommand)]
     User(UserCommand),
+    /// Look at credentials, make and revoke them
+    #[command(subcommand)]
+    Credentials(CredentialsCommand),
 }

@@ -10,12 +10,14 @@ use super::super::api::Api;
 use super::super::client_file;
 use super::super::context::Context;
 use super::SERVER_DIR;
-use crate::config::{Config, ConfigError, Environment};
+use crate::config::{Config, ConfigError, Credentials, Environment, Server};
 use crate::exit::Problem;
 
 /// Calls the API of the server of a data directory, whether that runs or not. What is done through it holds at once.
 pub(super) struct Door {
     way: Way,
+    /// Access key in `DATA_DIR/clearml.conf`.
+    client_key: Option<String>,
 }
 
 enum Way {
@@ -31,18 +33,24 @@ impl Door {
         let data_dir = data_dir
             .or_else(|| context.environment.state_home())
             .ok_or(ConfigError::NoDirectory { what: "the server's data", how: "--data-dir" })?;
+        // The environment may name another server.
+        let client = Config::load(Some(&client_file::path(&data_dir)), Environment::default())
+            .and_then(|config| config.server());
+        let client_key = client.as_ref().ok().and_then(access_key);
         let way = match StoppedServer::open(&data_dir.join(SERVER_DIR)).await {
             Ok(stopped) => Way::Stopped(stopped),
             Err(ServerError::InUse { .. }) => {
-                let file = client_file::path(&data_dir);
-                // The environment may name another server.
-                let server = Config::load(Some(&file), Environment::default()).and_then(|config| config.server());
-                let server = server.context("the server of this directory runs, and how to enter it is not known")?;
-                Way::Running(Api::new(&server)?)
+                let client = client.context("the server of this directory runs, and how to enter it is not known")?;
+                Way::Running(Api::new(&client)?)
             }
             Err(error) => return Err(error.into()),
         };
-        Ok(Self { way })
+        Ok(Self { way, client_key })
+    }
+
+    /// Whether this machine's clients enter with this access key.
+    pub(super) fn is_of_client_file(&self, access_key: &str) -> bool {
+        self.client_key.as_deref() == Some(access_key)
     }
 
     /// Calls an endpoint.
@@ -62,5 +70,12 @@ impl Door {
         if let Way::Stopped(stopped) = self.way {
             stopped.close().await;
         }
+    }
+}
+
+fn access_key(server: &Server) -> Option<String> {
+    match &server.credentials {
+        Credentials::Key { access_key, .. } => Some(access_key.clone()),
+        Credentials::Token(_) => None,
     }
 }

@@ -1,6 +1,8 @@
 //! `hostler server`, and the commands below it.
 
+mod credentials;
 mod door;
+mod password;
 mod start;
 mod user;
 
@@ -28,9 +30,12 @@ pub(super) fn data_dir(context: &Context, flag: Option<PathBuf>) -> anyhow::Resu
 pub(super) fn run(context: &Context, args: ServerArgs) -> anyhow::Result<Exit> {
     match args.command {
         None => start::start(context, &args),
-        Some(ServerCommand::User(command)) => context.wait(async {
+        Some(command) => context.wait(async {
             let door = Door::open(context, args.data_dir).await?;
-            let outcome = user::run(context, &door, command).await;
+            let outcome = match command {
+                ServerCommand::User(command) => user::run(context, &door, command).await,
+                ServerCommand::Credentials(command) => credentials::run(context, &door, command).await,
+            };
             door.close().await;
             outcome
         }),

@@ -37,6 +37,11 @@ impl Api {
         Ok(api)
     }
 
+    /// The token of the session.
+    pub(crate) fn token(&self) -> &str {
+        &self.token
+    }
+
     fn send(&self, request: reqwest::RequestBuilder) -> Result<Result<Value, ApiFailure>, String> {
         let sending = async { request.send().await?.json::<Value>().await };
         let answer = self.runtime.block_on(sending).map_err(|error| format!("{error:?}"))?;

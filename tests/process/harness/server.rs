@@ -21,7 +21,12 @@ pub(crate) struct Server {
 impl Server {
     /// Starts one on free ports and waits until it answers.
     pub(crate) fn start(place: &Place) -> Self {
-        Self::start_on(place, [0, 0, 0])
+        Self::start_on(place, [0, 0, 0], None)
+    }
+
+    /// Starts one that logs as the directives say.
+    pub(crate) fn start_with_log(place: &Place, directives: &str) -> Self {
+        Self::start_on(place, [0, 0, 0], Some(directives))
     }
 
     /// Ends it at once, without any chance to clean up.
@@ -32,16 +37,19 @@ impl Server {
 
     /// Starts one again on the same data and the same ports.
     pub(crate) fn restart(&mut self, place: &Place) {
-        *self = Self::start_on(place, [self.api_port, self.web_port, self.files_port]);
+        *self = Self::start_on(place, [self.api_port, self.web_port, self.files_port], None);
     }
 
-    fn start_on(place: &Place, ports: [u16; 3]) -> Self {
+    fn start_on(place: &Place, ports: [u16; 3], log_directives: Option<&str>) -> Self {
         let data_dir = place.path("data");
         let log = place.path("logs/server.log");
         let out = place.path("logs/server.out");
         let [api, web, files] = ports.map(|port| port.to_string());
-        let mut child = place
-            .hostler()
+        let mut command = place.hostler();
+        if let Some(directives) = log_directives {
+            command.env("HOSTLER_LOG", directives);
+        }
+        let mut child = command
             .args(["server", "--json", "--api-port", &api, "--web-port", &web, "--files-port", &files])
             .arg("--data-dir")
             .arg(&data_dir)

@@ -21,6 +21,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, post};
 
+use crate::auth::Source;
 use crate::state::State;
 use errors::FileError;
 
@@ -59,7 +60,8 @@ pub(crate) fn router(state: State) -> Router {
 /// Lets a request through whose caller is known. The one exception is a health check.
 async fn authenticate(Extract(state): Extract<State>, request: Request, next: Next) -> Response {
     let is_health_check = request.uri().path() == "/" && matches!(*request.method(), Method::GET | Method::HEAD);
-    match state.authority.identify(request.headers()) {
+    let source = Source::of_request(request.headers(), request.extensions());
+    match state.authority.identify(request.headers(), source).await {
         Ok(_) => next.run(request).await,
         Err(error) if is_health_check && error.is(401, 20) => next.run(request).await,
         Err(error) => FileError::Unauthorized(error.message).into_response(),
