@@ -34,6 +34,12 @@ pub struct ServerConfig {
     pub event_limits: EventLimits,
     /// Bytes of one uploaded file at most.
     pub max_upload: Option<u64>,
+    /// A task in progress of which nobody heard for so long is stopped; zero lets it be.
+    pub task_silence: Duration,
+    /// How often it is looked for such tasks.
+    pub task_silence_check: Duration,
+    /// How long statistics of queues and workers are kept.
+    pub statistics_retention: Duration,
 }
 
 /// How much a task or model may keep of what it reports. `None` is no limit.
@@ -85,6 +91,9 @@ impl ServerConfig {
             issue_credentials: false,
             event_limits: EventLimits::default(),
             max_upload: None,
+            task_silence: Duration::from_secs(7200),
+            task_silence_check: Duration::from_secs(900),
+            statistics_retention: Duration::from_secs(30 * 24 * 3600),
         }
     }
 }

@@ -20,6 +20,7 @@ mod state;
 mod stopped;
 mod store;
 mod time;
+mod watchdog;
 
 pub use config::{EventLimits, ServerConfig, ServerError};
 pub use run::{RunningServer, Server};

@@ -14,7 +14,8 @@ use crate::config::{ServerConfig, ServerError};
 use crate::directories::Directories;
 use crate::http::{self, Port};
 use crate::state::State;
-use crate::store::events;
+use crate::store::{events, time_series};
+use crate::watchdog::watchdog;
 
 /// How long a stopping server waits for requests in flight.
 const STOP_GRACE: Duration = Duration::from_secs(10);
@@ -43,6 +44,11 @@ impl Server {
         let housekeeper = events::housekeeper(state.store.clone(), config.event_limits);
         let housekeeper = tokio::spawn(stopping.clone().run_until_cancelled_owned(housekeeper));
         let clerk = tokio::spawn(stopping.clone().run_until_cancelled_owned(clerk(state.clone())));
+        let upkeep = futures::future::join(
+            watchdog(state.store.clone(), config.task_silence, config.task_silence_check),
+            time_series::trimmer(state.store.clone(), config.statistics_retention),
+        );
+        let upkeep = tokio::spawn(stopping.clone().run_until_cancelled_owned(upkeep));
         let mut listeners = JoinSet::new();
         for ((_, listener), port) in [(api, Port::Api), (web, Port::Web), (files, Port::Files)] {
             listeners.spawn(serve(listener, http::router(&state, port), stopping.clone()));
@@ -58,6 +64,7 @@ impl Server {
             listeners,
             housekeeper,
             clerk,
+            upkeep,
             _lock: directories.lock,
         })
     }
@@ -80,6 +87,7 @@ pub struct RunningServer {
     listeners: JoinSet<()>,
     housekeeper: JoinHandle<Option<()>>,
     clerk: JoinHandle<Option<()>>,
+    upkeep: JoinHandle<Option<((), ())>>,
     _lock: File,
 }
 
@@ -102,6 +110,9 @@ impl RunningServer {
         }
         if let Err(error) = self.state.authority.tidy().await {
             tracing::warn!(%error, "when credentials were last used was not written");
+        }
+        if let Err(error) = self.upkeep.await {
+            tracing::error!(%error, "the watchdog, or the trimmer of old statistics, failed");
         }
         self.state.store.close().await;
         tracing::info!("server stopped");

@@ -5,6 +5,7 @@ mod queue;
 mod server;
 mod service;
 mod task;
+mod upkeep;
 
 use std::path::PathBuf;
 

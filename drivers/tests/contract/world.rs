@@ -8,7 +8,7 @@ use server::{RunningServer, Server, ServerConfig};
 /// A server with one queue, `default`.
 pub(crate) enum World {
     Fake(FakeServer),
-    Embedded { client: ClearMlClient, _running: RunningServer, _directory: tempfile::TempDir },
+    Embedded { client: ClearMlClient, _running: Box<RunningServer>, _directory: tempfile::TempDir },
 }
 
 impl World {
@@ -32,7 +32,7 @@ impl World {
             ..Credentials::default()
         };
         let client = ClearMlClient::new(ClientSettings::new(credentials)).unwrap();
-        Self::Embedded { client, _running: running, _directory: directory }
+        Self::Embedded { client, _running: Box::new(running), _directory: directory }
     }
 
     pub(crate) fn server(&self) -> &dyn TaskServer {

@@ -15,6 +15,7 @@ mod organization;
 mod projects;
 mod queues;
 mod server;
+mod span;
 mod tasks;
 mod users;
 mod workers;

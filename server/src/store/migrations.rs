@@ -21,7 +21,12 @@ const VERSIONS: &[Version] = &[
         include_str!("schema/projects.sql"),
         include_str!("schema/models.sql"),
     ],
-    &[include_str!("schema/v2/events.sql"), include_str!("schema/v2/users.sql")],
+    &[
+        include_str!("schema/v2/events.sql"),
+        include_str!("schema/v2/users.sql"),
+        include_str!("schema/v2/time_series.sql"),
+        include_str!("schema/v2/worker_properties.sql"),
+    ],
 ];
 
 /// Brings the schema of the file to the newest version, each step in a transaction of its own.

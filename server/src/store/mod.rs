@@ -27,6 +27,7 @@ pub(crate) mod models;
 pub(crate) mod projects;
 pub(crate) mod queues;
 pub(crate) mod tasks;
+pub(crate) mod time_series;
 pub(crate) mod users;
 pub(crate) mod workers;
 

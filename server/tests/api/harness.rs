@@ -42,8 +42,15 @@ pub(crate) fn http_client() -> Client {
 
 /// Starts a server in a new directory.
 pub(crate) async fn start() -> Fixture {
+    start_with(|_| {}).await
+}
+
+/// Starts a server with other settings in a new directory.
+pub(crate) async fn start_with(change: impl FnOnce(&mut ServerConfig)) -> Fixture {
     let data = tempfile::tempdir().unwrap();
-    let server = Server::start(config(&data)).await.unwrap();
+    let mut config = config(&data);
+    change(&mut config);
+    let server = Server::start(config).await.unwrap();
     let credentials = server.new_credentials.clone().unwrap();
     let api = Api { url: server.api_url.clone(), client: http_client(), credentials };
     Fixture { server, api, data }
@@ -64,6 +71,11 @@ impl Fixture {
         let text = |field: &str| pair[field].as_str().unwrap().to_owned();
         Api { credentials: (text("access_key"), text("secret_key")), ..self.api.clone() }
     }
+}
+
+/// Now, in seconds since the epoch.
+pub(crate) fn now() -> f64 {
+    std::time::UNIX_EPOCH.elapsed().unwrap().as_secs_f64()
 }
 
 /// Fails a test that waits for something that never comes.

@@ -48,5 +48,7 @@ async fn workers_register_report_and_leave() {
         api.ok("workers.unregister", json!({"worker": "w:0"})).await;
     }
     assert_eq!(api.ok("workers.get_count", json!({})).await["count"], 1);
-    api.refused("workers.get_runtime_properties", json!({"worker": "w:1"}), 404, 0).await;
+    for action in ["cluster_report", "cluster_unregister"] {
+        api.refused(&format!("workers.{action}"), json!({"worker": "w:1"}), 404, 0).await;
+    }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::upkeep::UpkeepArgs;
 use super::{LimitArgs, ListenArgs};
 
 pub(crate) use users::{CredentialsCommand, PasswordArgs, UserCommand};
@@ -40,6 +41,8 @@ pub(crate) struct ServerArgs {
     pub(crate) queue: Vec<String>,
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
+    #[command(flatten)]
+    pub(crate) upkeep: UpkeepArgs,
     /// Stop when standard input is closed: whoever started this is gone
     #[arg(long, hide = true)]
     pub(crate) lifeline: bool,

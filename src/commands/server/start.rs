@@ -37,6 +37,9 @@ async fn serve(context: &Context, args: &ServerArgs, data_dir: PathBuf) -> anyho
         issue_credentials: !client_file::is_there(&data_dir),
         event_limits: args.limits.events(),
         max_upload: args.limits.upload(),
+        task_silence: args.upkeep.task_silence(),
+        task_silence_check: args.upkeep.task_silence_check(),
+        statistics_retention: args.upkeep.statistics_retention(),
     })
     .await?;
     let config_file = client_file::ensure(&data_dir, &server)?;

@@ -1,6 +1,8 @@
 //! The `queues` service.
 
 mod entries;
+mod history;
+mod metrics;
 mod records;
 
 use serde::Deserialize;
@@ -26,6 +28,7 @@ pub(crate) async fn dispatch(state: &State, action: &str, call: Call) -> Option<
         "get_next_task" => entries::get_next_task(state, &call).await,
         "peek_task" => entries::peek_task(state, &call).await,
         "get_num_entries" => entries::get_num_entries(state, &call).await,
+        "get_queue_metrics" => metrics::get_queue_metrics(state, &call).await,
         "move_task_forward" => entries::move_by(state, &call, -1).await,
         "move_task_backward" => entries::move_by(state, &call, 1).await,
         "move_task_to_front" => entries::move_to(state, &call, i64::MIN).await,

@@ -8,6 +8,7 @@ use crate::http::{Call, Reply};
 use crate::state::State;
 use crate::store::queues;
 use crate::store::tasks::{Task, TaskUpdate, unknown_task};
+use crate::store::time_series::{self, Figures, Report};
 use crate::store::workers::{self, Worker};
 use crate::time::{self, Micros};
 
@@ -16,6 +17,12 @@ const DEFAULT_TIMEOUT: i64 = 600;
 
 /// The longest silence that a worker may ask for, in seconds: a year.
 const LONGEST_TIMEOUT: i64 = 31_536_000;
+
+/// Milliseconds that a report may be late: a month.
+const OLDEST_REPORT: i64 = 30 * 24 * 3_600_000;
+
+/// Milliseconds that a worker's clock may be ahead of ours.
+const LARGEST_ADVANCE: i64 = 600_000;
 
 fn key_of(call: &Call, worker: &str) -> String {
     let identity = call.identity();
@@ -93,16 +100,15 @@ struct Unregister {
 pub(super) async fn unregister(state: &State, call: &Call) -> Reply {
     let Unregister { worker } = call.arguments()?;
     let key = key_of(call, &worker);
-    state.store.write(move |tx| workers::remove(tx, &key, time::now())).await?;
+    state.store.write(move |tx| workers::remove(tx, &key)).await?;
     Ok(json!({}))
 }
 
 #[derive(Deserialize)]
 struct StatusReport {
     worker: String,
-    /// When, by the clock of the worker; the server's own clock is what counts.
-    #[serde(rename = "timestamp")]
-    _timestamp: Value,
+    /// When, by the clock of the worker, in milliseconds since the epoch. Only the figures go by it.
+    timestamp: f64,
     task: Option<String>,
     queue: Option<String>,
     #[serde(default)]
@@ -111,6 +117,14 @@ struct StatusReport {
     machine_stats: Map<String, Value>,
     tags: Option<Vec<String>>,
     system_tags: Option<Vec<String>>,
+}
+
+/// When the figures of a report are from, in milliseconds since the epoch: as the worker says, unless its clock is
+/// plainly wrong.
+fn moment(timestamp: f64, now: Micros) -> i64 {
+    let now = now / 1000;
+    let told = timestamp as i64;
+    if (now - OLDEST_REPORT..=now + LARGEST_ADVANCE).contains(&told) { told } else { now }
 }
 
 /// A heartbeat: what the worker runs, and its figures. A worker that is not known is registered.
@@ -133,6 +147,12 @@ pub(super) async fn status_report(state: &State, call: &Call) -> Reply {
             }
             worker.tags = report.tags.unwrap_or(worker.tags);
             worker.system_tags = report.system_tags.unwrap_or(worker.system_tags);
+            let report_of_now = Report {
+                at: moment(report.timestamp, now),
+                is_busy: report.task.is_some(),
+                figures: Figures::pack(&report.machine_stats),
+            };
+            time_series::record_report(tx, &worker.id, &report_of_now)?;
             if !report.machine_stats.is_empty() {
                 worker.machine_stats = Value::Object(report.machine_stats);
             }

@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::super::{StoreResult, Tx};
 use crate::signals::Change;
+use crate::store::time_series::{self, Shift};
 use crate::time::{self, Micros};
 
 /// One task in a queue.
@@ -67,19 +68,19 @@ pub(crate) fn add(tx: &Tx<'_>, queue: &str, task: &str) -> StoreResult<()> {
          VALUES (?1, (SELECT coalesce(max(position), 0) + 1 FROM queue_entries WHERE queue = ?1), ?2, ?3)",
     )?
     .execute(params![queue, task, now])?;
-    touch(tx, queue, now)?;
+    changed(tx, queue, Shift::Came(now))?;
     tx.changed(Change::Queue(queue.to_owned()));
     Ok(())
 }
 
 /// Takes a task out; returns whether it was there.
 pub(crate) fn remove(tx: &Tx<'_>, queue: &str, task: &str) -> StoreResult<bool> {
-    let removed =
-        tx.prepare_cached("DELETE FROM queue_entries WHERE queue = ? AND task = ?")?.execute([queue, task])?;
-    if removed > 0 {
-        touch(tx, queue, time::now())?;
+    let mut statement = tx.prepare_cached("DELETE FROM queue_entries WHERE queue = ? AND task = ? RETURNING added")?;
+    let removed: Option<Micros> = statement.query_row([queue, task], |row| row.get(0)).optional()?;
+    if let Some(added) = removed {
+        changed(tx, queue, Shift::Gone(added))?;
     }
-    Ok(removed > 0)
+    Ok(removed.is_some())
 }
 
 /// Takes a task out of every queue; returns how many held it.
@@ -89,19 +90,21 @@ pub(crate) fn remove_from_all(tx: &Tx<'_>, task: &str) -> StoreResult<usize> {
 
 /// Takes a task out of every queue but `queue`; returns how many held it.
 pub(crate) fn remove_from_others(tx: &Tx<'_>, queue: &str, task: &str) -> StoreResult<usize> {
-    let mut statement = tx.prepare_cached("DELETE FROM queue_entries WHERE task = ? AND queue != ? RETURNING queue")?;
-    let queues: Vec<String> = statement.query_map([task, queue], |row| row.get(0))?.collect::<Result<_, _>>()?;
-    for queue in &queues {
-        touch(tx, queue, time::now())?;
+    let mut statement =
+        tx.prepare_cached("DELETE FROM queue_entries WHERE task = ? AND queue != ? RETURNING queue, added")?;
+    let removed = statement.query_map([task, queue], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let removed: Vec<(String, Micros)> = removed.collect::<Result<_, _>>()?;
+    for (queue, added) in &removed {
+        changed(tx, queue, Shift::Gone(*added))?;
     }
-    Ok(queues.len())
+    Ok(removed.len())
 }
 
 /// Takes everything out; returns the tasks, the next one first.
 pub(crate) fn clear(tx: &Tx<'_>, queue: &str) -> StoreResult<Vec<String>> {
     let tasks = list(tx, queue)?.into_iter().map(|entry| entry.task).collect();
     tx.prepare_cached("DELETE FROM queue_entries WHERE queue = ?")?.execute([queue])?;
-    touch(tx, queue, time::now())?;
+    changed(tx, queue, Shift::Empty)?;
     Ok(tasks)
 }
 
@@ -136,7 +139,9 @@ pub(crate) fn move_entry(tx: &Tx<'_>, queue: &str, task: &str, offset: i64) -> S
     Ok(to as i64)
 }
 
-fn touch(tx: &Tx<'_>, queue: &str, now: Micros) -> StoreResult<()> {
+/// Notes that the entries of a queue changed.
+fn changed(tx: &Tx<'_>, queue: &str, shift: Shift) -> StoreResult<()> {
+    let now = time::now();
     tx.prepare_cached("UPDATE queues SET last_update = ? WHERE id = ?")?.execute(params![now, queue])?;
-    Ok(())
+    time_series::record_queue(tx, queue, shift, now)
 }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::super::{StoreResult, Tx};
 use crate::company::COMPANY;
 use crate::signals::Change;
+use crate::store::time_series::{self, Shift};
 use crate::{ids, time};
 
 /// System tag of the queue that is taken when none is named.
@@ -52,7 +53,7 @@ pub(crate) fn create(tx: &Tx<'_>, queue: NewQueue) -> StoreResult<String> {
     if by_name(tx, &name)?.is_some() {
         return Err(duplicate(&name).into());
     }
-    let id = ids::new_id();
+    let (id, now) = (ids::new_id(), time::now());
     tx.prepare_cached(
         "INSERT INTO queues (id, name, display_name, company, user, created, tags, system_tags, metadata)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -63,11 +64,12 @@ pub(crate) fn create(tx: &Tx<'_>, queue: NewQueue) -> StoreResult<String> {
         queue.display_name,
         COMPANY,
         queue.user,
-        time::now(),
+        now,
         tags_text(queue.tags),
         tags_text(queue.system_tags),
         Value::Object(queue.metadata).to_string(),
     ])?;
+    time_series::record_queue(tx, &id, Shift::Empty, now)?;
     Ok(id)
 }
 

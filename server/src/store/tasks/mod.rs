@@ -5,6 +5,7 @@ mod fields;
 mod lifecycle;
 mod links;
 mod queueing;
+mod silence;
 mod status;
 mod update;
 
@@ -17,6 +18,7 @@ pub(crate) use documents::{Document, read_document, write_document};
 pub(crate) use fields::{artifact_id, create, edit, normalise_item, sorted_artifacts};
 pub(crate) use lifecycle::{Cleaned, CloneRequest, Reset, archive, clone, delete, publish, reset, unarchive};
 pub(crate) use queueing::{Enqueue, clear_queue, dequeue, enqueue, leave_queue};
+pub(crate) use silence::{has_silent, stop_silent};
 pub(crate) use status::{STOPPING, Transition, start, stop, transition};
 pub(crate) use update::TaskUpdate;
 

@@ -1,9 +1,9 @@
-//! Rows of the workers. A worker is gone when its time has passed; nothing needs to clean it up for that.
+//! Workers. One is gone when its time has passed; nothing needs to clean it up for that.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde_json::Value;
 
-use super::{StoreResult, Tx};
+use crate::store::{StoreResult, Tx};
 use crate::time::Micros;
 
 /// A worker as its last report left it.
@@ -126,8 +126,16 @@ pub(crate) fn put(tx: &Tx<'_>, company: &str, worker: &Worker) -> StoreResult<()
     Ok(())
 }
 
-/// Forgets a worker, and those that are gone at `now` anyway.
-pub(crate) fn remove(tx: &Tx<'_>, key: &str, now: Micros) -> StoreResult<()> {
-    tx.prepare_cached("DELETE FROM workers WHERE key = ? OR expires <= ?")?.execute(params![key, now])?;
+/// Forgets a worker.
+pub(crate) fn remove(tx: &Tx<'_>, key: &str) -> StoreResult<()> {
+    tx.prepare_cached("DELETE FROM workers WHERE key = ?")?.execute([key])?;
     Ok(())
+}
+
+/// Removes the rows of some workers that are gone at `now`, at most `most`; returns whether there may be more.
+pub(crate) fn forget_expired(tx: &Tx<'_>, now: Micros, most: i64) -> StoreResult<bool> {
+    let removed = tx
+        .prepare_cached("DELETE FROM workers WHERE key IN (SELECT key FROM workers WHERE expires <= ? LIMIT ?)")?
+        .execute([now, most])?;
+    Ok(removed as i64 == most)
 }
