@@ -43,25 +43,6 @@ async fn parameters_are_set_replaced_and_deleted() {
 }
 
 #[tokio::test]
-async fn concurrent_edits_of_one_task_are_all_kept() {
-    let fixture = start().await;
-    let api = &fixture.api;
-    let task = api.task("contended").await;
-    let mut clients = tokio::task::JoinSet::new();
-    for client in 0..10 {
-        let (api, task) = (api.clone(), task.clone());
-        clients.spawn(async move {
-            for number in 0..5 {
-                let item = json!({"section": "Args", "name": format!("{client}-{number}"), "value": "x"});
-                api.ok("tasks.edit_hyper_params", json!({"task": task, "hyperparams": [item]})).await;
-            }
-        });
-    }
-    clients.join_all().await;
-    assert_eq!(api.get(&task).await["hyperparams"]["Args"].as_object().unwrap().len(), 50);
-}
-
-#[tokio::test]
 async fn configuration_objects_are_set_and_deleted() {
     let fixture = start().await;
     let api = &fixture.api;

@@ -1,7 +1,5 @@
 //! Queues and their entries.
 
-use std::collections::BTreeSet;
-
 use serde_json::{Value, json};
 
 use crate::harness::{Api, start};
@@ -10,40 +8,6 @@ async fn entries(api: &Api, queue: &str) -> Vec<String> {
     let data = api.ok("queues.get_by_id", json!({"queue": queue})).await;
     let entries = data["queue"]["entries"].as_array().unwrap();
     entries.iter().map(|entry| entry["task"].as_str().unwrap().to_owned()).collect()
-}
-
-#[tokio::test]
-async fn many_clients_empty_one_queue_without_loss_or_repetition() {
-    const TASKS: usize = 200;
-    let fixture = start().await;
-    let api = &fixture.api;
-    let queue = api.queue("contended").await;
-    let mut expected = Vec::new();
-    for number in 0..TASKS {
-        let ghost = format!("{number:032x}");
-        api.ok("queues.add_task", json!({"queue": queue, "task": ghost})).await;
-        expected.push(ghost);
-    }
-    assert_eq!(entries(api, &queue).await, expected, "first in, first out");
-    let mut clients = tokio::task::JoinSet::new();
-    for _ in 0..16 {
-        let (api, queue) = (api.clone(), queue.clone());
-        clients.spawn(async move {
-            let mut popped = Vec::new();
-            loop {
-                let data = api.ok("queues.get_next_task", json!({"queue": queue})).await;
-                let Some(task) = data["entry"]["task"].as_str() else { return popped };
-                popped.push(task.to_owned());
-            }
-        });
-    }
-    let popped = clients.join_all().await;
-    for one in &popped {
-        assert!(one.is_sorted(), "each client sees queue order");
-    }
-    let popped: Vec<String> = popped.concat();
-    assert_eq!(popped.len(), TASKS, "none twice");
-    assert_eq!(popped.into_iter().collect::<BTreeSet<_>>(), expected.into_iter().collect(), "none lost");
 }
 
 #[tokio::test]
@@ -174,4 +138,102 @@ async fn queues_are_listed_in_the_types_that_agents_insist_on() {
     let wide = api.ok("queues.get_all_ex", json!({"id": [id]})).await["queues"][0].clone();
     assert_eq!(wide["entries"][0]["task"], json!({"id": task, "name": "waiting"}));
     assert_eq!(wide["workers"][0]["name"], "w:0");
+    assert!(wide["company"]["id"].is_string() && wide["user"]["id"].is_string(), "{wide}");
+    let body = json!({"id": [id], "only_fields": ["name", "company.name", "entries.task.name"]});
+    let named = api.ok("queues.get_all_ex", body).await["queues"][0].clone();
+    assert!(named["company"]["name"].is_string() && named["entries"][0]["task"]["name"] == "waiting", "{named}");
+}
+
+#[tokio::test]
+async fn a_move_that_fails_in_the_middle_leaves_everything_as_it_was() {
+    let fixture = start().await;
+    let api = &fixture.api;
+    let (from, to) = (api.queue("from").await, api.queue("to here").await);
+    let task = api.task("moving").await;
+    api.ok("tasks.started", json!({"task": task})).await;
+    api.ok("tasks.stopped", json!({"task": task})).await;
+    api.ok("tasks.enqueue", json!({"task": task, "queue": from})).await;
+    // The destination holds it already: found out after it was taken out of the other queue.
+    api.ok("queues.add_task", json!({"queue": to, "task": task, "update_execution_queue": false})).await;
+    let before = api.get(&task).await;
+    api.refused("tasks.enqueue", json!({"task": task, "queue": to}), 400, 706).await;
+    assert_eq!((entries(api, &from).await, entries(api, &to).await), (vec![task.clone()], vec![task.clone()]));
+    assert_eq!(api.get(&task).await, before, "neither status nor times changed");
+
+    // In a batch, beside one that succeeds. A status that forbids it is found out last.
+    let (running, draft) = (api.task("running").await, api.task("draft").await);
+    api.ok("tasks.started", json!({"task": running})).await;
+    api.ok("queues.add_task", json!({"queue": from, "task": running})).await;
+    let answer = api.ok("tasks.enqueue_many", json!({"ids": [running, draft, "nobody"], "queue": to})).await;
+    assert_eq!(answer["succeeded"][0]["id"], json!(draft));
+    let codes = |place: usize| answer["failed"][place]["error"]["codes"].clone();
+    assert_eq!((codes(0), codes(1)), (json!([400, 110]), json!([400, 101])), "{answer}");
+    assert_eq!(entries(api, &from).await, [task.clone(), running]);
+    assert_eq!(entries(api, &to).await, [task.clone(), draft]);
+
+    // The refusals did not touch what a dequeue returns it to.
+    api.ok("tasks.dequeue", json!({"task": task})).await;
+    assert_eq!(api.status(&task).await, "stopped");
+    assert!(!entries(api, &from).await.contains(&task) && !entries(api, &to).await.contains(&task));
+}
+
+#[tokio::test]
+async fn deleting_a_queue_also_gives_back_what_was_popped_and_never_started() {
+    let fixture = start().await;
+    let api = &fixture.api;
+    let queue = api.queue("short-lived").await;
+    let (popped, done) = (api.task("popped").await, api.task("done").await);
+    for task in [&done, &popped] {
+        api.ok("tasks.enqueue", json!({"task": task, "queue": queue})).await;
+        api.ok("queues.get_next_task", json!({"queue": queue})).await;
+    }
+    api.ok("tasks.started", json!({"task": done})).await;
+    api.ok("tasks.completed", json!({"task": done})).await;
+    api.ok("queues.delete", json!({"queue": queue})).await;
+    assert_eq!((api.status(&popped).await, api.status(&done).await), ("created".to_owned(), "completed".to_owned()));
+    assert!(api.get(&popped).await["execution"]["queue"].is_null());
+}
+
+#[tokio::test]
+async fn a_stopped_task_that_is_popped_is_queued_again() {
+    let fixture = start().await;
+    let api = &fixture.api;
+    let queue = api.queue("popping").await;
+    let task = api.task("stopped").await;
+    api.ok("tasks.started", json!({"task": task})).await;
+    api.ok("tasks.stopped", json!({"task": task})).await;
+    api.ok("queues.add_task", json!({"queue": queue, "task": task})).await;
+    assert_eq!(api.status(&task).await, "stopped", "the entry alone says nothing about the task");
+    let answer = api.ok("queues.get_next_task", json!({"queue": queue})).await;
+    assert!(answer["entry"]["task"] == json!(task) && answer.get("task_info").is_none(), "{answer}");
+    assert_eq!(api.status(&task).await, "queued");
+}
+
+#[tokio::test]
+async fn questions_about_a_queue_that_does_not_exist_are_refused() {
+    let fixture = start().await;
+    let api = &fixture.api;
+    for (action, subcode) in [
+        ("get_by_id", 701),
+        ("get_next_task", 701),
+        ("peek_task", 701),
+        ("get_num_entries", 701),
+        ("add_task", 701),
+        ("clear_queue", 701),
+        ("delete", 701),
+        ("update", 701),
+        ("remove_task", 703),
+        ("move_task_forward", 703),
+        ("move_task_backward", 703),
+        ("move_task_to_front", 703),
+        ("move_task_to_back", 703),
+    ] {
+        api.refused(&format!("queues.{action}"), json!({"queue": "nobody", "task": "t"}), 400, subcode).await;
+    }
+    let (_, _, message) = api.error("queues.get_by_id", json!({"queue": "nobody"})).await;
+    assert!(message.starts_with("Invalid queue id: id=nobody, company="), "{message}");
+    let empty = api.queue("nothing in it").await;
+    assert_eq!(api.ok("queues.peek_task", json!({"queue": empty})).await, json!({"task": null}));
+    assert_eq!(api.ok("queues.get_next_task", json!({"queue": empty})).await, json!({}));
+    assert_eq!(api.ok("queues.get_num_entries", json!({"queue": empty})).await, json!({"num": 0}));
 }

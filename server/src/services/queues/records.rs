@@ -59,7 +59,8 @@ struct Delete {
     force: bool,
 }
 
-/// Deletes a queue; with `force` also one that has entries, whose tasks return to the status before.
+/// Deletes a queue; with `force` also one that has entries. Their tasks return to the status before, and so do those
+/// that were popped and never started.
 pub(super) async fn delete(state: &State, call: &Call) -> Reply {
     let Delete { queue, force } = call.arguments()?;
     let by = call.identity();
@@ -70,7 +71,9 @@ pub(super) async fn delete(state: &State, call: &Call) -> Reply {
             if !force && queues::entry_count(tx, &queue)? > 0 {
                 return Err(ApiError::queue_not_empty("use force=true to delete", &[("id", &queue)]).into());
             }
-            tasks::clear_queue(tx, &queue, &format!("Queue {queue} was deleted"), &by)?;
+            let reason = format!("Queue {queue} was deleted");
+            tasks::clear_queue(tx, &queue, &reason, &by)?;
+            tasks::leave_popped(tx, &queue, &reason, &by)?;
             queues::delete(tx, &queue)
         })
         .await?;
@@ -113,7 +116,7 @@ pub(super) async fn get_all_ex(state: &State, call: Call) -> Reply {
             }
         }
     }
-    let options = Options { ignored: &["max_task_entries"], ..Options::default() };
+    let options = Options { expand: true, ignored: &["max_task_entries"], ..Options::default() };
     let rows = state
         .store
         .read(move |connection| {

@@ -14,7 +14,7 @@ pub(crate) use records::{
 };
 
 use super::StoreResult;
-use crate::query::{Entity, Field, Row};
+use crate::query::{Entity, Field, Reference, Row};
 use crate::time;
 
 /// Queues as the API shows them.
@@ -33,6 +33,10 @@ pub(crate) static QUEUE: Entity = Entity {
         Field::texts("system_tags", "q.system_tags").list(),
         Field::json("metadata", "q.metadata").list(),
         Field::filled("entries"),
+    ],
+    references: &[
+        Reference { field: "user", table: "users", columns: &["name"] },
+        Reference { field: "company", table: "companies", columns: &["name"] },
     ],
     hidden: Some("EXISTS (SELECT 1 FROM json_each(q.system_tags) WHERE value = 'k8s-glue')"),
     reveals: &["id", "name"],

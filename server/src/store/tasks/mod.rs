@@ -17,7 +17,7 @@ use serde_json::Value;
 pub(crate) use documents::{Document, read_document, write_document};
 pub(crate) use fields::{artifact_id, create, edit, normalise_item, sorted_artifacts};
 pub(crate) use lifecycle::{Cleaned, CloneRequest, Reset, archive, clone, delete, publish, reset, unarchive};
-pub(crate) use queueing::{Enqueue, clear_queue, dequeue, enqueue, leave_queue};
+pub(crate) use queueing::{Enqueue, clear_queue, dequeue, enqueue, leave_popped, leave_queue};
 pub(crate) use silence::{has_silent, stop_silent};
 pub(crate) use status::{STOPPING, Transition, start, stop, transition};
 pub(crate) use update::TaskUpdate;

@@ -109,6 +109,16 @@ pub(crate) fn clear_queue(tx: &Tx<'_>, queue: &str, reason: &str, by: &Identity)
     Ok(tasks)
 }
 
+/// Gives the tasks that were popped from a queue and never started the status before they were enqueued.
+pub(crate) fn leave_popped(tx: &Tx<'_>, queue: &str, reason: &str, by: &Identity) -> StoreResult<()> {
+    let mut statement = tx.prepare_cached(
+        "SELECT id FROM tasks WHERE queue = ? AND status = 'queued'
+         AND NOT EXISTS (SELECT 1 FROM queue_entries e WHERE e.task = tasks.id)",
+    )?;
+    let popped: Vec<String> = statement.query_map([queue], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    popped.iter().try_for_each(|task| leave_queue(tx, task, reason, by))
+}
+
 impl Enqueue {
     /// Reads where to: `queue` (an id) or `queue_name`, not both.
     pub(crate) fn destination(queue: Option<String>, queue_name: Option<String>) -> Result<Destination, ApiError> {
