@@ -19,6 +19,7 @@ mod output;
 mod pipelines;
 mod sdk;
 mod server_users;
+mod stock_agent;
 mod strangers;
 mod up;
 mod workers;

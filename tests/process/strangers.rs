@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::harness::{
-    Daemon, Draft, Place, ProcessExt, Server, audit, eventually, python_environment, ready_line, sdk_python,
-};
+use crate::harness::{Daemon, Draft, Place, ProcessExt, Server, StockAgent, audit, eventually, ready_line, sdk_python};
 
 /// A child that ends with its test.
 struct Ended(Child);
@@ -71,20 +69,7 @@ fn the_stock_agent_runs_a_task_from_our_server() {
     let place = Place::new();
     let server = Server::start(&place);
     let api = server.api();
-    let python = python_environment("benches/requirements.txt");
-    let agent = Path::new(&python).with_file_name("clearml-agent");
-    let log = File::create(place.path("logs/stock.log")).unwrap();
-    let _agent = Ended(
-        place
-            .command(agent)
-            .args(["daemon", "--foreground", "--cpu-only", "--queue", "default"])
-            .env("CLEARML_CONFIG_FILE", server.configuration_file())
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap(),
-    );
+    let _agent = StockAgent::start(&place, &server, &["--cpu-only", "--queue", "default"], &[]);
     let program = "import six\nprint('line', six.__version__, flush=True)\n";
     let task = Draft::script("stock", program).requirements("six==1.17.0").enqueue(&api);
     api.ended_as(&task, "completed");

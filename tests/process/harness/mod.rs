@@ -10,6 +10,7 @@ mod python;
 mod script;
 mod server;
 mod slow;
+mod stock;
 mod wait;
 
 pub(crate) use api::Api;
@@ -22,4 +23,5 @@ pub(crate) use python::{git, git_commit_all, new_repository, python_environment,
 pub(crate) use script::{Draft, lines_with};
 pub(crate) use server::{Server, login_with, ready_line};
 pub(crate) use slow::slow_package;
+pub(crate) use stock::StockAgent;
 pub(crate) use wait::{PATIENCE, eventually, eventually_some, within};
