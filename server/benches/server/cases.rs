@@ -85,7 +85,7 @@ async fn pairs(
         .await
     };
     if connections == 1 {
-        return Ok(vec![in_turns(Case("enqueue + pop", "pairs", 1), plan.rounds, ours, one_by_one).await?]);
+        return Ok(vec![in_turns(Case("enqueue + pop", "pairs", 1), plan.rounds, server, ours, one_by_one).await?]);
     }
     let writer = GroupWriter::start(raw.open()?);
     let grouped = async || -> Outcome<Turn> {
@@ -102,7 +102,8 @@ async fn pairs(
         Ok(together(try_join_all(work).await?))
     };
     Ok(vec![
-        in_turns(Case("enqueue + pop, raw: group commit", "pairs", connections), plan.rounds, ours, grouped).await?,
+        in_turns(Case("enqueue + pop, raw: group commit", "pairs", connections), plan.rounds, server, ours, grouped)
+            .await?,
     ])
 }
 
@@ -198,7 +199,7 @@ async fn events(
             })
             .await
         };
-        return in_turns(case, plan.rounds, ours, limit).await;
+        return in_turns(case, plan.rounds, server, ours, limit).await;
     }
     let writer = GroupWriter::start(connection);
     let limit = async || -> Outcome<Turn> {
@@ -212,7 +213,7 @@ async fn events(
         });
         Ok(together(try_join_all(work).await?))
     };
-    in_turns(case, plan.rounds, ours, limit).await
+    in_turns(case, plan.rounds, server, ours, limit).await
 }
 
 fn append(

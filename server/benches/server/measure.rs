@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::process::{Process, processor_time};
 use crate::{Outcome, say};
 
 /// What one turn gave.
@@ -58,6 +59,9 @@ pub(crate) struct Row {
     ratios: Vec<f64>,
     latencies: Vec<Duration>,
     raw_latencies: Vec<Duration>,
+    /// Units and processor time of all turns.
+    work: (u64, Duration),
+    raw_work: (u64, Duration),
 }
 
 /// What is measured: its name, what is counted, on how many connections.
@@ -68,6 +72,7 @@ pub(crate) struct Case(pub(crate) &'static str, pub(crate) &'static str, pub(cra
 pub(crate) async fn in_turns(
     case: Case,
     rounds: usize,
+    server: &Process,
     mut ours: impl AsyncFnMut() -> Outcome<Turn>,
     mut raw: impl AsyncFnMut() -> Outcome<Turn>,
 ) -> Outcome<Row> {
@@ -81,14 +86,28 @@ pub(crate) async fn in_turns(
         ratios: Vec::new(),
         latencies: Vec::new(),
         raw_latencies: Vec::new(),
+        work: Default::default(),
+        raw_work: Default::default(),
+    };
+    let mut ours = async |work: &mut (u64, Duration)| -> Outcome<Turn> {
+        let before = server.processor_time()?;
+        let turn = ours().await?;
+        *work = (work.0 + turn.units, work.1 + (server.processor_time()? - before));
+        Ok(turn)
+    };
+    let mut raw = async |work: &mut (u64, Duration)| -> Outcome<Turn> {
+        let before = processor_time("self")?;
+        let turn = raw().await?;
+        *work = (work.0 + turn.units, work.1 + (processor_time("self")? - before));
+        Ok(turn)
     };
     for round in 0..rounds {
         let (mine, limit) = if round % 2 == 0 {
-            let mine = ours().await?;
-            (mine, raw().await?)
+            let mine = ours(&mut row.work).await?;
+            (mine, raw(&mut row.raw_work).await?)
         } else {
-            let limit = raw().await?;
-            (ours().await?, limit)
+            let limit = raw(&mut row.raw_work).await?;
+            (ours(&mut row.work).await?, limit)
         };
         row.ours.push(mine.per_second());
         row.raw.push(limit.per_second());
@@ -106,8 +125,20 @@ impl Row {
     /// The heading over [`Row::line`].
     pub(crate) fn heading() -> String {
         format!(
-            "{:<44} {:>5} {:>6} {:>13} {:>10} {:>10}   {:>8} {:>8} {:>8} {:>8}  {:>8}",
-            "what", "conns", "ratio", "(min-max)", "server/s", "raw/s", "p50 ms", "p90", "p99", "max", "raw p50"
+            "{:<52} {:>5} {:>6} {:>13} {:>10} {:>10}   {:>8} {:>8} {:>8} {:>8}  {:>8}   {:>8} {:>8}",
+            "what",
+            "conns",
+            "ratio",
+            "(min-max)",
+            "server/s",
+            "raw/s",
+            "p50 ms",
+            "p90",
+            "p99",
+            "max",
+            "raw p50",
+            "cpu us",
+            "raw cpu"
         )
     }
 
@@ -116,13 +147,16 @@ impl Row {
         let [raw_p50, ..] = percentiles(&self.raw_latencies);
         let (least, most) = ends(&self.ratios);
         format!(
-            "{:<44} {:>5} {:>6.3} {:>13} {:>10.0} {:>10.0}   {p50:>8.3} {p90:>8.3} {p99:>8.3} {max:>8.3}  {raw_p50:>8.3}",
+            "{:<52} {:>5} {:>6.3} {:>13} {:>10.0} {:>10.0}   {p50:>8.3} {p90:>8.3} {p99:>8.3} {max:>8.3}  {raw_p50:>8.3}   \
+             {:>8.1} {:>8.1}",
             format!("{} ({}/s)", self.name, self.unit),
             self.connections,
             median(&self.ratios),
             format!("{least:.3}-{most:.3}"),
             median(&self.ours),
             median(&self.raw),
+            each(self.work),
+            each(self.raw_work),
         )
     }
 
@@ -136,9 +170,16 @@ impl Row {
             "name": self.name, "unit": self.unit, "connections": self.connections,
             "ratio": median(&self.ratios), "ratios": self.ratios,
             "server_per_second": self.ours, "raw_per_second": self.raw,
+            "server_cpu_us_each": each(self.work), "raw_cpu_us_each": each(self.raw_work),
             "server_ms": shown(&self.latencies), "raw_ms": shown(&self.raw_latencies),
         })
     }
+}
+
+/// Processor time of one unit in microseconds. It moves much less than the time on the clock when others use the
+/// machine too.
+fn each((units, time): (u64, Duration)) -> f64 {
+    time.as_secs_f64() * 1e6 / units as f64
 }
 
 /// p50, p90, p99 and the maximum in milliseconds, of sorted latencies.

@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use base64::Engine as _;
 use server::ServerConfig;
@@ -61,12 +62,28 @@ impl Process {
         self.directory.join("server.db")
     }
 
+    /// Processor time that the server has used.
+    pub(crate) fn processor_time(&self) -> Outcome<Duration> {
+        processor_time(&self.child.id().to_string())
+    }
+
     /// Resident memory, now, in MB.
     pub(crate) fn resident(&self) -> Outcome<f64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
         Ok(line.trim().trim_end_matches("kB").trim().parse::<f64>()? / 1024.0)
     }
+}
+
+/// Processor time that a process has used, all its threads together.
+pub(crate) fn processor_time(process: &str) -> Outcome<Duration> {
+    let text = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // The name before may hold spaces.
+    let (_, fields) = text.rsplit_once(") ").ok_or("no statistics of the process")?;
+    let ticks = |field: &str| field.parse::<u64>();
+    let fields: Vec<&str> = fields.split(' ').collect();
+    // Ticks are hundredths of a second on every Linux that Rust knows.
+    Ok(Duration::from_millis((ticks(fields[11])? + ticks(fields[12])?) * 10))
 }
 
 impl Drop for Process {

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
-use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior, params};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::Outcome;
@@ -20,7 +21,7 @@ pub(crate) struct Raw {
 impl Raw {
     /// Copies what the server has by now.
     pub(crate) fn copy_of(server: &Process, path: &Path) -> Outcome<Self> {
-        let source = Connection::open_with_flags(server.database(), rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let source = Connection::open_with_flags(server.database(), OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         source.execute("VACUUM INTO ?", [path.to_str().ok_or("the directory's name is not UTF-8")?])?;
         Ok(Self { path: path.to_owned() })
     }
@@ -37,9 +38,22 @@ impl Raw {
         connection.pragma_update(None, "synchronous", "full")?;
         connection.pragma_update(None, "foreign_keys", true)?;
         connection.pragma_update(None, "cache_size", -16_384)?;
-        connection.set_prepared_statement_cache_capacity(256);
+        common(&connection)?;
         Ok(connection)
     }
+
+    /// A connection with the settings of the server's readers.
+    pub(crate) fn read_only(path: &Path) -> Outcome<Connection> {
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        common(&connection)?;
+        Ok(connection)
+    }
+}
+
+fn common(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(256);
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(())
 }
 
 /// Runs `step` in a transaction of its own.

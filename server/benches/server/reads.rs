@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
 use rusqlite::types::Value as SqlValue;
-use rusqlite::{Connection, OpenFlags};
 use serde_json::json;
 
 use crate::cases::MANY;
@@ -161,7 +160,7 @@ async fn measure(server: &Process, raw: &Raw, plan: &Plan, read: &Read, connecti
         let turns = threads.into_iter().map(|thread| thread.join().map_err(|_| "a reader failed")?);
         Ok(together(turns.collect::<Outcome<Vec<Turn>>>()?))
     };
-    in_turns(Case(read.name, "calls", connections), plan.rounds, ours, limit).await
+    in_turns(Case(read.name, "calls", connections), plan.rounds, server, ours, limit).await
 }
 
 fn read_again_and_again(
@@ -171,7 +170,7 @@ fn read_again_and_again(
     length: Duration,
     expected: usize,
 ) -> Outcome<Turn> {
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let connection = Raw::read_only(&path)?;
     let mut statement = connection.prepare(sql)?;
     let columns = statement.column_count();
     let began = Instant::now();
