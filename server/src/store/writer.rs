@@ -142,11 +142,13 @@ where
 {
     let announced = tx.announced();
     let refused = |error: rusqlite::Error| ApiError::from(StoreError::from(error));
-    tx.execute_batch("SAVEPOINT job").map_err(refused)?;
+    // Prepared once: this runs for every write.
+    let run = |sql| tx.prepare_cached(sql)?.execute([]);
+    run("SAVEPOINT job").map_err(refused)?;
     let outcome = catch_unwind(AssertUnwindSafe(|| job(tx)));
     match outcome {
         Ok(Ok(value)) => {
-            tx.execute_batch("RELEASE job").map_err(refused)?;
+            run("RELEASE job").map_err(refused)?;
             Ok(value)
         }
         failed => {
@@ -159,5 +161,50 @@ where
                 Ok(Ok(_)) | Err(_) => Err(ApiError::internal("the operation failed unexpectedly", &[])),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures::FutureExt as _;
+
+    use super::*;
+    use crate::store::open;
+
+    #[tokio::test]
+    async fn writes_that_wait_share_one_commit() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut connection = open::writable(&directory.path().join("test.db")).unwrap();
+        connection.execute_batch("CREATE TABLE numbers (number INTEGER)").unwrap();
+        let commits = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&commits);
+        let count = move || {
+            counter.fetch_add(1, Ordering::Relaxed);
+            false
+        };
+        connection.commit_hook(Some(count)).unwrap();
+        let writer = Writer::start(connection, Signals::default());
+
+        let put = |tx: &Tx<'_>, number: i64| {
+            tx.execute("INSERT INTO numbers (number) VALUES (?)", [number])?;
+            Ok(())
+        };
+        let (release, held) = std::sync::mpsc::channel();
+        let first = writer.run(move |tx| {
+            held.recv().expect("the test goes on");
+            put(tx, 0)
+        });
+        let mut writes = vec![first.boxed()];
+        writes.extend((1..=64).map(|number| writer.run(move |tx| put(tx, number)).boxed()));
+        for write in &mut writes {
+            assert!(futures::poll!(write).is_pending(), "the first holds the writer");
+        }
+        release.send(()).unwrap();
+        futures::future::try_join_all(writes).await.unwrap();
+        let shared = commits.load(Ordering::Relaxed);
+        assert!(shared <= 2, "65 writes took {shared} commits, and each waits for the disk");
     }
 }
