@@ -12,6 +12,7 @@ use crate::directories::Directories;
 use crate::http::{Answer, Call};
 use crate::services;
 use crate::state::State;
+use crate::store::StoreError;
 
 /// The store of a server that does not run. No server can start in the directory as long as this lives.
 #[derive(Debug)]
@@ -42,6 +43,9 @@ impl StoppedServer {
         let call = Call::from_inside(endpoint, body, Identity::owner());
         match services::dispatch(&self.state, service, action, call).await.ok_or_else(unknown)?? {
             Answer::Data(data) => Ok(data),
+            Answer::Text(text) => {
+                serde_json::from_slice(&text).map_err(|error| ApiError::from(StoreError::from(error)))
+            }
             Answer::Download(_) => Err(ApiError::not_supported("the answer is a download", &[("name", &endpoint)])),
         }
     }

@@ -14,6 +14,8 @@ use crate::ids;
 pub(crate) enum Answer {
     /// The `data` of an envelope.
     Data(Value),
+    /// The same as JSON text.
+    Text(Vec<u8>),
     /// Something to be saved, without an envelope around it.
     Download(Download),
 }
@@ -49,20 +51,32 @@ impl CallMeta {
         let name = endpoint.name.clone();
         let (meta, data) = match answer {
             Ok(Answer::Data(data)) => (Meta::ok(id, trx, endpoint), data),
+            Ok(Answer::Text(data)) => return enveloped(&Meta::ok(id, trx, endpoint), &data),
             Ok(Answer::Download(download)) => return download.respond(),
             Err(error) => (Meta::failed(id, trx, endpoint, &error), Value::Object(Map::new())),
         };
         let cookie = cookie_of(&name, &meta, &data);
         let status = StatusCode::from_u16(meta.result_code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let body = serde_json::to_vec(&Envelope { meta, data }).expect("an envelope is plain JSON");
-        let mut response = Response::new(Body::from(body));
+        let mut response = json_response(body);
         *response.status_mut() = status;
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Some(cookie) = cookie {
             response.headers_mut().insert(header::SET_COOKIE, cookie);
         }
         response
     }
+}
+
+/// The envelope around `data` that is text already.
+fn enveloped(meta: &Meta, data: &[u8]) -> Response<Body> {
+    let meta = serde_json::to_vec(meta).expect("a meta is plain JSON");
+    json_response([b"{\"meta\":", &*meta, b",\"data\":", data, b"}"].concat())
+}
+
+fn json_response(body: Vec<u8>) -> Response<Body> {
+    let mut response = Response::new(Body::from(body));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
 }
 
 impl Download {

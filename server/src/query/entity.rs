@@ -52,6 +52,11 @@ impl Entity {
         self.fields.iter().find(|field| field.name == "id").expect("every entity has an id").sql
     }
 
+    /// SQL of the row's number: rows that were made earlier have lower ones.
+    pub(super) fn row(&self) -> String {
+        format!("{}rowid", self.id().strip_suffix("id").unwrap_or_default())
+    }
+
     /// The field of exactly this name.
     pub(crate) fn field(&self, name: &str) -> Option<&'static Field> {
         self.fields.iter().find(|field| field.name == name)

@@ -165,7 +165,10 @@ impl Set<'_> {
         let column = &self.column.sql;
         match self.kind {
             Kind::Texts => {
-                Expression::new(format!("EXISTS (SELECT 1 FROM json_each({column}) WHERE value IN ({marks}))"), all)
+                let held = format!("EXISTS (SELECT 1 FROM json_each({column}) WHERE value IN ({marks}))");
+                // Most lists are empty, and a comparison is much cheaper than a look inside.
+                let is_stored = column.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._".contains(&byte));
+                Expression::new(if is_stored { format!("({column} != '[]' AND {held})") } else { held }, all)
             }
             Kind::Text | Kind::Integer | Kind::Boolean | Kind::Time | Kind::Json | Kind::Filled => {
                 Expression::new(format!("{column} IN ({marks})"), all)

@@ -36,9 +36,11 @@ mod paths;
 mod pattern;
 mod project;
 mod python;
+mod text;
 
 use protocols::clearml::error::ApiError;
-use rusqlite::{Connection, ErrorCode, Rows, Statement, params_from_iter};
+use rusqlite::types::Value as SqlValue;
+use rusqlite::{Connection, ErrorCode, Row as SqlRow, Rows, Statement, params_from_iter};
 use serde_json::{Map, Value};
 
 pub(crate) use budget::watch_time;
@@ -85,6 +87,18 @@ pub(crate) struct Found {
     pub(crate) scroll_id: Option<String>,
 }
 
+impl Found {
+    /// The answer of a `get_all`: the objects under `name`, and the scroll id.
+    pub(crate) fn into_answer(self, name: &str) -> Value {
+        let rows = self.rows.into_iter().map(Value::Object).collect();
+        let mut answer = Map::from_iter([(name.to_owned(), Value::Array(rows))]);
+        if let Some(scroll_id) = self.scroll_id {
+            answer.insert("scroll_id".to_owned(), Value::String(scroll_id));
+        }
+        Value::Object(answer)
+    }
+}
+
 /// Runs a `get_all` request.
 ///
 /// # Errors
@@ -92,35 +106,102 @@ pub(crate) struct Found {
 pub(crate) fn find(connection: &Connection, entity: &Entity, body: &Row, options: &Options) -> StoreResult<Found> {
     let page = Page::from_body(body)?;
     let projection = Projection::from_body(entity, body, options.expand)?;
+    let listing = listing(entity, body, options)?;
+    within_budget(|| {
+        let found = numbers(connection, &listing)?;
+        let (mut rows, mut size) = (Vec::with_capacity(found.len()), 0);
+        each_row(connection, &projection, &found, |row| {
+            rows.push(projection.read(row, &mut size)?);
+            check_size(size)
+        })?;
+        projection.finish(connection, &mut rows)?;
+        Ok(Found { scroll_id: page.next_scroll_id(rows.len()), rows })
+    })
+}
+
+/// [`find`] as the JSON text of [`Found::into_answer`]: for long lists, most of which is JSON in the store already.
+pub(crate) fn find_text(
+    connection: &Connection,
+    entity: &Entity,
+    body: &Row,
+    options: &Options,
+    name: &str,
+) -> StoreResult<Vec<u8>> {
+    let page = Page::from_body(body)?;
+    let projection = Projection::from_body(entity, body, options.expand)?;
+    let writer = text::Writer::new(&projection);
+    let listing = listing(entity, body, options)?;
+    within_budget(|| {
+        let found = numbers(connection, &listing)?;
+        let mut more = projection.more(connection, &found)?.into_iter();
+        let mut text = format!("{{{}:[", Value::from(name)).into_bytes();
+        let start = text.len();
+        each_row(connection, &projection, &found, |row| {
+            if text.len() > start {
+                text.push(b',');
+            }
+            writer.write(row, &more.next().unwrap_or_default(), &mut text)?;
+            check_size(text.len())
+        })?;
+        text.push(b']');
+        if let Some(scroll_id) = page.next_scroll_id(found.len()) {
+            text.extend_from_slice(format!(",\"scroll_id\":{}", Value::from(scroll_id)).as_bytes());
+        }
+        text.push(b'}');
+        Ok(text)
+    })
+}
+
+/// The statement that finds the numbers of the rows of a page, in order.
+///
+/// First which rows, then what is in them: filters and order are decided on an index or on narrow rows, and only the
+/// rows of the page are read whole.
+pub(crate) fn listing(entity: &Entity, body: &Row, options: &Options) -> Result<Expression, ApiError> {
+    let page = Page::from_body(body)?;
     let condition = condition(entity, body, options)?;
     let order = order::from_body(entity, body)?;
+    let filter = if condition.is_empty() { String::new() } else { format!(" WHERE {}", condition.sql) };
+    let sql = format!("SELECT {} FROM {}{filter}{} LIMIT ? OFFSET ?", entity.row(), entity.from, order.sql);
+    // The page keeps both in range.
+    let limits = [page.size, page.offset].map(|number| SqlValue::Integer(number as i64));
+    Ok(Expression::new(sql, [condition.values, order.values, limits.to_vec()].concat()))
+}
 
-    let mut sql = projection.select();
-    let mut values = projection.values();
-    if !condition.is_empty() {
-        sql.sql.push_str(" WHERE ");
-        sql.sql.push_str(&condition.sql);
-        values.extend(condition.values);
-    }
-    sql.sql.push_str(&order.sql);
-    values.extend(order.values);
-    sql.sql.push_str(&format!(" LIMIT {} OFFSET {}", page.size, page.offset));
-
-    sql.values = values;
-    let rows = within_budget(connection, &sql, |cursor| {
-        let (mut rows, mut size) = (Vec::new(), 0);
+fn numbers(connection: &Connection, listing: &Expression) -> StoreResult<Vec<i64>> {
+    run(connection, listing, |cursor| {
+        let mut numbers = Vec::new();
         while let Some(row) = cursor.next()? {
-            rows.push(projection.read(row, &mut size)?);
-            if size > ANSWER_SIZE {
-                let why = "the answer would be too large: ask for a smaller page, or only_fields";
-                return Err(ApiError::fields_value(why, &[("limit", &ANSWER_SIZE)]).into());
-            }
+            numbers.push(row.get(0)?);
         }
-        Ok(rows)
-    });
-    let mut rows = rows?;
-    projection.finish(connection, &mut rows)?;
-    Ok(Found { scroll_id: page.next_scroll_id(rows.len()), rows })
+        Ok(numbers)
+    })
+}
+
+/// Reads the columns of the projection of each of these rows, in their order.
+fn each_row(
+    connection: &Connection,
+    projection: &Projection<'_>,
+    numbers: &[i64],
+    mut read: impl FnMut(&SqlRow<'_>) -> StoreResult<()>,
+) -> StoreResult<()> {
+    let Expression { sql, values } = projection.select_by_number();
+    let mut statement = connection.prepare_cached(&sql)?;
+    for number in numbers {
+        let number = SqlValue::Integer(*number);
+        let mut cursor = statement.query(params_from_iter(values.iter().chain([&number])))?;
+        if let Some(row) = cursor.next()? {
+            read(row)?;
+        }
+    }
+    Ok(())
+}
+
+fn check_size(size: usize) -> StoreResult<()> {
+    if size > ANSWER_SIZE {
+        let why = "the answer would be too large: ask for a smaller page, or only_fields";
+        return Err(ApiError::fields_value(why, &[("limit", &ANSWER_SIZE)]).into());
+    }
+    Ok(())
 }
 
 /// How many rows meet the filters of a `get_all` request, whatever its page.
@@ -131,13 +212,15 @@ pub(crate) fn count(connection: &Connection, entity: &Entity, body: &Row, option
         sql.push_str(" WHERE ");
         sql.push_str(&condition.sql);
     }
-    within_budget(connection, &Expression::new(sql, condition.values), |cursor| {
-        Ok(cursor.next()?.map(|row| row.get(0)).transpose()?.unwrap_or(0))
+    within_budget(|| {
+        run(connection, &Expression::new(sql, condition.values), |cursor| {
+            Ok(cursor.next()?.map(|row| row.get(0)).transpose()?.unwrap_or(0))
+        })
     })
 }
 
-/// Runs a statement made of a request, which may be too large for the database or too slow.
-fn within_budget<T>(
+/// Runs a statement made of a request, which may be too large for the database.
+fn run<T>(
     connection: &Connection,
     statement: &Expression,
     read: impl FnOnce(&mut Rows<'_>) -> StoreResult<T>,
@@ -145,7 +228,6 @@ fn within_budget<T>(
     if statement.values.len() > STATEMENT_VALUES || statement.sql.len() > STATEMENT_SIZE {
         return Err(ApiError::fields_value("the filter is too large", &[]).into());
     }
-    let budget = Budget::start();
     let (mut kept, mut single);
     let prepared: &mut Statement<'_> = if statement.sql.len() <= KEPT_STATEMENT {
         kept = connection.prepare_cached(&statement.sql)?;
@@ -154,8 +236,14 @@ fn within_budget<T>(
         single = connection.prepare(&statement.sql)?;
         &mut single
     };
-    let answer = prepared.query(params_from_iter(&statement.values)).map_err(StoreError::from);
-    let answer = answer.and_then(|mut cursor| read(&mut cursor));
+    let mut cursor = prepared.query(params_from_iter(&statement.values))?;
+    read(&mut cursor)
+}
+
+/// Does what a request asks for, which may be too slow.
+fn within_budget<T>(work: impl FnOnce() -> StoreResult<T>) -> StoreResult<T> {
+    let budget = Budget::start();
+    let answer = work();
     drop(budget);
     match answer {
         Err(StoreError::Sql(error)) if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => {
@@ -200,7 +288,7 @@ pub(crate) fn get_many<Id: AsRef<str>>(
     let mut statement = connection.prepare_cached(&sql.sql)?;
     let mut rows = Vec::with_capacity(ids.len());
     for id in ids {
-        let id = rusqlite::types::Value::Text(id.as_ref().to_owned());
+        let id = SqlValue::Text(id.as_ref().to_owned());
         let mut cursor = statement.query(params_from_iter(values.iter().cloned().chain([id])))?;
         if let Some(row) = cursor.next()? {
             rows.push(projection.read(row, &mut 0)?);

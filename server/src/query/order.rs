@@ -10,8 +10,8 @@ use super::{Entity, Expression, Kind, Row};
 /// Fields to order by at most.
 const FIELDS: usize = 32;
 
-/// ` ORDER BY ..` as the body asks for; rows that are equal come in the order of their ids, so that pages do not
-/// overlap.
+/// ` ORDER BY ..` as the body asks for; rows that are equal come in the order in which they were made, in the direction
+/// of the last field, so that pages do not overlap. That is also the order of an index on the fields.
 pub(super) fn from_body(entity: &Entity, body: &Row) -> Result<Expression, ApiError> {
     let fields = match body.get("order_by") {
         Some(Value::String(field)) => vec![field.as_str()],
@@ -23,21 +23,21 @@ pub(super) fn from_body(entity: &Entity, body: &Row) -> Result<Expression, ApiEr
     }
     let mut terms = Vec::new();
     let mut values = Vec::new();
+    let mut direction = "";
     for (position, field) in fields.into_iter().filter(|field| !field.starts_with('@')).enumerate() {
         let (path, descending) = field.strip_prefix('-').map_or((field, false), |path| (path, true));
         let target = paths::resolve(entity, path).ok_or_else(|| unknown(entity, path))?;
         let Some(column) = target.value(entity) else { continue };
+        direction = if descending { " DESC" } else { "" };
         for term in terms_of(&target, &column, descending, position == 0) {
             values.extend(column.values.iter().cloned());
             terms.push(term);
         }
     }
     if terms.is_empty() {
-        // The order in which the rows were made.
-        let row = entity.id().strip_suffix("id").unwrap_or_default();
-        return Ok(Expression::plain(format!(" ORDER BY {row}rowid")));
+        return Ok(Expression::plain(format!(" ORDER BY {}", entity.row())));
     }
-    terms.push(entity.id().to_owned());
+    terms.push(format!("{}{direction}", entity.row()));
     Ok(Expression::new(format!(" ORDER BY {}", terms.join(", ")), values))
 }
 

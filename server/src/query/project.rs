@@ -15,21 +15,32 @@ const FIELDS: usize = 1000;
 
 /// One selected value.
 #[derive(Debug)]
-struct Column {
-    path: Vec<String>,
+pub(super) struct Column {
+    pub(super) path: Vec<String>,
     sql: Expression,
-    kind: Kind,
+    pub(super) kind: Kind,
     /// The value is the id of another object, shown as `{"id": ..}`.
-    expanded: bool,
+    pub(super) expanded: bool,
+}
+
+impl Column {
+    /// What the row at hand has in this column, the `position`th, as it is shown.
+    pub(super) fn read(&self, row: &SqlRow<'_>, position: usize) -> StoreResult<Value> {
+        let value = decode(self.kind, row.get_ref(position)?)?;
+        if self.expanded && !value.is_null() {
+            return Ok(Value::Object(Map::from_iter([("id".to_owned(), value)])));
+        }
+        Ok(value)
+    }
 }
 
 /// The fields of an answer.
 #[derive(Debug)]
 pub(super) struct Projection<'a> {
     entity: &'a Entity,
-    columns: Vec<Column>,
+    pub(super) columns: Vec<Column>,
     filled: Vec<Vec<String>>,
-    excluded: Vec<Vec<String>>,
+    pub(super) excluded: Vec<Vec<String>>,
     expand: bool,
 }
 
@@ -162,6 +173,11 @@ impl<'a> Projection<'a> {
         Expression::plain(format!("SELECT {} FROM {}", columns.join(", "), self.entity.from))
     }
 
+    /// `SELECT .. FROM .. WHERE` the row has a number, the last value to be given.
+    pub(super) fn select_by_number(&self) -> Expression {
+        Expression::new(format!("{} WHERE {} = ?", self.select().sql, self.entity.row()), self.values())
+    }
+
     /// Values of the selected columns.
     pub(super) fn values(&self) -> Vec<SqlValue> {
         self.columns.iter().flat_map(|column| column.sql.values.iter().cloned()).collect()
@@ -171,18 +187,31 @@ impl<'a> Projection<'a> {
     pub(super) fn read(&self, row: &SqlRow<'_>, size: &mut usize) -> StoreResult<Row> {
         let mut object = Map::new();
         for (position, column) in self.columns.iter().enumerate() {
-            let stored = row.get_ref(position)?;
-            *size += stored.as_str_or_null().ok().flatten().map_or(8, str::len);
-            let mut value = decode(column.kind, stored)?;
-            if column.expanded && !value.is_null() {
-                value = Value::Object(Map::from_iter([("id".to_owned(), value)]));
-            }
-            insert(&mut object, &column.path, value);
+            *size += row.get_ref(position)?.as_str_or_null().ok().flatten().map_or(8, str::len);
+            insert(&mut object, &column.path, column.read(row, position)?);
         }
         for path in &self.excluded {
             remove(&mut object, path);
         }
         Ok(object)
+    }
+
+    /// What is not in the table, of each of these rows; empty when nothing of that is asked for.
+    pub(super) fn more(&self, connection: &Connection, numbers: &[i64]) -> StoreResult<Vec<Row>> {
+        if self.filled.is_empty() {
+            return Ok(Vec::new());
+        }
+        let Entity { from, .. } = self.entity;
+        let sql = format!("SELECT {} FROM {from} WHERE {} = ?", self.entity.id(), self.entity.row());
+        let mut statement = connection.prepare_cached(&sql)?;
+        let mut rows = Vec::with_capacity(numbers.len());
+        for number in numbers {
+            let id: String = statement.query_row([number], |row| row.get(0))?;
+            rows.push(Row::from_iter([("id".to_owned(), Value::String(id))]));
+        }
+        self.finish(connection, &mut rows)?;
+        rows.iter_mut().for_each(|row| drop(row.remove("id")));
+        Ok(rows)
     }
 
     /// Adds what is not in the table.
@@ -199,7 +228,7 @@ impl<'a> Projection<'a> {
     }
 }
 
-fn decode(kind: Kind, value: ValueRef<'_>) -> StoreResult<Value> {
+pub(super) fn decode(kind: Kind, value: ValueRef<'_>) -> StoreResult<Value> {
     Ok(match (kind, value) {
         (_, ValueRef::Null) => Value::Null,
         (Kind::Time, ValueRef::Integer(micros)) => Value::String(time::to_iso(micros)),
@@ -211,7 +240,7 @@ fn decode(kind: Kind, value: ValueRef<'_>) -> StoreResult<Value> {
     })
 }
 
-fn insert(object: &mut Row, path: &[String], value: Value) {
+pub(super) fn insert(object: &mut Row, path: &[String], value: Value) {
     let Some((last, parents)) = path.split_last() else { return };
     if value.is_null() {
         ensure_parent(object, path);
@@ -233,7 +262,7 @@ fn ensure_parent(object: &mut Row, path: &[String]) {
     }
 }
 
-fn remove(object: &mut Row, path: &[String]) {
+pub(super) fn remove(object: &mut Row, path: &[String]) {
     let Some((last, parents)) = path.split_last() else { return };
     let mut at = object;
     for parent in parents {

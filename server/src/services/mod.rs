@@ -50,9 +50,16 @@ pub(crate) async fn dispatch(
     action: &str,
     call: Call,
 ) -> Option<Result<Answer, ApiError>> {
-    // The answers that are no envelope.
-    if let ("organization", "download_for_get_all") = (service, action) {
-        return Some(organization::download_for_get_all(state, &call).await.map(Answer::Download));
+    match (service, action) {
+        // The answers that are no envelope.
+        ("organization", "download_for_get_all") => {
+            return Some(organization::download_for_get_all(state, &call).await.map(Answer::Download));
+        }
+        // Those that are too long to be made twice.
+        ("tasks", "get_all") => return Some(tasks::get_all(state, call, false).await),
+        ("tasks", "get_all_ex") => return Some(tasks::get_all(state, call, true).await),
+        ("tasks", "get_by_id_ex") => return Some(tasks::get_by_id_ex(state, call).await),
+        _ => {}
     }
     let reply = match service {
         "auth" => auth::dispatch(state, action, call).await,

@@ -24,9 +24,12 @@ const VERSIONS: &[Version] = &[
     &[
         include_str!("schema/v2/events.sql"),
         include_str!("schema/v2/users.sql"),
+    &[
         include_str!("schema/v2/time_series.sql"),
         include_str!("schema/v2/worker_properties.sql"),
         include_str!("schema/v2/reports.sql"),
+        include_str!("schema/v2/indexes.sql"),
+    ],
     ],
 ];
 

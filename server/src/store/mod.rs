@@ -94,4 +94,6 @@ impl fmt::Debug for Store {
 }
 
 #[cfg(test)]
+mod list_tests;
+#[cfg(test)]
 mod tests;

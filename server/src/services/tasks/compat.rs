@@ -85,6 +85,11 @@ pub(super) fn upgrade_fields(version: ApiVersion, body: &mut Row) {
     }
 }
 
+/// Whether callers of this version expect tasks as they are stored.
+pub(super) fn is_current(version: ApiVersion) -> bool {
+    version >= CONTAINER
+}
+
 /// Gives a task the shape that a caller of this version expects.
 pub(super) fn downgrade(version: ApiVersion, task: &mut Row) {
     if version >= CONTAINER {

@@ -10,6 +10,8 @@ mod queueing;
 mod read;
 mod status;
 
+pub(super) use read::{get_all, get_by_id_ex};
+
 use protocols::clearml::error::ApiError;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -26,9 +28,6 @@ pub(crate) async fn dispatch(state: &State, action: &str, call: Call) -> Option<
         "create" => create::create(state, call).await,
         "validate" => create::validate(state, call).await,
         "get_by_id" => read::get_by_id(state, &call).await,
-        "get_all" => read::get_all(state, call, false).await,
-        "get_all_ex" => read::get_all(state, call, true).await,
-        "get_by_id_ex" => read::get_by_id_ex(state, call).await,
         "get_types" => read::get_types(state, &call).await,
         "edit" => edit::edit(state, call).await,
         "update" => edit::update(state, call).await,

@@ -1,10 +1,11 @@
 //! Reading tasks.
 
+use protocols::clearml::error::ApiError;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{OneTask, compat};
-use crate::http::{Call, Reply};
+use crate::http::{Answer, Call, Reply};
 use crate::query::{self, Options, Row};
 use crate::state::State;
 use crate::store::projects;
@@ -21,27 +22,26 @@ pub(super) async fn get_by_id(state: &State, call: &Call) -> Reply {
 }
 
 /// Tasks by filters; `expand` is the `_ex` form.
-pub(super) async fn get_all(state: &State, call: Call, expand: bool) -> Reply {
+pub(in crate::services) async fn get_all(state: &State, call: Call, expand: bool) -> Result<Answer, ApiError> {
     let version = call.version;
     let mut body = call.body;
     compat::upgrade_fields(version, &mut body);
     let with_children = body.remove("include_subprojects").is_some_and(|flag| flag == true);
-    let mut found = state
+    state
         .store
         .read(move |connection| {
             if with_children && let Some(project) = body.get("project") {
                 body.insert("project".to_owned(), projects::with_children(connection, project)?);
             }
             let options = Options { expand, ..Options::default() };
-            query::find(connection, &TASK, &body, &options)
+            if compat::is_current(version) {
+                return query::find_text(connection, &TASK, &body, &options, "tasks").map(Answer::Text);
+            }
+            let mut found = query::find(connection, &TASK, &body, &options)?;
+            found.rows.iter_mut().for_each(|row| compat::downgrade(version, row));
+            Ok(Answer::Data(found.into_answer("tasks")))
         })
-        .await?;
-    found.rows.iter_mut().for_each(|row| compat::downgrade(version, row));
-    let mut answer = json!({"tasks": found.rows});
-    if let Some(scroll_id) = found.scroll_id {
-        answer["scroll_id"] = Value::from(scroll_id);
-    }
-    Ok(answer)
+        .await
 }
 
 #[derive(Deserialize)]
@@ -50,7 +50,7 @@ struct ByIds {
 }
 
 /// Tasks by their ids, in the `_ex` form.
-pub(super) async fn get_by_id_ex(state: &State, mut call: Call) -> Reply {
+pub(in crate::services) async fn get_by_id_ex(state: &State, mut call: Call) -> Result<Answer, ApiError> {
     let ByIds { id } = call.arguments()?;
     let only = call.body.remove("only_fields").unwrap_or(Value::Null);
     call.body = Row::from_iter([("id".to_owned(), id), ("only_fields".to_owned(), only)]);

@@ -94,7 +94,7 @@ pub(crate) static TASK: Entity = Entity {
         Reference { field: "parent", table: "tasks", columns: &["name", "type", "status", "project"] },
         Reference { field: "execution.queue", table: "queues", columns: &["name", "display_name"] },
     ],
-    hidden: Some("EXISTS (SELECT 1 FROM json_each(t.system_tags) WHERE value = 'hidden')"),
+    hidden: Some("t.system_tags != '[]' AND EXISTS (SELECT 1 FROM json_each(t.system_tags) WHERE value = 'hidden')"),
     computed: Some(computed),
     fill: Some(fill_metrics),
     ..Entity::EMPTY
