@@ -40,6 +40,8 @@ pub struct ServerConfig {
     pub task_silence_check: Duration,
     /// How long statistics of queues and workers are kept.
     pub statistics_retention: Duration,
+    /// Bytes that events and uploads leave free on the disk; by default 1 GiB, or a twentieth of a disk below 20 GiB.
+    pub min_free_space: Option<u64>,
 }
 
 /// How much a task or model may keep of what it reports. `None` is no limit.
@@ -94,6 +96,7 @@ impl ServerConfig {
             task_silence: Duration::from_secs(7200),
             task_silence_check: Duration::from_secs(900),
             statistics_retention: Duration::from_secs(30 * 24 * 3600),
+            min_free_space: None,
         }
     }
 }

@@ -60,6 +60,11 @@ impl Signals {
         self.stopping.cancel();
     }
 
+    /// Whether the server stops.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.is_cancelled()
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Change, Vec<Arc<Notify>>>> {
         self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
     }

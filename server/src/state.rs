@@ -9,6 +9,8 @@ use protocols::clearml::error::ApiError;
 use crate::auth::Authority;
 use crate::config::{EventLimits, ServerConfig, ServerError};
 use crate::directories::Directories;
+use crate::disk::Disk;
+use crate::metrics::Requests;
 use crate::services::organization::Exports;
 use crate::signals::Signals;
 use crate::store::{Store, queues, users};
@@ -22,6 +24,10 @@ pub(crate) struct State(Arc<Shared>);
 pub(crate) struct Shared {
     /// The database.
     pub(crate) store: Store,
+    /// Requests that were answered.
+    pub(crate) requests: Requests,
+    /// Whether there is room for what grows: asked before events and uploads are taken in.
+    pub(crate) disk: Disk,
     /// Wakes long-polls.
     pub(crate) signals: Signals,
     /// Checks credentials, makes tokens.
@@ -71,6 +77,8 @@ impl State {
         let [api_url, files_url] = urls.map(str::to_owned);
         let state = Self(Arc::new(Shared {
             store,
+            requests: Requests::default(),
+            disk: Disk::new(&config.data_dir, &directories.files, config.min_free_space),
             signals,
             authority,
             exports: Exports::default(),

@@ -33,6 +33,9 @@ pub(crate) struct LimitArgs {
     /// One uploaded file, in MiB
     #[arg(long, value_name = "MIB", env = "HOSTLER_MAX_UPLOAD_MIB", default_value_t = 0)]
     max_upload_mib: u64,
+    /// Room on the disk that events and uploads leave free, in MiB [default: 1024, or 5 % of a disk below 20 GiB]
+    #[arg(long, value_name = "MIB", env = "HOSTLER_MIN_FREE_MIB")]
+    min_free_mib: Option<u64>,
 }
 
 impl LimitArgs {
@@ -52,6 +55,11 @@ impl LimitArgs {
     /// Bytes of an uploaded file.
     pub(crate) fn upload(&self) -> Option<u64> {
         mib(self.max_upload_mib)
+    }
+
+    /// Bytes that are to stay free on the disk.
+    pub(crate) fn min_free(&self) -> Option<u64> {
+        self.min_free_mib.map(|number| number.saturating_mul(1 << 20))
     }
 }
 

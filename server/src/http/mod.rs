@@ -6,6 +6,7 @@
 mod answer;
 mod body;
 pub(crate) mod endpoints;
+mod health;
 mod intake;
 mod json;
 mod path;

@@ -23,7 +23,7 @@ use super::answer::{CallMeta, invalid_path, unsupported_encoding};
 use super::endpoints::{self, Access, Endpoint};
 use super::intake::Intake;
 use super::path::{self, ApiPath};
-use super::{Answer, Call, body};
+use super::{Answer, Call, body, health};
 use crate::auth::{self, Caller, Source};
 use crate::services;
 use crate::state::State;
@@ -78,6 +78,11 @@ impl Front {
         if let Some(encoding) = request.headers().get(header::CONTENT_ENCODING) {
             return unsupported_encoding(encoding.to_str().unwrap_or_default());
         }
+        if self.port != Port::Files && health::is_health(request.method(), request.uri().path()) {
+            let source = Source::of_request(request.headers(), request.extensions());
+            let (parts, _body) = request.into_parts();
+            return health::answer(&self.state, parts.uri.path(), &parts.headers, source).await;
+        }
         if self.port == Port::Web {
             if matches!(request.uri().path(), "/" | "/index.html") {
                 return self.page().into_response();
@@ -85,9 +90,13 @@ impl Front {
             strip_api_prefix(&mut request);
         }
         let path = request.uri().path();
-        let router = if self.is_api(request.method(), path) { &self.api } else { &self.files };
-        let answer: Result<_, Infallible> = router.clone().oneshot(request).await;
-        let Ok(response) = answer;
+        if self.is_api(request.method(), path) {
+            let Ok(response): Result<_, Infallible> = self.api.clone().oneshot(request).await;
+            return response;
+        }
+        let (began, name) = (Instant::now(), file_operation(request.method()));
+        let Ok(response): Result<_, Infallible> = self.files.clone().oneshot(request).await;
+        self.state.requests.observe(name, response.status().as_u16(), began.elapsed());
         response
     }
 
@@ -120,6 +129,16 @@ impl Front {
     }
 }
 
+/// What is done with a file, for metrics.
+fn file_operation(method: &Method) -> &'static str {
+    match *method {
+        Method::GET | Method::HEAD => "files.download",
+        Method::POST | Method::PUT => "files.upload",
+        Method::DELETE => "files.delete",
+        _ => "files.other",
+    }
+}
+
 fn strip_api_prefix(request: &mut Request<Body>) {
     let Some(path_and_query) = request.uri().path_and_query() else { return };
     let Some(rest) = path_and_query.as_str().strip_prefix("/api/") else { return };
@@ -140,6 +159,9 @@ async fn call(axum::extract::State(backend): axum::extract::State<Backend>, requ
         tracing::error!(endpoint = meta.endpoint.name, id = meta.id, %error, "call failed");
     }
     let code = answer.as_ref().map_or_else(|error| error.status, |_| 200);
+    // Only endpoints that exist have a name of their own: there are as many series as endpoints, whatever is asked for.
+    let name = meta.endpoint.actual_version.map_or("unknown", |_| meta.endpoint.name.as_str());
+    backend.state.requests.observe(name, code, began.elapsed());
     tracing::debug!(endpoint = meta.endpoint.name, code, took = ?began.elapsed(), "call");
     meta.respond(answer)
 }

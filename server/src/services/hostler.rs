@@ -12,14 +12,13 @@ use protocols::clearml::extension::{
 };
 use protocols::clearml::status::TaskStatus;
 use protocols::ids::TaskId;
-use rusqlite::OptionalExtension as _;
 use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::http::{Call, Reply};
 use crate::signals::Change;
 use crate::state::State;
-use crate::store::tasks::STOPPING;
+use crate::store::tasks::{self, STOPPING};
 use crate::store::{StoreResult, queues};
 
 /// Queues or tasks of one call at most.
@@ -84,12 +83,9 @@ async fn wait_for_tasks(state: &State, call: &Call) -> Reply {
 }
 
 fn needing_attention(connection: &rusqlite::Connection, watched: Vec<TaskId>) -> StoreResult<Vec<WatchedTask>> {
-    let mut statement = connection.prepare_cached("SELECT status, status_message FROM tasks WHERE id = ?")?;
     let mut found = Vec::new();
     for id in watched {
-        let row: Option<(String, Option<String>)> =
-            statement.query_row([id.as_str()], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-        let (status, status_message) = match row {
+        let (status, status_message) = match tasks::status_of(connection, id.as_str())? {
             Some((status, message)) => {
                 (Some(status.parse().unwrap_or(TaskStatus::Unknown)), message.unwrap_or_default())
             }

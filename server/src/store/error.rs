@@ -47,7 +47,12 @@ fn from_sql(error: &rusqlite::Error) -> ApiError {
             ApiError::low_disk_space("", &[])
         }
         Some(
-            ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::SystemIoFailure,
+            ErrorCode::ReadOnly
+            | ErrorCode::CannotOpen
+            | ErrorCode::PermissionDenied
+            | ErrorCode::SystemIoFailure
+            | ErrorCode::DatabaseBusy
+            | ErrorCode::DatabaseLocked,
         ) => {
             tracing::error!(%error, "the database cannot be used");
             ApiError::database_unavailable("", &[("reason", error)])

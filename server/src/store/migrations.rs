@@ -24,28 +24,40 @@ const VERSIONS: &[Version] = &[
     &[
         include_str!("schema/v2/events.sql"),
         include_str!("schema/v2/users.sql"),
-    &[
         include_str!("schema/v2/time_series.sql"),
         include_str!("schema/v2/worker_properties.sql"),
         include_str!("schema/v2/reports.sql"),
         include_str!("schema/v2/indexes.sql"),
     ],
-    ],
 ];
 
-/// Brings the schema of the file to the newest version, each step in a transaction of its own.
-pub(super) fn run(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+/// The newest version.
+pub(crate) fn newest() -> usize {
+    VERSIONS.len()
+}
+
+/// The version of a file; 0 for an empty one.
+pub(super) fn version(connection: &Connection, path: &Path) -> Result<usize, OpenError> {
     let found: u32 = connection
         .pragma_query_value(None, "user_version", |row| row.get(0))
         .map_err(|source| OpenError::Damaged { path: path.to_owned(), reason: source.to_string() })?;
-    let found = found as usize;
+    Ok(found as usize)
+}
+
+/// The step to a version from the one before, as one transaction: a crash in the middle of it changes nothing.
+fn script(version: usize) -> String {
+    let scripts = VERSIONS[version - 1].join("\n;\n");
+    format!("BEGIN IMMEDIATE;\n{scripts}\n;PRAGMA user_version = {version};\nCOMMIT")
+}
+
+/// Brings the schema of the file to the newest version, each step in a transaction of its own.
+pub(super) fn run(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    let found = version(connection, path)?;
     if found > VERSIONS.len() {
         return Err(OpenError::Newer { path: path.to_owned(), found, known: VERSIONS.len() });
     }
-    for (position, scripts) in VERSIONS.iter().enumerate().skip(found) {
-        let version = position + 1;
-        let script = format!("BEGIN IMMEDIATE;\n{}\n;PRAGMA user_version = {version};\nCOMMIT", scripts.join("\n;\n"));
-        if let Err(source) = connection.execute_batch(&script) {
+    for version in found + 1..=VERSIONS.len() {
+        if let Err(source) = connection.execute_batch(&script(version)) {
             // The transaction is still open after a failed statement; the file stays as it was.
             let _ = connection.execute_batch("ROLLBACK");
             return Err(OpenError::Migrate { path: path.to_owned(), version, source });
@@ -54,3 +66,6 @@ pub(super) fn run(connection: &Connection, path: &Path) -> Result<(), OpenError>
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,27 +1,34 @@
 //! The store: one SQLite file, one writer, a few readers.
 //!
-//! Everything that the server keeps goes through [`Store::write`] and [`Store::read`]; SQL and row mapping stay
-//! below this module and [`crate::query`]. A write is answered only after it is on the disk: the writer takes
+//! Everything that the server keeps goes through [`Store::write`] and [`Store::read`]. The boundary for a second
+//! engine: SQL, its dialect and the mapping of rows stay below this module and [`crate::query`]; services hand values in
+//! and get values back, and name no statement (`tests/tidy.rs` looks). A write is answered only after it is on the disk: the writer takes
 //! all jobs that wait, runs each in a savepoint of its own inside one transaction, commits once, and only then
 //! answers all of them (group commit).
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use protocols::clearml::error::ApiError;
 use rusqlite::Connection;
 
 use crate::signals::Signals;
 
+mod check;
 mod error;
 mod migrations;
+mod offline;
 mod open;
+mod prune;
+mod pulse;
 mod readers;
 mod rows;
 mod tx;
 mod writer;
 
+pub(crate) mod census;
 pub(crate) mod events;
 pub(crate) mod models;
 pub(crate) mod projects;
@@ -31,10 +38,18 @@ pub(crate) mod time_series;
 pub(crate) mod users;
 pub(crate) mod workers;
 
+pub(crate) use census::{log_of, sizes};
 pub use error::OpenError;
 pub(crate) use error::{StoreError, StoreResult};
+pub(crate) use migrations::newest as newest_version;
+pub(crate) use offline::Offline;
+pub(crate) use prune::EndedTask;
+pub(crate) use pulse::Pulse;
 pub(crate) use rows::{parse_json, placeholders};
 pub(crate) use tx::Tx;
+
+/// How long an attempt to write may take that only finds out whether it can be done.
+const PROBE_LIMIT: Duration = Duration::from_secs(5);
 
 /// Handle on the store; clones share it.
 #[derive(Clone)]
@@ -45,6 +60,9 @@ pub(crate) struct Store {
 struct Inner {
     writer: writer::Writer,
     readers: readers::Readers,
+    pulse: Arc<Pulse>,
+    path: PathBuf,
+    probing: tokio::sync::Mutex<()>,
 }
 
 impl Store {
@@ -57,8 +75,10 @@ impl Store {
         let connection = open::writable(path)?;
         migrations::run(&connection, path)?;
         let readers = readers::Readers::new(path);
-        let writer = writer::Writer::start(connection, signals);
-        Ok(Self { inner: Arc::new(Inner { writer, readers }) })
+        let pulse = Arc::new(Pulse::default());
+        let writer = writer::Writer::start(connection, signals, Arc::clone(&pulse));
+        let probing = tokio::sync::Mutex::default();
+        Ok(Self { inner: Arc::new(Inner { writer, readers, pulse, path: path.to_owned(), probing }) })
     }
 
     /// Runs `job` inside a transaction and answers when the result is durable. An error rolls back this job
@@ -79,6 +99,30 @@ impl Store {
         F: FnOnce(&Connection) -> StoreResult<T> + Send + 'static,
     {
         self.inner.readers.run(query).await
+    }
+
+    /// What the writer has done so far.
+    pub(crate) fn pulse(&self) -> &Pulse {
+        &self.inner.pulse
+    }
+
+    /// Bytes of the database file and of its log.
+    pub(crate) fn sizes(&self) -> (u64, u64) {
+        sizes(&self.inner.path)
+    }
+
+    /// Why writes cannot be taken in, if they cannot. After a failure it is tried whether that is still so: there may be
+    /// nobody else who writes.
+    pub(crate) async fn trouble(&self) -> Option<String> {
+        let known = self.inner.pulse.trouble()?;
+        // Whoever asks without credentials must not make the disk busy: one attempt at a time.
+        let Ok(_probing) = self.inner.probing.try_lock() else { return Some(known) };
+        let attempt = tokio::time::timeout(PROBE_LIMIT, self.write(users::probe)).await;
+        match attempt {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error.message),
+            Err(_) => Some(known),
+        }
     }
 
     /// Finishes the waiting writes and closes the database. Later writes fail.

@@ -24,6 +24,8 @@ pub(super) fn writable(path: &Path) -> Result<Connection, OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)
         .and_then(|mut connection| {
+            // A new file can give space back bit by bit; it must be said before the first page is written.
+            connection.pragma_update(None, "auto_vacuum", "incremental")?;
             // WAL lets readers go on beside the writer; FULL makes a commit wait for the disk.
             connection.pragma_update(None, "journal_mode", "wal")?;
             connection.pragma_update(None, "synchronous", "full")?;
@@ -32,6 +34,21 @@ pub(super) fn writable(path: &Path) -> Result<Connection, OpenError> {
             common(&mut connection)?;
             // Touches the file, so that a damaged or unwritable one is found now.
             connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK")?;
+            Ok(connection)
+        })
+        .map_err(|source| classify(path, source))?;
+    check(&connection, path)?;
+    Ok(connection)
+}
+
+/// Opens a file that is there, to copy it, check it or clean it up, without changing how it is kept.
+pub(super) fn existing(path: &Path) -> Result<Connection, OpenError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)
+        .and_then(|mut connection| {
+            connection.pragma_update(None, "synchronous", "full")?;
+            connection.pragma_update(None, "foreign_keys", true)?;
+            common(&mut connection)?;
             Ok(connection)
         })
         .map_err(|source| classify(path, source))?;

@@ -166,3 +166,17 @@ fn a_migration_is_done_once_and_a_damaged_schema_is_told() {
     assert!(matches!(error, OpenError::Migrate { version: 1, .. }), "{error}");
     assert!(connection.is_autocommit(), "the failed step is rolled back");
 }
+
+#[tokio::test]
+async fn trouble_is_told_until_a_write_goes_well_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory);
+    assert_eq!(store.trouble().await, None);
+    // Taken back by SQLite as a whole, as on a full disk: the commit fails, whatever else was in it.
+    let error = store.write(|tx| Ok(tx.execute_batch("ROLLBACK")?)).await.unwrap_err();
+    assert!(error.is(500, 1) || error.is(500, 102), "{error}");
+    assert!(store.pulse().trouble().is_some());
+    assert_eq!(store.pulse().failed(), 1);
+    assert_eq!(store.trouble().await, None, "nobody wrote since: it is tried");
+    assert_eq!(store.pulse().trouble(), None);
+}

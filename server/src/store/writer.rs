@@ -1,7 +1,7 @@
 //! The writer: one thread that owns the only writable connection.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use protocols::clearml::error::ApiError;
@@ -9,6 +9,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
 use super::error::{StoreError, StoreResult};
+use super::pulse::Pulse;
 use super::tx::Tx;
 use crate::signals::{Change, Signals};
 
@@ -21,8 +22,8 @@ const JOBS_PER_COMMIT: usize = 256;
 /// Tells a job's caller how it ended; called with the error of the commit if that failed.
 type Answer = Box<dyn FnOnce(Result<(), ApiError>) + Send>;
 
-/// A job inside the transaction: does its work, and says how to answer.
-type Job = Box<dyn FnOnce(&Tx<'_>) -> Answer + Send>;
+/// A job inside the transaction: does its work, and says how to answer. Without a transaction it is told why.
+type Job = Box<dyn FnOnce(Result<&Tx<'_>, ApiError>) -> Answer + Send>;
 
 /// Handle on the writer thread.
 pub(super) struct Writer {
@@ -31,11 +32,11 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn start(connection: Connection, signals: Signals) -> Self {
+    pub(super) fn start(connection: Connection, signals: Signals, pulse: Arc<Pulse>) -> Self {
         let (sender, receiver) = mpsc::channel(WAITING_JOBS);
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || serve(connection, receiver, &signals))
+            .spawn(move || serve(connection, receiver, &signals, &pulse))
             .expect("a thread can be started");
         Self { jobs: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)) }
     }
@@ -49,7 +50,7 @@ impl Writer {
         let sender = self.jobs.lock().ok().and_then(|jobs| jobs.clone()).ok_or_else(closed)?;
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |tx| {
-            let outcome = in_savepoint(tx, job);
+            let outcome = tx.and_then(|tx| in_savepoint(tx, job));
             Box::new(move |committed| {
                 // The job's own error says more than that of the commit. A caller that went away does not need
                 // the answer.
@@ -71,7 +72,7 @@ impl Writer {
     }
 }
 
-fn serve(mut connection: Connection, mut jobs: mpsc::Receiver<Job>, signals: &Signals) {
+fn serve(mut connection: Connection, mut jobs: mpsc::Receiver<Job>, signals: &Signals, pulse: &Pulse) {
     while let Some(first) = jobs.blocking_recv() {
         let mut batch = vec![first];
         while batch.len() < JOBS_PER_COMMIT
@@ -80,7 +81,7 @@ fn serve(mut connection: Connection, mut jobs: mpsc::Receiver<Job>, signals: &Si
             batch.push(job);
         }
         while !batch.is_empty() {
-            batch = commit_batch(&mut connection, batch, signals);
+            batch = commit_batch(&mut connection, batch, signals, pulse);
         }
     }
     // Leaves one file behind instead of a file and its log.
@@ -91,12 +92,17 @@ fn serve(mut connection: Connection, mut jobs: mpsc::Receiver<Job>, signals: &Si
 
 /// Runs the jobs and commits them together. Returns those that were not run, because SQLite took the transaction
 /// back in the middle of the batch, as it does on a full disk.
-fn commit_batch(connection: &mut Connection, batch: Vec<Job>, signals: &Signals) -> Vec<Job> {
+fn commit_batch(connection: &mut Connection, batch: Vec<Job>, signals: &Signals, pulse: &Pulse) -> Vec<Job> {
+    pulse.begin();
     let transaction = match connection.transaction_with_behavior(TransactionBehavior::Immediate) {
         Ok(transaction) => transaction,
         Err(error) => {
-            // Without a transaction no job runs; dropping a job tells its caller.
             tracing::error!(%error, waiting = batch.len(), "no transaction could be started: the jobs are refused");
+            pulse.end(batch.len(), Some(error.to_string()));
+            let refused = ApiError::from(StoreError::from(error));
+            for job in batch {
+                job(Err(refused.clone()))(Err(refused.clone()));
+            }
             return Vec::new();
         }
     };
@@ -104,7 +110,7 @@ fn commit_batch(connection: &mut Connection, batch: Vec<Job>, signals: &Signals)
     let mut answers: Vec<Answer> = Vec::with_capacity(batch.len());
     let mut jobs = batch.into_iter();
     for job in jobs.by_ref() {
-        answers.push(job(&tx));
+        answers.push(job(Ok(&tx)));
         if tx.is_autocommit() {
             // What ran so far is undone; what comes next would run outside of any transaction.
             break;
@@ -116,6 +122,7 @@ fn commit_batch(connection: &mut Connection, batch: Vec<Job>, signals: &Signals)
     } else {
         transaction.commit().map_err(|error| ApiError::from(StoreError::from(error)))
     };
+    pulse.end(answers.len(), committed.as_ref().err().map(|error| error.message.clone()));
     if committed.is_ok() {
         // Woken waiters must find the new state, so this comes after the commit. It also must not depend on
         // the caller: one that went away has changed the store all the same.

@@ -9,7 +9,7 @@ use crate::client::TestServer;
 const BOUNDARY: &str = "e1b7a6f0c2d94b8f";
 
 /// A multipart body as the SDK makes it: name and file name of a part are the path, as it is.
-fn multipart(files: &[(&str, &[u8])]) -> Vec<u8> {
+pub(crate) fn multipart(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut body = Vec::new();
     for (path, content) in files {
         let head = format!(
@@ -29,7 +29,7 @@ impl TestServer {
         self.http.request(method, format!("{}{path}", self.files_url)).bearer_auth(&self.token).send().await.unwrap()
     }
 
-    async fn post(&self, body: Vec<u8>) -> Response {
+    pub(crate) async fn post(&self, body: Vec<u8>) -> Response {
         let request = self
             .http
             .post(format!("{}/", self.files_url))
@@ -39,12 +39,12 @@ impl TestServer {
         request.send().await.unwrap()
     }
 
-    fn files_dir(&self) -> std::path::PathBuf {
+    pub(crate) fn files_dir(&self) -> std::path::PathBuf {
         self.directory.path().join("data/files")
     }
 }
 
-fn count_files(directory: &Path) -> usize {
+pub(crate) fn count_files(directory: &Path) -> usize {
     let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     entries.map(|path| if path.is_dir() { count_files(&path) } else { 1 }).sum()
 }

@@ -20,6 +20,7 @@ const MANY_EVENTS: usize = 500;
 
 /// Stores events; answers when they are durable. Events that are refused do not stop the others.
 pub(super) async fn add(state: &State, call: Call) -> Reply {
+    state.disk.refuse_if_low()?;
     let user = call.identity().user_id;
     let worker = call.worker.unwrap_or_else(|| UNKNOWN_WORKER.to_owned());
     let lines = match call.lines {

@@ -33,6 +33,9 @@ pub(super) enum FileError {
     /// The disk is full.
     #[error("the disk of the server is full: the file is not stored")]
     DiskFull,
+    /// Less is free on the disk than must stay free.
+    #[error("low disk space on the server: files are refused until there is room again")]
+    DiskLow,
     /// The disk failed.
     #[error("the file cannot be read or written")]
     Io(#[source] io::Error),
@@ -67,7 +70,7 @@ impl FileError {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
+            Self::DiskFull | Self::DiskLow => StatusCode::INSUFFICIENT_STORAGE,
             Self::Io(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -78,7 +81,9 @@ impl IntoResponse for FileError {
         match &self {
             Self::Io(error) => tracing::error!(%error, "a file cannot be read or written"),
             Self::DiskFull => tracing::error!("the disk of the uploaded files is full"),
-            Self::Unauthorized(_)
+            // The disk tells the log once that it is low.
+            Self::DiskLow
+            | Self::Unauthorized(_)
             | Self::Path(_)
             | Self::BadRequest(_)
             | Self::NotFound

@@ -26,10 +26,10 @@ use crate::state::State;
 use errors::FileError;
 
 /// Below the root of the file layer: the files, by their paths.
-const TREE: &str = "data";
+pub(crate) const TREE: &str = "data";
 
 /// Below the root of the file layer: uploads that are not complete.
-const PARTIAL: &str = "partial";
+pub(crate) const PARTIAL: &str = "partial";
 
 /// Where the files are.
 #[derive(Clone, Debug)]
@@ -38,14 +38,14 @@ pub(super) struct Places {
     tree: PathBuf,
     /// Uploads in progress.
     partial: PathBuf,
-    /// Bytes of one file at most.
-    max_upload: Option<u64>,
+    /// Knows how large a file may be, and whether there is room for more.
+    state: State,
 }
 
 /// Routes of the file layer, mounted as the fallback of the API.
 pub(crate) fn router(state: State) -> Router {
-    let (tree, partial) = (state.files_dir.join(TREE), state.files_dir.join(PARTIAL));
-    let places = Places { tree, partial, max_upload: state.max_upload };
+    let places =
+        Places { tree: state.files_dir.join(TREE), partial: state.files_dir.join(PARTIAL), state: state.clone() };
     partial::remove_abandoned(&places.partial);
     Router::new()
         .route("/", any(root))

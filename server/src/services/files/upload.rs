@@ -12,6 +12,13 @@ use super::errors::FileError;
 use super::partial::Partial;
 use super::paths::FilePath;
 
+/// Bytes of an upload after which the room on the disk is measured again.
+const MEASURE_EVERY: usize = 16 << 20;
+
+/// Bytes of a refused upload that are taken in and thrown away: most clients read an answer only when they have sent
+/// everything, and take a closed connection for a fault of the network, to be tried again.
+const THROWN_AWAY: usize = 1 << 30;
+
 /// Stores every file part under the path that its field name is, and answers their paths when all are durable. The
 /// file name of a part says nothing; a part without one is no file.
 pub(super) async fn upload(places: &Places, request: Request) -> Result<impl IntoResponse, FileError> {
@@ -19,6 +26,14 @@ pub(super) async fn upload(places: &Places, request: Request) -> Result<impl Int
         .extract()
         .await
         .map_err(|error: axum::extract::multipart::MultipartRejection| FileError::BadRequest(error.body_text()))?;
+    let outcome = store_all(places, &mut multipart).await;
+    if outcome.is_err() {
+        throw_away(&mut multipart).await;
+    }
+    Ok(json(&outcome?))
+}
+
+async fn store_all(places: &Places, multipart: &mut Multipart) -> Result<Vec<String>, FileError> {
     let mut stored = Vec::new();
     while let Some(field) = multipart.next_field().await? {
         if field.file_name().is_none() {
@@ -28,11 +43,25 @@ pub(super) async fn upload(places: &Places, request: Request) -> Result<impl Int
         store(places, field, &path).await?;
         stored.push(path.as_str().to_owned());
     }
-    Ok(json(&stored))
+    Ok(stored)
+}
+
+/// Reads what is left of a body.
+async fn throw_away(multipart: &mut Multipart) {
+    let mut room = THROWN_AWAY;
+    while let Ok(Some(mut field)) = multipart.next_field().await {
+        while let Ok(Some(chunk)) = field.chunk().await {
+            room = room.saturating_sub(chunk.len());
+            if room == 0 {
+                return;
+            }
+        }
+    }
 }
 
 async fn store(places: &Places, mut field: Field<'_>, path: &FilePath) -> Result<(), FileError> {
     // Refused before the bytes come, if it can be known.
+    refuse_if_low(places)?;
     let (checked, tree) = (path.clone(), places.tree.clone());
     let directory = places.partial.clone();
     let (partial, file) = blocking(move || {
@@ -45,17 +74,27 @@ async fn store(places: &Places, mut field: Field<'_>, path: &FilePath) -> Result
     .await?;
     let mut file = tokio::fs::File::from_std(file);
     let mut size = 0_u64;
+    let mut unmeasured = 0;
     while let Some(chunk) = field.chunk().await? {
         size += chunk.len() as u64;
-        if let Some(limit) = places.max_upload.filter(|limit| size > *limit) {
+        if let Some(limit) = places.state.max_upload.filter(|limit| size > *limit) {
             return Err(FileError::TooLarge { limit });
         }
         file.write_all(&chunk).await?;
+        unmeasured += chunk.len();
+        if unmeasured >= MEASURE_EVERY {
+            refuse_if_low(places)?;
+            unmeasured = 0;
+        }
     }
     file.flush().await?;
     file.sync_all().await?;
     let (path, tree) = (path.clone(), places.tree.clone());
     blocking(move || partial.place(&tree, &path)).await
+}
+
+fn refuse_if_low(places: &Places) -> Result<(), FileError> {
+    if places.state.disk.files.look().is_low { Err(FileError::DiskLow) } else { Ok(()) }
 }
 
 /// Runs work on the disk off the reactor.

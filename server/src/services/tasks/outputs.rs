@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::http::{Call, Reply};
 use crate::state::State;
+use crate::store::models::Model;
 use crate::store::tasks::{
     Document, Task, TaskUpdate, artifact_id, forbidden_by_status, read_document, sorted_artifacts,
 };
@@ -119,7 +120,7 @@ pub(super) async fn add_or_update_model(state: &State, call: &Call) -> Reply {
         .store
         .write(move |tx| {
             let task = Task::require(tx, &task)?;
-            if !tx.prepare_cached("SELECT 1 FROM models WHERE id = ?")?.exists([&model])? {
+            if Model::find(tx, &model)?.is_none() {
                 return Err(ApiError::invalid_model_id("", &[("id", &model)]).into());
             }
             let mut models = read_document(tx, &task.id, Document::Models)?;

@@ -1,7 +1,7 @@
 //! Which workers there are.
 
 use regex::Regex;
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::Connection;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -10,9 +10,8 @@ use protocols::clearml::error::ApiError;
 use crate::company::{COMPANY, COMPANY_NAME};
 use crate::http::{Call, Reply};
 use crate::state::State;
-use crate::store::StoreResult;
-use crate::store::queues;
 use crate::store::workers::{self, Worker};
+use crate::store::{StoreResult, queues, tasks, users};
 use crate::time::{self, Micros};
 
 /// Seconds since its last activity after which [`get_all`] leaves a worker out, unless asked otherwise.
@@ -91,10 +90,7 @@ fn glob(pattern: &str) -> Result<Regex, ApiError> {
 }
 
 fn shown(connection: &Connection, worker: &Worker) -> StoreResult<Value> {
-    let user: Option<String> = connection
-        .prepare_cached("SELECT name FROM users WHERE id = ?")?
-        .query_row([&worker.user], |row| row.get(0))
-        .optional()?;
+    let user = users::name_of(connection, &worker.user)?;
     let mut shown = json!({
         "key": worker.key,
         "id": worker.id,
@@ -125,42 +121,27 @@ fn shown(connection: &Connection, worker: &Worker) -> StoreResult<Value> {
 }
 
 fn queue_shown(connection: &Connection, queue: &str) -> StoreResult<Option<Value>> {
-    let mut statement = connection.prepare_cached("SELECT name, display_name FROM queues WHERE id = ?")?;
-    let names: Option<(String, Option<String>)> =
-        statement.query_row([queue], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-    let Some((name, display_name)) = names else { return Ok(None) };
+    let Some((name, display_name)) = queues::names_of(connection, queue)? else { return Ok(None) };
     let mut shown = Map::new();
     shown.insert("id".to_owned(), json!(queue));
     shown.insert("name".to_owned(), json!(name));
     shown.extend(display_name.map(|name| ("display_name".to_owned(), json!(name))));
     shown.insert("num_tasks".to_owned(), json!(queues::entry_count(connection, queue)?));
     if let Some(next) = queues::head(connection, queue)? {
-        let mut names = connection.prepare_cached("SELECT name FROM tasks WHERE id = ?")?;
-        let name: Option<String> = names.query_row([&next.task], |row| row.get(0)).optional()?;
+        let name = tasks::name_of(connection, &next.task)?;
         shown.insert("next_task".to_owned(), json!({"id": next.task, "name": name}));
     }
     Ok(Some(Value::Object(shown)))
 }
 
 fn add_task(connection: &Connection, id: &str, shown: &mut Value) -> StoreResult<()> {
-    let mut statement = connection.prepare_cached(
-        "SELECT t.name, t.active_duration, t.last_iteration, p.id, p.name
-         FROM tasks t LEFT JOIN projects p ON p.id = t.project WHERE t.id = ?",
-    )?;
-    let found = statement
-        .query_row([id], |row| {
-            let (name, seconds, iteration): (String, Option<i64>, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-            let project: (Option<String>, Option<String>) = (row.get(3)?, row.get(4)?);
-            let running_time = seconds.unwrap_or_default() * 1000;
-            let task = json!({"id": id, "name": name, "running_time": running_time, "last_iteration": iteration});
-            Ok((task, project))
-        })
-        .optional()?;
-    if let Some((task, project)) = found {
-        shown["task"] = task;
-        if let (Some(id), name) = project {
-            shown["project"] = json!({"id": id, "name": name});
-        }
+    let Some(task) = tasks::glance(connection, id)? else { return Ok(()) };
+    let running_time = task.active_duration.unwrap_or_default() * 1000;
+    shown["task"] = json!({
+        "id": id, "name": task.name, "running_time": running_time, "last_iteration": task.last_iteration,
+    });
+    if let Some((id, name)) = task.project {
+        shown["project"] = json!({"id": id, "name": name});
     }
     Ok(())
 }

@@ -59,6 +59,13 @@ pub(super) async fn purge_deleted(store: &Store) -> Result<(), protocols::clearm
     Ok(())
 }
 
+/// One step of the removal of rows of deleted events; returns whether none is left.
+pub(crate) fn purge_step(connection: &Connection) -> StoreResult<bool> {
+    let Some(key) = next_deleted(connection)? else { return Ok(true) };
+    purge_owner_step(connection, key)?;
+    Ok(false)
+}
+
 fn next_deleted(connection: &Connection) -> StoreResult<Option<i64>> {
     let mut statement = connection.prepare_cached("SELECT key FROM event_owners WHERE owner IS NULL LIMIT 1")?;
     Ok(statement.query_row([], |row| row.get(0)).optional()?)

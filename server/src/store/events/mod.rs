@@ -24,7 +24,7 @@ mod series;
 mod summary;
 
 pub(crate) use append::{Arrival, Touched, append};
-pub(crate) use delete::{clear_log_step, delete_for_tasks, delete_owner};
+pub(crate) use delete::{clear_log_step, delete_for_tasks, delete_owner, purge_step};
 pub(crate) use housekeeper::housekeeper;
 pub(crate) use json::Shown;
 pub(crate) use log::{LogPage, log_page};

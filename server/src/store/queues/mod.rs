@@ -3,7 +3,7 @@
 mod entries;
 mod records;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _};
 use serde_json::{Value, json};
 
 pub(crate) use entries::{
@@ -58,4 +58,10 @@ impl Entry {
     pub(crate) fn to_json(&self) -> Value {
         json!({"task": self.task, "added": time::to_iso(self.added)})
     }
+}
+
+/// Name and display name of a queue.
+pub(crate) fn names_of(connection: &Connection, id: &str) -> StoreResult<Option<(String, Option<String>)>> {
+    let mut statement = connection.prepare_cached("SELECT name, display_name FROM queues WHERE id = ?")?;
+    Ok(statement.query_row([id], |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
 }

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, params};
 
 use crate::query::Row;
-use crate::store::{StoreResult, Tx};
+use crate::store::{StoreResult, Tx, events};
 use crate::time::Micros;
 
 /// A model that a task made.
@@ -41,8 +41,9 @@ pub(super) fn output_models(connection: &Connection, task: &str) -> StoreResult<
     Ok(models.collect::<Result<_, _>>()?)
 }
 
-/// Deletes a model.
+/// Deletes a model with its events.
 pub(super) fn delete_model(tx: &Tx<'_>, model: &str) -> StoreResult<()> {
+    events::delete_owner(tx, model)?;
     tx.prepare_cached("DELETE FROM models WHERE id = ?")?.execute([model])?;
     Ok(())
 }

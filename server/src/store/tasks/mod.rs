@@ -2,6 +2,7 @@
 
 mod documents;
 mod fields;
+mod glance;
 mod lifecycle;
 mod links;
 mod queueing;
@@ -16,6 +17,7 @@ use serde_json::Value;
 
 pub(crate) use documents::{Document, read_document, write_document};
 pub(crate) use fields::{artifact_id, create, edit, normalise_item, sorted_artifacts};
+pub(crate) use glance::{glance, name_of, status_of};
 pub(crate) use lifecycle::{Cleaned, CloneRequest, Reset, archive, clone, delete, publish, reset, unarchive};
 pub(crate) use links::{steps, tags_of_type};
 pub(crate) use queueing::{Enqueue, clear_queue, dequeue, enqueue, leave_popped, leave_queue};

@@ -44,6 +44,14 @@ fn free_name(connection: &Connection) -> StoreResult<String> {
     unreachable!("there are fewer users than numbers")
 }
 
+/// A small write that finds out whether writes can be done.
+pub(crate) fn probe(tx: &Tx<'_>) -> StoreResult<()> {
+    let sql =
+        "INSERT INTO settings (key, value) VALUES ('health.probe', ?1) ON CONFLICT (key) DO UPDATE SET value = ?1";
+    tx.execute(sql, [time::now().to_string()])?;
+    Ok(())
+}
+
 /// The id of this installation.
 pub(crate) fn server_id(connection: &Connection) -> StoreResult<String> {
     Ok(connection.query_row("SELECT value FROM settings WHERE key = ?", [SERVER_ID], |row| row.get(0))?)

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 use serde_json::Value;
 
 pub(crate) use accounts::{NewAccount, Profile, active_in, create, delete, require, set_password, set_role, update};
-pub(crate) use bootstrap::{bootstrap, server_id};
+pub(crate) use bootstrap::{bootstrap, probe, server_id};
 pub(crate) use credentials::{
     Shown as ShownCredential, add as add_credential, list as list_credentials, note_use,
     owner_of as owner_of_credential, relabel as relabel_credential, revoke as revoke_credential,
@@ -38,6 +38,12 @@ pub(crate) static USER: Entity = Entity {
     ],
     ..Entity::EMPTY
 };
+
+/// The name of a user.
+pub(crate) fn name_of(connection: &Connection, user: &str) -> StoreResult<Option<String>> {
+    let mut statement = connection.prepare_cached("SELECT name FROM users WHERE id = ?")?;
+    Ok(statement.query_row([user], |row| row.get(0)).optional()?)
+}
 
 /// The UI preferences of a user, a JSON object.
 pub(crate) fn preferences(connection: &Connection, user: &str) -> StoreResult<Value> {
