@@ -5,6 +5,7 @@ mod queue;
 mod server;
 mod service;
 mod task;
+mod units;
 mod upkeep;
 
 use std::path::PathBuf;
@@ -15,11 +16,14 @@ use crate::logging::LogFormat;
 
 pub(crate) use limits::LimitArgs;
 pub(crate) use queue::{MoveTarget, QueueCommand, WorkerCommand};
-pub(crate) use server::{CredentialsCommand, PasswordArgs, ServerArgs, ServerCommand, UserCommand};
+pub(crate) use server::{
+    BackupArgs, CredentialsCommand, PasswordArgs, PruneArgs, RestoreArgs, ServerArgs, ServerCommand, UserCommand,
+};
 pub(crate) use service::{DaemonArgs, ExecutorArgs, ListenArgs, StatusArgs, UpArgs};
 pub(crate) use task::{
     CloneArgs, CreateArgs, ListArgs, LogsArgs, ParameterArg, SetArgs, TaskCommand, TaskEnqueueArgs, TasksArgs,
 };
+pub(crate) use units::ByteSize;
 
 /// Runs ML tasks from ClearML queues on this machine: agent and server in one program.
 #[derive(Debug, Parser)]

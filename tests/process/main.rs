@@ -15,6 +15,7 @@ mod crash_matrix;
 mod end_to_end;
 mod gpus;
 mod harness;
+mod maintenance;
 mod output;
 mod pipelines;
 mod sdk;

@@ -1,5 +1,6 @@
 //! `server`, and the commands below it.
 
+mod maintenance;
 mod users;
 
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use clap::{Args, Subcommand};
 use super::upkeep::UpkeepArgs;
 use super::{LimitArgs, ListenArgs};
 
+pub(crate) use maintenance::{BackupArgs, PruneArgs, RestoreArgs};
 pub(crate) use users::{CredentialsCommand, PasswordArgs, UserCommand};
 
 /// What `server` is for.
@@ -28,7 +30,8 @@ Examples:
   hostler server --data-dir /srv/hostler --listen 0.0.0.0
   hostler server --queue default gpu --json
   hostler server user add ada --data-dir /srv/hostler
-  hostler server credentials create ada --data-dir /srv/hostler"
+  hostler server credentials create ada --data-dir /srv/hostler
+  hostler server backup monday.db"
 )]
 pub(crate) struct ServerArgs {
     /// Where the database and the files are kept [default: the XDG state directory, ~/.local/state/hostler]
@@ -59,4 +62,13 @@ pub(crate) enum ServerCommand {
     /// Look at credentials, make and revoke them
     #[command(subcommand)]
     Credentials(CredentialsCommand),
+    /// Copy the database, and if asked the uploaded files, while the server runs
+    Backup(BackupArgs),
+    /// Put a backup in place of what is there
+    Restore(RestoreArgs),
+    /// Look for damage, and for counters and references that do not fit
+    #[command(after_help = maintenance::CHECK_HELP)]
+    Check,
+    /// Remove what nobody needs any more
+    Prune(PruneArgs),
 }

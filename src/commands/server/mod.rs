@@ -2,6 +2,7 @@
 
 mod credentials;
 mod door;
+mod maintenance;
 mod password;
 mod start;
 mod user;
@@ -26,18 +27,35 @@ pub(super) fn data_dir(context: &Context, flag: Option<PathBuf>) -> anyhow::Resu
     private_file::directory(&path)
 }
 
+/// The server's own directory, as [`data_dir`] finds it; it is left as it is.
+fn server_dir(context: &Context, flag: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    let data_dir = flag
+        .or_else(|| context.environment.state_home())
+        .ok_or(ConfigError::NoDirectory { what: "the server's data", how: "--data-dir" })?;
+    Ok(data_dir.join(SERVER_DIR))
+}
+
 /// Starts a server, or does what is asked for with the data of one.
-pub(super) fn run(context: &Context, args: ServerArgs) -> anyhow::Result<Exit> {
-    match args.command {
-        None => start::start(context, &args),
-        Some(command) => context.wait(async {
-            let door = Door::open(context, args.data_dir).await?;
-            let outcome = match command {
-                ServerCommand::User(command) => user::run(context, &door, command).await,
-                ServerCommand::Credentials(command) => credentials::run(context, &door, command).await,
-            };
+pub(super) fn run(context: &Context, mut args: ServerArgs) -> anyhow::Result<Exit> {
+    let Some(command) = args.command.take() else { return start::start(context, &args) };
+    let data_dir = args.data_dir;
+    let directory = || server_dir(context, data_dir.clone());
+    match command {
+        ServerCommand::User(command) => context.wait(async {
+            let door = Door::open(context, data_dir.clone()).await?;
+            let outcome = user::run(context, &door, command).await;
             door.close().await;
             outcome
         }),
+        ServerCommand::Credentials(command) => context.wait(async {
+            let door = Door::open(context, data_dir.clone()).await?;
+            let outcome = credentials::run(context, &door, command).await;
+            door.close().await;
+            outcome
+        }),
+        ServerCommand::Backup(args) => maintenance::backup(context, &directory()?, &args),
+        ServerCommand::Restore(args) => maintenance::restore(context, &directory()?, &args),
+        ServerCommand::Check => maintenance::check(context, &directory()?),
+        ServerCommand::Prune(args) => maintenance::prune(context, &directory()?, &args),
     }
 }

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::{NewAccount, StoreResult, Tx, add_credential, create};
 use crate::auth::ADMIN;
 use crate::company::{COMPANY, COMPANY_NAME};
-use crate::ids;
+use crate::{ids, time};
 
 /// Name of the user that the first credentials belong to.
 const FIRST_USER: &str = "admin";
