@@ -1,10 +1,10 @@
 //! The store: one SQLite file, one writer, a few readers.
 //!
 //! Everything that the server keeps goes through [`Store::write`] and [`Store::read`]. The boundary for a second
-//! engine: SQL, its dialect and the mapping of rows stay below this module and [`crate::query`]; services hand values in
-//! and get values back, and name no statement (`tests/tidy.rs` looks). A write is answered only after it is on the disk: the writer takes
-//! all jobs that wait, runs each in a savepoint of its own inside one transaction, commits once, and only then
-//! answers all of them (group commit).
+//! engine: SQL, its dialect and the mapping of rows belong below this module and [`crate::query`]; services hand values
+//! in and get values back. A write is answered only after it is on the disk: the writer takes all jobs that wait, runs
+//! each in a savepoint of its own inside one transaction, commits once, and only then answers all of them (group
+//! commit).
 
 use std::fmt;
 use std::path::{Path, PathBuf};
