@@ -52,6 +52,9 @@ pub(crate) async fn dispatch(
 ) -> Option<Result<Answer, ApiError>> {
     match (service, action) {
         // The answers that are no envelope.
+        ("events", "download_task_log") => {
+            return Some(events::download_task_log(state, &call).await.map(Answer::Download));
+        }
         ("organization", "download_for_get_all") => {
             return Some(organization::download_for_get_all(state, &call).await.map(Answer::Download));
         }

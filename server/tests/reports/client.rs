@@ -68,6 +68,14 @@ impl TestServer {
         envelope["data"].take()
     }
 
+    /// Calls an endpoint that answers with a file; returns its headers and text.
+    pub(crate) async fn download(&self, endpoint: &str, body: Value) -> (reqwest::header::HeaderMap, String) {
+        let request = self.http.post(format!("{}/{endpoint}", self.running.api_url)).bearer_auth(&self.token);
+        let response = request.body(body.to_string()).send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        (response.headers().clone(), response.text().await.unwrap())
+    }
+
     /// Calls an endpoint that must refuse; returns code and subcode.
     pub(crate) async fn refused(&self, endpoint: &str, body: Value) -> (u64, u64) {
         code(&self.envelope(endpoint, "application/json", body.to_string()).await)

@@ -2,18 +2,18 @@ use serde_json::{Value, json};
 
 use crate::client::{TestServer, texts};
 
-fn scalar(task: &str, variant: &str, iter: i64, value: f64) -> Value {
+pub(crate) fn scalar(task: &str, variant: &str, iter: i64, value: f64) -> Value {
     json!({
         "type": "training_stats_scalar", "task": task, "metric": "loss", "variant": variant, "iter": iter,
         "value": value, "timestamp": 1_700_000_000_000_i64 + iter,
     })
 }
 
-fn line(task: &str, timestamp: i64, message: &str) -> Value {
+pub(crate) fn line(task: &str, timestamp: i64, message: &str) -> Value {
     json!({"type": "log", "task": task, "timestamp": timestamp, "level": "INFO", "worker": "w", "msg": message})
 }
 
-fn image(task: &str, iter: i64, url: &str) -> Value {
+pub(crate) fn image(task: &str, iter: i64, url: &str) -> Value {
     json!({
         "type": "training_debug_image", "task": task, "metric": "img", "variant": "im", "iter": iter, "key": "k", "url": url,
     })

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::client::TestServer;
 
-const BOUNDARY: &str = "e1b7a6f0c2d94b8f";
+pub(crate) const BOUNDARY: &str = "e1b7a6f0c2d94b8f";
 
 /// A multipart body as the SDK makes it: name and file name of a part are the path, as it is.
 pub(crate) fn multipart(files: &[(&str, &[u8])]) -> Vec<u8> {
@@ -25,7 +25,7 @@ pub(crate) fn multipart(files: &[(&str, &[u8])]) -> Vec<u8> {
 }
 
 impl TestServer {
-    async fn file(&self, method: Method, path: &str) -> Response {
+    pub(crate) async fn file(&self, method: Method, path: &str) -> Response {
         self.http.request(method, format!("{}{path}", self.files_url)).bearer_auth(&self.token).send().await.unwrap()
     }
 
@@ -197,4 +197,68 @@ async fn a_file_beyond_the_limit_is_refused_and_nothing_of_it_stays() {
     assert_eq!(server.post(multipart(&[("a", &[1; 1000])])).await.status(), StatusCode::OK);
     assert_eq!(server.post(multipart(&[("b", &[1; 1001])])).await.status(), StatusCode::PAYLOAD_TOO_LARGE);
     assert_eq!(count_files(&server.files_dir()), 1);
+}
+
+#[tokio::test]
+async fn several_parts_come_in_one_answer() {
+    let server = TestServer::start().await;
+    let content: Vec<u8> = (0..200_000_u32).map(|n| (n % 251) as u8).collect();
+    server.post(multipart(&[("data.bin", &content)])).await;
+    let get = |headers: &[(&'static str, String)]| {
+        let mut request = server.http.get(format!("{}/data.bin", server.files_url)).bearer_auth(&server.token);
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        request.send()
+    };
+    let response = get(&[("range", "bytes=0-99,1000-149999,-5".to_owned())]).await.unwrap();
+    assert_eq!(response.status(), StatusCode::PARTIAL_CONTENT);
+    let kind = response.headers()["content-type"].to_str().unwrap().to_owned();
+    let boundary = kind.strip_prefix("multipart/byteranges; boundary=").unwrap();
+    let length: usize = response.headers()["content-length"].to_str().unwrap().parse().unwrap();
+    let body = response.bytes().await.unwrap();
+    let mut expected = Vec::new();
+    for (start, end) in [(0, 99), (1000, 149_999), (199_995, 199_999)] {
+        let head = format!(
+            "\r\n--{boundary}\r\nContent-Type: application/octet-stream\r\nContent-Range: bytes {start}-{end}/200000\r\n\r\n"
+        );
+        expected.extend(head.bytes());
+        expected.extend(&content[start..=end]);
+    }
+    expected.extend(format!("\r\n--{boundary}--\r\n").bytes());
+    assert_eq!((body.len(), body == expected), (length, true));
+
+    // A part of another version is of no use; a version is named by its tag or its date.
+    let whole = get(&[]).await.unwrap();
+    let value = |name: &str| whole.headers()[name].to_str().unwrap().to_owned();
+    let range = || ("range", "bytes=-5".to_owned());
+    for (version, status) in [
+        (value("etag"), StatusCode::PARTIAL_CONTENT),
+        (value("last-modified"), StatusCode::PARTIAL_CONTENT),
+        ("\"another\"".to_owned(), StatusCode::OK),
+        ("Sat, 01 Jan 2000 00:00:00 GMT".to_owned(), StatusCode::OK),
+    ] {
+        assert_eq!(get(&[range(), ("if-range", version.clone())]).await.unwrap().status(), status, "{version}");
+    }
+    for (since, status) in [
+        (value("last-modified"), StatusCode::NOT_MODIFIED),
+        ("Sat, 01 Jan 2000 00:00:00 GMT".to_owned(), StatusCode::OK),
+        ("yesterday".to_owned(), StatusCode::OK),
+    ] {
+        assert_eq!(get(&[("if-modified-since", since.clone())]).await.unwrap().status(), status, "{since}");
+    }
+    let stale = [("if-none-match", "\"another\"".to_owned()), ("if-modified-since", value("last-modified"))];
+    assert_eq!(get(&stale).await.unwrap().status(), StatusCode::OK, "a tag says more than a date");
+}
+
+#[tokio::test]
+async fn compressed_files_are_served_as_they_are() {
+    let server = TestServer::start().await;
+    server.post(multipart(&[("log.txt.gz", b"\x1f\x8bnot really"), ("MODEL.PNG", b"x")])).await;
+    let response = server.file(Method::GET, "/log.txt.gz").await;
+    assert_eq!(response.headers()["content-type"], "application/octet-stream");
+    assert!(response.headers().get("content-encoding").is_none());
+    assert_eq!(response.bytes().await.unwrap(), &b"\x1f\x8bnot really"[..]);
+    assert_eq!(server.file(Method::GET, "/MODEL.PNG").await.headers()["content-type"], "image/png");
+    assert_eq!(server.file(Method::GET, "/model.png").await.status(), StatusCode::NOT_FOUND, "names have a case");
 }

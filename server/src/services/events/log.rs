@@ -1,9 +1,11 @@
 //! `events.get_task_log`.
 
-use serde::Deserialize;
+use protocols::clearml::envelope::ApiVersion;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::request::{MetricVariants, filter, known_owner, size};
+use super::scroll;
 use crate::http::{Call, Reply};
 use crate::state::State;
 use crate::store::events::{self, LogPage, Shown};
@@ -34,8 +36,14 @@ fn yes() -> bool {
     true
 }
 
+/// The first version whose pages begin at a timestamp; earlier ones have scroll ids.
+const BY_TIMESTAMP: ApiVersion = ApiVersion::new(2, 9);
+
 /// A page of the console output. `order` turns the page round and does not choose another one.
 pub(super) async fn get_task_log(state: &State, call: &Call) -> Reply {
+    if call.version < BY_TIMESTAMP {
+        return get_scrolled(state, call).await;
+    }
     let request: GetTaskLog = call.arguments()?;
     let page = LogPage {
         from: request.from_timestamp.map(|timestamp| timestamp as i64),
@@ -49,7 +57,8 @@ pub(super) async fn get_task_log(state: &State, call: &Call) -> Reply {
         .store
         .read(move |connection| {
             known_owner(connection, &request.task, false)?;
-            let (mut lines, total) = match events::owner_of(connection, &request.task)? {
+            let owner = events::owner_of(connection, &request.task)?;
+            let (mut lines, total) = match owner {
                 Some(owner) => events::log_page(connection, owner, &page)?,
                 None => (Vec::new(), 0),
             };
@@ -58,7 +67,68 @@ pub(super) async fn get_task_log(state: &State, call: &Call) -> Reply {
             }
             let shown = Shown { owner: &request.task, is_model: false };
             let events = lines.into_iter().map(|line| line.into_event(shown)).collect::<Result<Vec<_>, _>>()?;
-            Ok(json!({"returned": events.len(), "total": total, "events": events}))
+            let mut reply = json!({"returned": events.len(), "total": total, "events": events});
+            // Ours: how many lines are not there any more, because of the limits of this server.
+            if let Some(owner) = owner.filter(|owner| owner.trimmed_lines > 0) {
+                reply["trimmed"] = owner.trimmed_lines.into();
+            }
+            Ok(reply)
+        })
+        .await
+}
+
+#[derive(Debug, Deserialize)]
+struct GetScrolledLog {
+    task: String,
+    batch_size: Option<i64>,
+    #[serde(default = "yes")]
+    navigate_earlier: bool,
+    #[serde(default)]
+    refresh: bool,
+    scroll_id: Option<String>,
+}
+
+/// The last line that a reader was given.
+#[derive(Debug, Serialize, Deserialize)]
+struct Position {
+    timestamp: i64,
+    id: i64,
+}
+
+impl Position {
+    fn start(earlier: bool) -> Self {
+        let end = if earlier { i64::MAX } else { i64::MIN };
+        Self { timestamp: end, id: end }
+    }
+}
+
+/// The form before 2.9: exact pages that follow each other by scroll id.
+async fn get_scrolled(state: &State, call: &Call) -> Reply {
+    let request: GetScrolledLog = call.arguments()?;
+    let size = size("batch_size", request.batch_size, DEFAULT_LINES, MAX_LINES)?;
+    let earlier = request.navigate_earlier;
+    let mut position = match request.scroll_id.as_deref().filter(|id| !id.is_empty() && !request.refresh) {
+        Some(id) => scroll::decode(id)?,
+        None => Position::start(earlier),
+    };
+    state
+        .store
+        .read(move |connection| {
+            known_owner(connection, &request.task, false)?;
+            let (lines, total) = match events::owner_of(connection, &request.task)? {
+                Some(owner) => {
+                    let from = (position.timestamp, position.id);
+                    (events::log_lines(connection, owner, from, earlier, size)?, owner.log_lines)
+                }
+                None => (Vec::new(), 0),
+            };
+            if let Some(last) = lines.last() {
+                (position.timestamp, position.id) = (last.timestamp, last.id);
+            }
+            let shown = Shown { owner: &request.task, is_model: false };
+            let events = lines.into_iter().map(|line| line.into_event(shown)).collect::<Result<Vec<_>, _>>()?;
+            let scroll_id = scroll::encode(&position)?;
+            Ok(json!({"returned": events.len(), "total": total, "events": events, "scroll_id": scroll_id}))
         })
         .await
 }

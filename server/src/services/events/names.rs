@@ -55,9 +55,18 @@ pub(super) async fn get_multi_task_metrics(state: &State, call: &Call) -> Reply 
 
 /// `events.get_scalar_metrics_and_variants`: `{metric: [variants]}`.
 pub(super) async fn get_scalar_metrics_and_variants(state: &State, call: &Call) -> Reply {
+    variants_of(state, call, Kind::Scalar).await
+}
+
+/// `events.get_vector_metrics_and_variants`: `{metric: [variants]}`.
+pub(super) async fn get_vector_metrics_and_variants(state: &State, call: &Call) -> Reply {
+    variants_of(state, call, Kind::Vector).await
+}
+
+async fn variants_of(state: &State, call: &Call, kind: Kind) -> Reply {
     let request: Names = call.arguments()?;
     let task = request.task.ok_or_else(|| ApiError::missing_field("task"))?;
-    let found = metrics(state, vec![task], vec![Kind::Scalar], request.model_events).await?;
+    let found = metrics(state, vec![task], vec![kind], request.model_events).await?;
     Ok(json!({"metrics": found.into_iter().next().map(|(_, metrics)| metrics).unwrap_or_default()}))
 }
 

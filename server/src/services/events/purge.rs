@@ -8,7 +8,7 @@ use super::request::known_owner;
 use crate::http::{Call, Reply};
 use crate::state::State;
 use crate::store::StoreResult;
-use crate::store::events::{self, OwnerFacts};
+use crate::store::events::{self, ClearLog, OwnerFacts};
 use crate::time;
 
 #[derive(Debug, Deserialize)]
@@ -61,32 +61,43 @@ struct ClearTaskLog {
     allow_locked: bool,
     #[serde(default)]
     threshold_sec: i64,
+    #[serde(default)]
+    include_metrics: Vec<String>,
+    #[serde(default)]
+    exclude_metrics: Vec<String>,
 }
 
-/// `events.clear_task_log`: removes the console lines that are older than `threshold_sec`, or all of them. In steps,
-/// so that other writes go on meanwhile; when it is interrupted, a second call does the rest.
+/// `events.clear_task_log`: removes the console lines that are older than `threshold_sec`, or all of them; of some metrics
+/// only, or not of some. In steps, so that other writes go on meanwhile; when it is interrupted, a second call does the
+/// rest.
 pub(super) async fn clear_task_log(state: &State, call: &Call) -> Reply {
     let request: ClearTaskLog = call.arguments()?;
     let before = match request.threshold_sec {
         0 => i64::MAX,
         seconds => (time::now() / 1000).saturating_sub(seconds.saturating_mul(1000)),
     };
+    let mut clear = ClearLog {
+        before,
+        include: request.include_metrics,
+        exclude: request.exclude_metrics,
+        after: (i64::MIN, i64::MIN),
+    };
     let mut deleted = 0;
     loop {
-        let (task, allow_locked) = (request.task.clone(), request.allow_locked);
+        let (task, allow_locked, mut step) = (request.task.clone(), request.allow_locked, clear.clone());
         let removed = state
             .store
             .write(move |tx| {
                 check_unlocked(&known_owner(tx, &task, false)?, &task, false, allow_locked)?;
-                match events::owner_of(tx, &task)? {
-                    Some(owner) => events::clear_log_step(tx, owner, before),
-                    None => Ok(0),
-                }
+                let removed = match events::owner_of(tx, &task)? {
+                    Some(owner) => events::clear_log_step(tx, owner, &mut step)?,
+                    None => None,
+                };
+                Ok(removed.map(|removed| (removed, step)))
             })
             .await?;
+        let Some((removed, next)) = removed else { return Ok(json!({"deleted": deleted})) };
         deleted += removed;
-        if removed == 0 {
-            return Ok(json!({"deleted": deleted}));
-        }
+        clear = next;
     }
 }

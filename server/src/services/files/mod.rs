@@ -7,6 +7,7 @@ mod content;
 mod delete;
 mod download;
 mod errors;
+mod multi;
 mod partial;
 mod paths;
 mod range;

@@ -29,26 +29,60 @@ pub(crate) fn delete_for_tasks(connection: &Connection, ids: &[String]) -> Store
     ids.iter().try_fold(0, |events, id| Ok(events + delete_owner(connection, id)?))
 }
 
-/// Removes the oldest console lines of an owner that are older than `before` (milliseconds since the epoch), at most one
-/// step of them. Returns how many; to be called again until that is 0.
-pub(crate) fn clear_log_step(connection: &Connection, owner: Owner, before: i64) -> StoreResult<u64> {
-    let mut delete = connection.prepare_cached(
-        "DELETE FROM console_lines WHERE id IN \
-         (SELECT id FROM console_lines WHERE owner = ?1 AND timestamp < ?2 ORDER BY timestamp, id LIMIT ?3) \
-         RETURNING length(CAST(message AS BLOB))",
+/// Which console lines to remove, and how far that is.
+#[derive(Clone, Debug)]
+pub(crate) struct ClearLog {
+    /// Lines older than this, in milliseconds since the epoch.
+    pub(crate) before: i64,
+    /// Lines of these metrics only; empty: of all.
+    pub(crate) include: Vec<String>,
+    /// No lines of these metrics.
+    pub(crate) exclude: Vec<String>,
+    /// The last line that was looked at.
+    pub(crate) after: (i64, i64),
+}
+
+impl ClearLog {
+    fn takes(&self, metric: &str) -> bool {
+        let named = |names: &[String]| names.iter().any(|name| name == metric);
+        (self.include.is_empty() || named(&self.include)) && !named(&self.exclude)
+    }
+}
+
+/// Looks at some more console lines of an owner, the oldest first, and removes those that `clear` takes. Returns how many
+/// went, or `None` when there was nothing left to look at.
+pub(crate) fn clear_log_step(connection: &Connection, owner: Owner, clear: &mut ClearLog) -> StoreResult<Option<u64>> {
+    let mut select = connection.prepare_cached(
+        "SELECT id, timestamp, length(CAST(message AS BLOB)), coalesce(json_extract(extra, '$.metric'), '') \
+         FROM console_lines WHERE owner = ?1 AND (timestamp, id) > (?2, ?3) AND timestamp < ?4 \
+         ORDER BY timestamp, id LIMIT ?5",
     )?;
-    let mut rows = delete.query(params![owner.key, before, ROWS_PER_STEP])?;
-    let (mut lines, mut bytes) = (0_i64, 0_i64);
+    let mut rows = select.query(params![owner.key, clear.after.0, clear.after.1, clear.before, ROWS_PER_STEP])?;
+    let (mut ids, mut bytes, mut is_over) = (Vec::new(), 0_i64, true);
     while let Some(row) = rows.next()? {
-        lines += 1;
-        bytes += row.get::<_, i64>(0)?;
+        is_over = false;
+        let id: i64 = row.get(0)?;
+        clear.after = (row.get(1)?, id);
+        let metric: String = row.get(3)?;
+        if clear.takes(&metric) {
+            bytes += row.get::<_, i64>(2)?;
+            ids.push(id);
+        }
+    }
+    drop(rows);
+    if is_over {
+        return Ok(None);
+    }
+    let mut delete = connection.prepare_cached("DELETE FROM console_lines WHERE id = ?1")?;
+    for id in &ids {
+        delete.execute([id])?;
     }
     connection
         .prepare_cached(
             "UPDATE event_owners SET log_lines = log_lines - ?2, log_bytes = log_bytes - ?3 WHERE key = ?1",
         )?
-        .execute(params![owner.key, lines, bytes])?;
-    Ok(u64::try_from(lines).unwrap_or(0))
+        .execute(params![owner.key, ids.len() as i64, bytes])?;
+    Ok(Some(ids.len() as u64))
 }
 
 /// Removes the rows of deleted events until none is left.

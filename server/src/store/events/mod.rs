@@ -24,14 +24,14 @@ mod series;
 mod summary;
 
 pub(crate) use append::{Arrival, Touched, append};
-pub(crate) use delete::{clear_log_step, delete_for_tasks, delete_owner, purge_step};
+pub(crate) use delete::{ClearLog, clear_log_step, delete_for_tasks, delete_owner, purge_step};
 pub(crate) use housekeeper::housekeeper;
 pub(crate) use json::Shown;
-pub(crate) use log::{LogPage, log_page};
+pub(crate) use log::{Line, LogPage, log_lines, log_page};
 pub(crate) use merge::{Cursor, MergeQuery, merged_page};
 pub(crate) use model::{Body, Kind, MetricFilter, NewEvent, Payload};
 pub(crate) use owners::{OwnerFacts, owner_facts, touch_owner};
-pub(crate) use pages::{events_at, iterations_of, last_events};
+pub(crate) use pages::{events_at, iterations_of, last_events, vectors};
 pub(crate) use sampler::Sampled;
 pub(crate) use scalars::{Axis, raw_points, sampled, single_value};
 pub(crate) use series::{SeriesRow, owner_of, series_of};

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use rusqlite::Connection;
 use serde_json::Value;
 
-use super::json::{Shown, series_event};
-use super::scan::{at_iteration, iterations};
+use super::json::{Content, Shown, series_event};
+use super::scan::{From, at_iteration, events, iterations};
 use super::series::SeriesRow;
 use crate::store::StoreResult;
 
@@ -56,4 +56,14 @@ pub(crate) fn last_events(
         }
     }
     Ok(events)
+}
+
+/// The vectors of the last `count` iterations of a series, with their iteration, in the order of it.
+pub(crate) fn vectors(connection: &Connection, series: &SeriesRow, count: usize) -> StoreResult<Vec<(i64, Value)>> {
+    let latest = events(connection, series, &From::Start, true, count)?;
+    let vectors = latest.into_iter().rev().filter_map(|stored| match stored.content {
+        Content::Text(text) => Some(serde_json::from_str(&text).map(|vector| (stored.iter, vector))),
+        Content::Number(_) | Content::Image { .. } => None,
+    });
+    Ok(vectors.collect::<Result<_, _>>()?)
 }

@@ -14,6 +14,8 @@ pub(crate) struct Owner {
     pub(crate) key: i64,
     /// Console lines that are stored.
     pub(crate) log_lines: i64,
+    /// Console lines that went because of a limit.
+    pub(crate) trimmed_lines: i64,
 }
 
 /// A row of `event_series`.
@@ -97,8 +99,11 @@ fn pair<A: rusqlite::types::FromSql>(row: &Row<'_>, column: usize) -> rusqlite::
 
 /// The owner with the id, if it has events.
 pub(crate) fn owner_of(connection: &Connection, id: &str) -> StoreResult<Option<Owner>> {
-    let mut statement = connection.prepare_cached("SELECT key, log_lines FROM event_owners WHERE owner = ?1")?;
-    let owner = statement.query_row([id], |row| Ok(Owner { key: row.get(0)?, log_lines: row.get(1)? })).optional()?;
+    let mut statement =
+        connection.prepare_cached("SELECT key, log_lines, trimmed_lines FROM event_owners WHERE owner = ?1")?;
+    let owner = statement
+        .query_row([id], |row| Ok(Owner { key: row.get(0)?, log_lines: row.get(1)?, trimmed_lines: row.get(2)? }))
+        .optional()?;
     Ok(owner)
 }
 
