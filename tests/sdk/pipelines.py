@@ -12,8 +12,8 @@ client = APIClient()
 
 
 def pipelines():
-    """The controllers that there are, oldest first."""
-    return client.tasks.get_all(type=["controller"], search_hidden=True, order_by=["created"],
+    """The controllers of this kind that there are."""
+    return client.tasks.get_all(type=["controller"], search_hidden=True, name="^%s( #[0-9]+)?$" % kind,
                                 only_fields=["id"])
 
 
@@ -48,11 +48,13 @@ if kind == "tasks":
     check(abs(losses["first"][-1] - after) < 1e-6, losses)
     check(abs(losses["second"][-1] - after * (1 - 0.25 / 4) ** 3) < 1e-6, losses)
 elif kind == "functions":
-    equal(set(steps), {"count", "total", "twice"})
-    equal(steps["count"].artifacts["values"].get(), [0, 1, 2, 3])
+    # The step that may be cached is, once a pipeline has run it.
+    equal(set(steps), {"total", "twice"} if before else {"count", "total", "twice"})
+    if not before:
+        equal(steps["count"].artifacts["values"].get(), [0, 1, 2, 3])
     equal([steps[name].get_parameter("return/result", cast=True) for name in ("total", "twice")], [18, 12])
 else:
-    equal(sorted(step.name for step in found), ["count_up", "total", "total"])
+    equal(sorted(step.name for step in found), ["total", "total"] if before else ["count_up", "total", "total"])
     results = [step.get_parameter("return/result", cast=True) for step in found if step.name == "total"]
     equal(sorted(results), [12, 18])
     check("RESULTS [18, 12]" in (console if mode == "all" else printed), console, printed)
