@@ -1,5 +1,5 @@
 """Why programs stand still for 300 s with the SDK's own settings, with any server and with none, and that they do not
-with the settings that our server writes. See docs/compatibility.md."""
+with the settings that our server writes. See docs/clients.md."""
 import os
 import re
 
