@@ -149,7 +149,10 @@ fn exit_of_server(error: &server::ServerError) -> Exit {
     use server::ServerError;
     match error {
         ServerError::Bind { .. } | ServerError::InUse { .. } => Exit::Unavailable,
-        ServerError::DataDir { .. } | ServerError::NoServer { .. } | ServerError::Key { .. } => Exit::Config,
+        ServerError::DataDir { .. }
+        | ServerError::NoServer { .. }
+        | ServerError::Key { .. }
+        | ServerError::Tls { .. } => Exit::Config,
         ServerError::Database(_) | ServerError::Prepare { .. } => Exit::Internal,
     }
 }

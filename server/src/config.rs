@@ -8,6 +8,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::store::OpenError;
+use crate::tls::TlsFiles;
 
 /// Name of the queue that is made when none is asked for.
 const DEFAULT_QUEUE: &str = "default";
@@ -25,6 +26,11 @@ pub struct ServerConfig {
     pub web_port: u16,
     /// Port of uploads and downloads; 0 takes a free one.
     pub files_port: u16,
+    /// Certificate and key; plain HTTP without them.
+    pub tls: Option<TlsFiles>,
+    /// Name, or address, by which clients know this machine; without it the address that is listened on, or the name
+    /// that the certificate is for.
+    pub public_name: Option<String>,
     /// Queues that are made at the start if they do not exist; the first is the default queue if there is none.
     pub queues: Vec<String>,
     /// Whether the first user gets another pair of credentials although it has one: for a client file that was lost,
@@ -89,6 +95,8 @@ impl ServerConfig {
             api_port: 8008,
             web_port: 8080,
             files_port: 8081,
+            tls: None,
+            public_name: None,
             queues: vec![DEFAULT_QUEUE.to_owned()],
             issue_credentials: false,
             event_limits: EventLimits::default(),
@@ -125,6 +133,14 @@ pub enum ServerError {
         /// What the system said.
         #[source]
         source: io::Error,
+    },
+    /// A certificate or its key cannot be used.
+    #[error("cannot use the TLS file {path}: {reason}", path = path.display())]
+    Tls {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
     },
     /// Another server works in the data directory.
     #[error("the data directory {directory} is in use by another server", directory = directory.display())]

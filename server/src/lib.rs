@@ -6,6 +6,7 @@
 //!
 //! Invariant W1: agent and server meet on the wire alone; nothing here knows the agent.
 
+mod address;
 mod auth;
 mod company;
 mod config;
@@ -18,15 +19,18 @@ mod metrics;
 mod places;
 mod query;
 mod run;
+mod serve;
 mod services;
 mod signals;
 mod state;
 mod stopped;
 mod store;
 mod time;
+mod tls;
 mod watchdog;
 
 pub use config::{EventLimits, ServerConfig, ServerError};
 pub use run::{RunningServer, Server};
 pub use stopped::StoppedServer;
 pub use store::OpenError;
+pub use tls::TlsFiles;

@@ -1,20 +1,22 @@
 //! Starting and stopping.
 
 use std::fs::File;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::Router;
-use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use crate::address::Address;
 use crate::config::{ServerConfig, ServerError};
 use crate::directories::Directories;
 use crate::http::{self, Port};
+use crate::serve::serve;
 use crate::state::State;
 use crate::store::{events, time_series};
+use crate::tls::Tls;
 use crate::watchdog::watchdog;
 
 /// How long a stopping server waits for requests in flight.
@@ -36,7 +38,9 @@ impl Server {
         let api = bind("api", config.listen, config.api_port).await?;
         let web = bind("web", config.listen, config.web_port).await?;
         let files = bind("files", config.listen, config.files_port).await?;
-        let (api_url, web_url, files_url) = (url_of(&api.0), url_of(&web.0), url_of(&files.0));
+        let tls = config.tls.clone().map(Tls::open).transpose()?;
+        let address = Address::of(&config, tls.as_ref());
+        let [api_url, web_url, files_url] = [&api, &web, &files].map(|(port, _)| address.url(*port));
 
         let directories = Directories::prepare(&config.data_dir)?;
         let (state, new_credentials) = State::open(&directories, &config, [&api_url, &files_url]).await?;
@@ -53,7 +57,13 @@ impl Server {
         let api_router = http::router(&state, intake.clone(), Port::Api);
         let mut listeners = JoinSet::new();
         for ((_, listener), port) in [(api, Port::Api), (web, Port::Web), (files, Port::Files)] {
-            listeners.spawn(serve(listener, http::router(&state, intake.clone(), port), stopping.clone()));
+            let acceptor = tls.as_ref().map(Tls::acceptor);
+            let router = http::router(&state, intake.clone(), port);
+            listeners.spawn(serve(listener, acceptor, router, stopping.clone()));
+        }
+        if let Some(tls) = tls {
+            let watch = stopping.clone().run_until_cancelled_owned(tls.watch());
+            listeners.spawn(async move { watch.await.unwrap_or_default() });
         }
         tracing::info!(api = api_url, web = web_url, files = files_url, "server started");
         Ok(RunningServer {
@@ -140,31 +150,9 @@ async fn clerk(state: State) {
     }
 }
 
-async fn serve(listener: TcpListener, router: Router, stopping: CancellationToken) {
-    // Small answers must not wait for the acknowledgement of the one before.
-    let listener = listener.tap_io(|stream| {
-        let _ = stream.set_nodelay(true);
-    });
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    let served = axum::serve(listener, service).with_graceful_shutdown(stopping.cancelled_owned()).await;
-    if let Err(error) = served {
-        tracing::error!(%error, "a listener failed");
-    }
-}
-
-async fn bind(purpose: &'static str, listen: IpAddr, port: u16) -> Result<(SocketAddr, TcpListener), ServerError> {
+async fn bind(purpose: &'static str, listen: IpAddr, port: u16) -> Result<(u16, TcpListener), ServerError> {
     let failed = |source| ServerError::Bind { purpose, listen, port, source };
     let listener = TcpListener::bind((listen, port)).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    Ok((address, listener))
-}
-
-fn url_of(address: &SocketAddr) -> String {
-    // "Any address" is no address that a client can use.
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(std::net::Ipv6Addr::LOCALHOST),
-        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
-    };
-    format!("http://{}", SocketAddr::new(ip, address.port()))
+    Ok((address.port(), listener))
 }

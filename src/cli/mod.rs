@@ -150,6 +150,8 @@ mod tests {
             "task create --name n --script x --repo y",
             "task create --name n --repo y",
             "server user add",
+            "server --tls-cert c",
+            "up --tls-key k",
             "server user add ada --password --password-stdin",
             "server user password ada --remove --password",
             "queue move q t",

@@ -20,6 +20,18 @@ pub(crate) struct ListenArgs {
     /// Port of uploads and downloads; 0 takes a free one
     #[arg(long, value_name = "PORT", default_value_t = 8081)]
     pub(crate) files_port: u16,
+    /// Name, or address, by which clients know this machine [default: the address, or the name in the certificate]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) public_name: Option<String>,
+    /// Serve TLS with the certificate in this file (PEM, followed by its issuers)
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// The private key of the certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// The authority that signed it (PEM), for clients which do not know it: goes into clearml.conf
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_ca: Option<PathBuf>,
 }
 
 /// What `up` is for.
@@ -41,6 +53,7 @@ Examples:
   hostler up --workers 4 --queue fast slow   four workers that empty `fast` first
   hostler up --gpus 0,1 --gpus 2,3           two workers with two GPUs each
   hostler up --gpus                          one worker for each GPU
+  hostler up --listen 0.0.0.0 --tls-cert cert.pem --tls-key key.pem
   hostler up --data-dir ./trial --api-port 0 --web-port 0 --files-port 0")]
 pub(crate) struct UpArgs {
     /// Where everything is kept [default: the XDG state directory, ~/.local/state/hostler]

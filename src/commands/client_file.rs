@@ -8,6 +8,7 @@ use server::RunningServer;
 
 use super::private_file;
 use crate::config::{Config, Environment};
+use crate::exit::{Exit, Problem};
 
 /// Its name in the data directory.
 const FILE: &str = "clearml.conf";
@@ -40,7 +41,9 @@ pub(super) fn is_there(data_dir: &Path) -> bool {
 }
 
 /// Writes the file where it is missing; otherwise only its addresses, if these have changed.
-pub(super) fn ensure(data_dir: &Path, server: &RunningServer) -> anyhow::Result<PathBuf> {
+///
+/// `authority` is a file with the certificate of the authority that clients are to trust.
+pub(super) fn ensure(data_dir: &Path, server: &RunningServer, authority: Option<&Path>) -> anyhow::Result<PathBuf> {
     let path = data_dir.join(FILE);
     let hosts = [
         ("web_server", server.web_url.as_str()),
@@ -48,11 +51,12 @@ pub(super) fn ensure(data_dir: &Path, server: &RunningServer) -> anyhow::Result<
         ("files_server", server.files_url.as_str()),
     ];
     if let Some((access_key, secret_key)) = &server.new_credentials {
-        private_file::write(&path, first(&hosts, access_key, secret_key).as_bytes())?;
+        let text = with_authority(&first(&hosts, access_key, secret_key), authority)?;
+        private_file::write(&path, text.as_bytes())?;
         return Ok(path);
     }
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let renewed = with_hosts(&text, &hosts);
+    let renewed = with_authority(&with_hosts(&text, &hosts), authority)?;
     if renewed != text {
         private_file::write(&path, renewed.as_bytes())?;
     }
@@ -85,6 +89,28 @@ fn with_hosts(text: &str, hosts: &[(&str, &str)]) -> String {
     text.lines().map(|it| line(it) + "\n").collect()
 }
 
+/// Makes clients trust the authority in this file, as well as the SDK can: it then trusts no other.
+fn with_authority(text: &str, authority: Option<&Path>) -> anyhow::Result<String> {
+    const KEY: &str = "verify_certificate";
+    let Some(authority) = authority else { return Ok(text.to_owned()) };
+    let absolute = std::fs::canonicalize(authority).map_err(|error| {
+        Problem::with(Exit::Config, format!("cannot use the authority in {}: {error}", authority.display()))
+    })?;
+    let absolute = absolute.display().to_string();
+    let renewed = with_hosts(text, &[(KEY, &absolute)]);
+    if renewed.contains(KEY) {
+        return Ok(renewed);
+    }
+    let line = |line: &str| {
+        let indent = &line[..line.len() - line.trim_start().len()];
+        match line.trim_start().starts_with("api_server") {
+            true => format!("{line}\n{indent}{KEY}: {}\n", json!(absolute)),
+            false => format!("{line}\n"),
+        }
+    };
+    Ok(text.lines().map(line).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,6 +129,25 @@ mod tests {
             server.credentials,
             Credentials::Key { access_key: "K\"".to_owned(), secret_key: Secret::new("S\\$") }
         );
+    }
+
+    #[test]
+    fn an_authority_is_added_once_and_renewed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(FILE);
+        let hosts = [("web_server", "https://h:2"), ("api_server", "https://h:1"), ("files_server", "https://h:3")];
+        let mut text = first(&hosts, "K", "S");
+        for name in ["a.pem", "b.pem"] {
+            let authority = std::fs::canonicalize(directory.path()).unwrap().join(name);
+            std::fs::write(&authority, "").unwrap();
+            text = with_authority(&text, Some(&authority)).unwrap();
+            std::fs::write(&path, &text).unwrap();
+            let server = Config::load(Some(&path), Environment::default()).unwrap().server().unwrap();
+            assert_eq!((server.verify_certificate, server.certificates), (true, Some(authority)));
+        }
+        assert_eq!(text.matches("verify_certificate").count(), 1, "{text}");
+        assert_eq!(with_authority(&text, None).unwrap(), text);
+        assert!(with_authority(&text, Some(Path::new("/no/such/file"))).is_err());
     }
 
     #[test]

@@ -22,5 +22,6 @@ mod sdk;
 mod server_users;
 mod stock_agent;
 mod strangers;
+mod tls;
 mod up;
 mod workers;

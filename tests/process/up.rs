@@ -13,7 +13,7 @@ use crate::harness::{Api, Draft, Place, ProcessExt, audit_state, eventually, kil
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-struct Up {
+pub(crate) struct Up {
     child: Child,
     ready: Value,
     data_dir: PathBuf,
@@ -31,8 +31,14 @@ fn command(place: &Place, ports: [&str; 3]) -> Command {
 
 impl Up {
     fn start(place: &Place) -> Self {
+        Self::start_with(place, &[])
+    }
+
+    /// Starts one with further flags.
+    pub(crate) fn start_with(place: &Place, flags: &[&str]) -> Self {
         let out = place.path("logs/up.out");
         let mut child = command(place, ["0", "0", "0"])
+            .args(flags)
             .stdin(Stdio::null())
             .stdout(File::create(&out).unwrap())
             .stderr(File::options().create(true).append(true).open(place.path("logs/up.log")).unwrap())
@@ -42,7 +48,13 @@ impl Up {
         Self { child, ready, data_dir: place.path("state") }
     }
 
-    fn configuration_file(&self) -> PathBuf {
+    /// What it has said.
+    pub(crate) fn ready(&self) -> &Value {
+        &self.ready
+    }
+
+    /// The file for clients.
+    pub(crate) fn configuration_file(&self) -> PathBuf {
         self.data_dir.join("clearml.conf")
     }
 
@@ -50,7 +62,8 @@ impl Up {
         login_with(self.ready["api_server"].as_str().unwrap(), &self.configuration_file())
     }
 
-    fn audit(&self) {
+    /// Audits the daemon's journal.
+    pub(crate) fn audit(&self) {
         audit_state(std::path::Path::new(self.ready["state_dir"].as_str().unwrap()));
     }
 

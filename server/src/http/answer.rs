@@ -45,8 +45,9 @@ impl CallMeta {
         Self { trx: trx.unwrap_or(&id).to_owned(), id, endpoint: EndpointMeta::default() }
     }
 
-    /// The envelope around `answer`, whose status is the status of the response; or the download as it is.
-    pub(super) fn respond(self, answer: Result<Answer, ApiError>) -> Response<Body> {
+    /// The envelope around `answer`, whose status is the status of the response; or the download as it is. A cookie that
+    /// was made on an encrypted connection is never sent on another.
+    pub(super) fn respond(self, answer: Result<Answer, ApiError>, is_encrypted: bool) -> Response<Body> {
         let Self { id, trx, endpoint } = self;
         let name = endpoint.name.clone();
         let (meta, data) = match answer {
@@ -55,7 +56,7 @@ impl CallMeta {
             Ok(Answer::Download(download)) => return download.respond(),
             Err(error) => (Meta::failed(id, trx, endpoint, &error), Value::Object(Map::new())),
         };
-        let cookie = cookie_of(&name, &meta, &data);
+        let cookie = cookie_of(&name, &meta, &data, is_encrypted);
         let status = StatusCode::from_u16(meta.result_code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let body = serde_json::to_vec(&Envelope { meta, data }).expect("an envelope is plain JSON");
         let mut response = json_response(body);
@@ -96,7 +97,7 @@ impl Download {
 }
 
 /// Browsers keep their token as a cookie, set at login and cleared at logout.
-fn cookie_of(endpoint: &str, meta: &Meta, data: &Value) -> Option<HeaderValue> {
+fn cookie_of(endpoint: &str, meta: &Meta, data: &Value, is_encrypted: bool) -> Option<HeaderValue> {
     if meta.result_code != 200 {
         return None;
     }
@@ -105,7 +106,8 @@ fn cookie_of(endpoint: &str, meta: &Meta, data: &Value) -> Option<HeaderValue> {
         "auth.logout" | "login.logout" => ("", 0),
         _ => return None,
     };
-    let cookie = format!("{TOKEN_COOKIE}={token}; HttpOnly; Path=/; SameSite=Lax; Max-Age={age}");
+    let secure = if is_encrypted { "; Secure" } else { "" };
+    let cookie = format!("{TOKEN_COOKIE}={token}; HttpOnly; Path=/; SameSite=Lax; Max-Age={age}{secure}");
     HeaderValue::from_str(&cookie).ok()
 }
 

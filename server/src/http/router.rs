@@ -163,7 +163,7 @@ async fn call(axum::extract::State(backend): axum::extract::State<Backend>, requ
     let name = meta.endpoint.actual_version.map_or("unknown", |_| meta.endpoint.name.as_str());
     backend.state.requests.observe(name, code, began.elapsed());
     tracing::debug!(endpoint = meta.endpoint.name, code, took = ?began.elapsed(), "call");
-    meta.respond(answer)
+    meta.respond(answer, backend.state.api_url.starts_with("https:"))
 }
 
 async fn answer(

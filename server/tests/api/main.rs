@@ -18,6 +18,7 @@ mod queues;
 mod report_texts;
 mod start;
 mod status;
+mod tls;
 mod users;
 mod watchdog;
 mod worker_properties;

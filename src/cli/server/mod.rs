@@ -28,6 +28,7 @@ The commands below it work on the data directory of a server, whether that runs 
     after_help = "\
 Examples:
   hostler server --data-dir /srv/hostler --listen 0.0.0.0
+  hostler server --listen 0.0.0.0 --tls-cert cert.pem --tls-key key.pem --public-name train.example.org
   hostler server --queue default gpu --json
   hostler server user add ada --data-dir /srv/hostler
   hostler server credentials create ada --data-dir /srv/hostler

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use server::{Server, ServerConfig};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use server::{Server, ServerConfig, TlsFiles};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::super::context::Context;
@@ -26,6 +27,7 @@ async fn serve(context: &Context, args: &ServerArgs, data_dir: PathBuf) -> anyho
     // Before anything is started: a signal must never find us without a handler.
     let mut terminate = signal(SignalKind::terminate()).context("cannot handle signals")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot handle signals")?;
+    raise_open_files();
     let [api_port, web_port, files_port] = ports(&args.listen, &data_dir);
     let server = Server::start(ServerConfig {
         data_dir: data_dir.join(SERVER_DIR),
@@ -33,6 +35,8 @@ async fn serve(context: &Context, args: &ServerArgs, data_dir: PathBuf) -> anyho
         api_port,
         web_port,
         files_port,
+        tls: tls_files(&args.listen),
+        public_name: args.listen.public_name.clone(),
         queues: args.queue.clone(),
         issue_credentials: !client_file::is_there(&data_dir),
         event_limits: args.limits.events(),
@@ -43,7 +47,7 @@ async fn serve(context: &Context, args: &ServerArgs, data_dir: PathBuf) -> anyho
         min_free_space: args.limits.min_free(),
     })
     .await?;
-    let config_file = client_file::ensure(&data_dir, &server)?;
+    let config_file = client_file::ensure(&data_dir, &server, args.listen.tls_ca.as_deref())?;
     let ready = ServerReady {
         api_server: server.api_url.clone(),
         web_server: server.web_url.clone(),
@@ -69,6 +73,21 @@ async fn serve(context: &Context, args: &ServerArgs, data_dir: PathBuf) -> anyho
     }
     server.stop().await;
     Ok(())
+}
+
+fn tls_files(listen: &ListenArgs) -> Option<TlsFiles> {
+    let (certificate, key) = (listen.tls_cert.clone()?, listen.tls_key.clone()?);
+    Some(TlsFiles { certificate, key })
+}
+
+/// Every client is an open file: as many as the system allows.
+fn raise_open_files() {
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+        && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
+    {
+        tracing::debug!(%error, soft, "the limit of open files stays");
+    }
 }
 
 /// The ports to listen on. A free one is the one of the last time, if it is still free: tasks that run know it.

@@ -338,6 +338,12 @@ fn server_arguments(context: &Context, args: &UpArgs, data_dir: &Path, ports: [u
     for (flag, port) in [("--api-port", api), ("--web-port", web), ("--files-port", files)] {
         arguments.push(format!("{flag}={port}").into());
     }
+    let files =
+        [("--tls-cert", &args.listen.tls_cert), ("--tls-key", &args.listen.tls_key), ("--tls-ca", &args.listen.tls_ca)];
+    for (flag, file) in files {
+        arguments.extend(file.iter().flat_map(|file| [flag.into(), file.clone().into()]));
+    }
+    arguments.extend(args.listen.public_name.iter().map(|name| format!("--public-name={name}").into()));
     arguments.extend(args.queue.iter().map(|queue| format!("--queue={queue}").into()));
     arguments
 }

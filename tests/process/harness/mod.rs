@@ -19,9 +19,11 @@ pub(crate) use daemon::Daemon;
 pub(crate) use gate::Gate;
 pub(crate) use place::Place;
 pub(crate) use process::{Finished, ProcessExt, is_alive, kill};
-pub(crate) use python::{git, git_commit_all, new_repository, python_environment, run_scenario, sdk_python};
+pub(crate) use python::{
+    git, git_commit_all, new_repository, python_environment, run_scenario, run_scenario_with, sdk_python,
+};
 pub(crate) use script::{Draft, lines_with};
-pub(crate) use server::{Server, login_with, ready_line};
+pub(crate) use server::{Server, login_trusting, login_with, ready_line};
 pub(crate) use slow::slow_package;
 pub(crate) use stock::StockAgent;
 pub(crate) use wait::{PATIENCE, eventually, eventually_some, within};

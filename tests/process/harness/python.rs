@@ -40,13 +40,18 @@ pub(crate) fn base_python() -> &'static str {
 
 /// Runs a script of `tests/sdk` against a server, with the configuration file that the server wrote.
 pub(crate) fn run_scenario(place: &Place, server: &Server, name: &str, arguments: &[&str]) -> Finished {
+    run_scenario_with(place, &server.configuration_file(), name, arguments)
+}
+
+/// Runs a script of `tests/sdk` with a configuration file.
+pub(crate) fn run_scenario_with(place: &Place, config: &Path, name: &str, arguments: &[&str]) -> Finished {
     let script = root().join("tests/sdk").join(name).with_extension("py");
     let mut command = place.command(sdk_python());
     command
         .arg(script)
         .args(arguments)
         .env("TMPDIR", place.path("home"))
-        .env("CLEARML_CONFIG_FILE", server.configuration_file())
+        .env("CLEARML_CONFIG_FILE", config)
         .env("CLEARML_CACHE_DIR", place.path("home/cache"));
     command.finish_within(SCENARIO_LIMIT)
 }

@@ -117,6 +117,12 @@ pub(crate) fn login_with(api_url: &str, file: &Path) -> Api {
     within(PATIENCE, "login", || Api::login(api_url, &access_key, &secret_key))
 }
 
+/// As [`login_with`], over TLS, trusting one authority (PEM) and no other.
+pub(crate) fn login_trusting(authority: &[u8], api_url: &str, file: &Path) -> Api {
+    let (access_key, secret_key) = credentials(file);
+    within(PATIENCE, "login", || Api::login_trusting(authority, api_url, &access_key, &secret_key))
+}
+
 /// Access key and secret key of a configuration file.
 fn credentials(file: &Path) -> (String, String) {
     let text = std::fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
