@@ -8,6 +8,7 @@
 
 mod address;
 mod auth;
+mod authority;
 mod company;
 mod config;
 mod directories;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use protocols::clearml::error::ApiError;
 
-use crate::auth::Authority;
+use crate::authority::Authority;
 use crate::config::{EventLimits, ServerConfig, ServerError};
 use crate::directories::Directories;
 use crate::disk::Disk;

@@ -12,7 +12,7 @@ const KEY_ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 const SECRET_ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
 /// Length of a generated access key.
-pub(super) const KEY_LENGTH: usize = 30;
+pub(crate) const KEY_LENGTH: usize = 30;
 
 /// Length of a generated secret: 357 bits, so that a plain salted digest of it cannot be searched.
 const SECRET_LENGTH: usize = 60;
@@ -33,7 +33,7 @@ impl Secret {
         Self { digest: digest(&salt, secret), salt: salt.to_vec() }
     }
 
-    pub(super) fn holds(&self, secret: &str) -> bool {
+    pub(crate) fn holds(&self, secret: &str) -> bool {
         same(&self.digest, &digest(&self.salt, secret))
     }
 }
@@ -67,7 +67,7 @@ fn digest(salt: &[u8], secret: &str) -> Vec<u8> {
 }
 
 /// Compares without telling by its duration where the first difference is.
-pub(super) fn same(left: &[u8], right: &[u8]) -> bool {
+pub(crate) fn same(left: &[u8], right: &[u8]) -> bool {
     left.len() == right.len() && left.iter().zip(right).fold(0, |found, (left, right)| found | (left ^ right)) == 0
 }
 

@@ -37,7 +37,7 @@ const FORGIVEN_AFTER: Duration = Duration::from_secs(600);
 
 /// Lets checks of passwords through.
 #[derive(Debug)]
-pub(super) struct Gate {
+pub(crate) struct Gate {
     workers: Arc<Semaphore>,
     lines: Mutex<HashMap<Source, Line>>,
 }
@@ -51,7 +51,7 @@ struct Line {
 }
 
 impl Gate {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { workers: Arc::new(Semaphore::new(WORKERS)), lines: Mutex::default() }
     }
 
@@ -59,7 +59,7 @@ impl Gate {
     ///
     /// # Errors
     /// 429 when too many from there wait already.
-    pub(super) async fn pass(
+    pub(crate) async fn pass(
         &self,
         source: Source,
         check: impl FnOnce() -> bool + Send + 'static,

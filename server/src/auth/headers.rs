@@ -13,7 +13,7 @@ pub(crate) const TOKEN_COOKIE: &str = "clearml_token_basic";
 
 /// What a caller offers to prove who it is.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) enum Offer {
+pub(crate) enum Offer {
     /// Access key and secret, or name and password.
     Secret { name: String, secret: String },
     /// A token.
@@ -25,7 +25,7 @@ impl Offer {
     ///
     /// # Errors
     /// 401 with the subcode that tells clients what to do.
-    pub(super) fn of(headers: &HeaderMap) -> Result<Self, ApiError> {
+    pub(crate) fn of(headers: &HeaderMap) -> Result<Self, ApiError> {
         let Some(value) = headers.get(header::AUTHORIZATION) else {
             let token = cookie(headers).ok_or_else(|| ApiError::no_credentials("", &[]))?;
             return Ok(Self::Token(token.to_owned()));
@@ -46,17 +46,17 @@ impl Offer {
 }
 
 /// Whether a page of another site made a browser send this. Its cookie then says nothing about what its user wants.
-pub(super) fn is_from_another_site(headers: &HeaderMap) -> bool {
+pub(crate) fn is_from_another_site(headers: &HeaderMap) -> bool {
     headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site")
 }
 
 /// The worker id that the caller gives.
-pub(super) fn worker(headers: &HeaderMap) -> Option<&str> {
+pub(crate) fn worker(headers: &HeaderMap) -> Option<&str> {
     text(headers, "x-clearml-worker").or_else(|| text(headers, "x-trains-worker"))
 }
 
 /// Whom the caller wants to be, and whom it wants to act for.
-pub(super) fn impersonation(headers: &HeaderMap) -> (Option<&str>, Option<&str>) {
+pub(crate) fn impersonation(headers: &HeaderMap) -> (Option<&str>, Option<&str>) {
     let either = |name, older| text(headers, name).or_else(|| text(headers, older)).filter(|user| !user.is_empty());
     (either("x-clearml-impersonate-as", "x-trains-impersonate-as"), either("x-clearml-act-as", "x-trains-act-as"))
 }
@@ -97,7 +97,7 @@ impl Source {
     }
 
     /// An address as a source.
-    pub(super) fn of(address: IpAddr) -> Self {
+    pub(crate) fn of(address: IpAddr) -> Self {
         Self(Some(match address.to_canonical() {
             IpAddr::V6(address) => {
                 let network = u128::from(address) & !u128::from(u64::MAX);

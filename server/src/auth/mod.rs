@@ -1,24 +1,19 @@
-//! Who may call: credentials, passwords, tokens, identities, roles.
-//!
-//! Everything that a caller is checked against is in memory, as the [`Registry`] and the ended sessions. The writer of
-//! the store counts the commits that change them ([`crate::signals::Signals::accounts`]), and whoever checks a caller
-//! reads them again first when the count is another: what was revoked holds for no request after the answer.
+//! What it takes to know who may call: credentials, passwords, tokens, identities, roles. All of it without the store;
+//! [`crate::authority`] brings the two together.
 
-mod authority;
 mod caller;
 mod credentials;
-mod gate;
-mod headers;
+pub(crate) mod gate;
+pub(crate) mod headers;
 mod identity;
-mod password;
-mod proven;
+pub(crate) mod password;
+pub(crate) mod proven;
 mod registry;
 mod roles;
-mod sessions;
-mod token;
-mod usage;
+pub(crate) mod sessions;
+pub(crate) mod token;
+pub(crate) mod usage;
 
-pub(crate) use authority::Authority;
 pub(crate) use caller::{Caller, Origin, Proof};
 pub(crate) use credentials::{Secret, random_key, random_secret};
 pub(crate) use headers::{Source, TOKEN_COOKIE};

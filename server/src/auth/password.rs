@@ -46,7 +46,7 @@ impl Password {
     }
 
     /// One that nothing is, as dear to check as any other.
-    pub(super) fn of_nobody() -> Self {
+    pub(crate) fn of_nobody() -> Self {
         let nothing = STANDARD_NO_PAD.encode([0; DIGEST_LENGTH]);
         Self(format!("$argon2id$v=19$m={MEMORY},t={PASSES},p=1${}${nothing}", STANDARD_NO_PAD.encode([0; SALT_LENGTH])))
     }
@@ -57,12 +57,12 @@ impl Password {
     }
 
     /// Tells this password from every other, and nothing about it.
-    pub(super) fn fingerprint(&self) -> String {
+    pub(crate) fn fingerprint(&self) -> String {
         hex::encode(&Sha256::digest(self.0.as_bytes())[..8])
     }
 
     /// Whether `given` is the password. Takes long, on purpose: for a blocking thread.
-    pub(super) fn is(&self, given: &str) -> bool {
+    pub(crate) fn is(&self, given: &str) -> bool {
         let Some((params, salt, digest)) = parse(&self.0) else {
             tracing::error!("a stored password cannot be read");
             return false;
@@ -97,7 +97,7 @@ pub(crate) fn check_new(name: &str, given: &str) -> Result<(), ApiError> {
 }
 
 /// Whether a name could be an access key, and so is never taken for that of a person.
-pub(super) fn looks_like_key(name: &str) -> bool {
+pub(crate) fn looks_like_key(name: &str) -> bool {
     name.len() == KEY_LENGTH && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
 }
 

@@ -12,7 +12,7 @@ use super::credentials::same;
 use super::password::Password;
 
 /// One digest for each user, under a key that nobody has but this process.
-pub(super) struct Proven {
+pub(crate) struct Proven {
     key: [u8; 32],
     digests: Mutex<HashMap<String, Vec<u8>>>,
 }
@@ -24,18 +24,18 @@ impl fmt::Debug for Proven {
 }
 
 impl Proven {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { key: rand::rng().random(), digests: Mutex::default() }
     }
 
     /// Whether exactly this was right for the user before, with the password that the user has now.
-    pub(super) fn holds(&self, user: &str, password: &Password, given: &str) -> bool {
+    pub(crate) fn holds(&self, user: &str, password: &Password, given: &str) -> bool {
         let digest = self.digest(password, given);
         self.lock().get(user).is_some_and(|known| same(known, &digest))
     }
 
     /// Remembers what was right.
-    pub(super) fn learn(&self, user: &str, password: &Password, given: &str) {
+    pub(crate) fn learn(&self, user: &str, password: &Password, given: &str) {
         let digest = self.digest(password, given);
         self.lock().insert(user.to_owned(), digest);
     }

@@ -43,29 +43,29 @@ impl Registry {
     }
 
     /// The user of this id.
-    pub(super) fn identity(&self, id: &str) -> Option<&Identity> {
+    pub(crate) fn identity(&self, id: &str) -> Option<&Identity> {
         self.users.get(id).map(|user| &user.identity)
     }
 
     /// Whether anybody can log in with a password.
-    pub(super) fn has_passwords(&self) -> bool {
+    pub(crate) fn has_passwords(&self) -> bool {
         !self.by_name.is_empty()
     }
 
     /// Whether there are credentials with this key.
-    pub(super) fn has_key(&self, key: &str) -> bool {
+    pub(crate) fn has_key(&self, key: &str) -> bool {
         self.keys.contains_key(key)
     }
 
     /// The caller with this key, if the secret is right.
-    pub(super) fn by_key(&self, key: &str, secret: &str) -> Option<Caller> {
+    pub(crate) fn by_key(&self, key: &str, secret: &str) -> Option<Caller> {
         let found = self.keys.get(key).filter(|found| found.secret.holds(secret))?;
         let origin = Origin::Key(key.to_owned());
         Some(Caller { identity: self.identity(&found.user)?.clone(), proof: Proof { origin, session: None } })
     }
 
     /// The caller of this name, who has this password. That it was given is for the caller of this to check.
-    pub(super) fn by_name(&self, name: &str) -> Option<(Caller, &Password)> {
+    pub(crate) fn by_name(&self, name: &str) -> Option<(Caller, &Password)> {
         if looks_like_key(name) {
             return None;
         }
@@ -76,7 +76,7 @@ impl Registry {
     }
 
     /// The user `id` as it is now, if what comes from `origin` may still act for it.
-    pub(super) fn by_origin(&self, id: &str, origin: &Origin) -> Option<&Identity> {
+    pub(crate) fn by_origin(&self, id: &str, origin: &Origin) -> Option<&Identity> {
         let holder = match origin {
             Origin::Key(key) => &self.users.get(&self.keys.get(key)?.user)?.identity,
             Origin::Password { user, fingerprint } => {

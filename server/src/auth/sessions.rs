@@ -6,19 +6,19 @@ use crate::time::Micros;
 
 /// The ended sessions, and up to which one they are known.
 #[derive(Debug, Default)]
-pub(super) struct EndedSessions {
+pub(crate) struct EndedSessions {
     last: i64,
     expiry: HashMap<String, Micros>,
 }
 
 impl EndedSessions {
     /// The number of the newest one that is known.
-    pub(super) fn last(&self) -> i64 {
+    pub(crate) fn last(&self) -> i64 {
         self.last
     }
 
     /// Adds newer ones, with their numbers and expiry.
-    pub(super) fn extend(&mut self, newer: Vec<(i64, String, Micros)>) {
+    pub(crate) fn extend(&mut self, newer: Vec<(i64, String, Micros)>) {
         for (number, session, expires) in newer {
             self.last = self.last.max(number);
             self.expiry.insert(session, expires);
@@ -26,12 +26,12 @@ impl EndedSessions {
     }
 
     /// Whether a session was ended.
-    pub(super) fn contains(&self, session: &str) -> bool {
+    pub(crate) fn contains(&self, session: &str) -> bool {
         self.expiry.contains_key(session)
     }
 
     /// Forgets those that no token can belong to any more.
-    pub(super) fn trim(&mut self, now: Micros) {
+    pub(crate) fn trim(&mut self, now: Micros) {
         self.expiry.retain(|_, expires| *expires > now);
     }
 }

@@ -31,7 +31,7 @@ const KEY_LENGTH: usize = 64;
 
 /// What a token says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Claims {
+pub(crate) struct Claims {
     /// When it stops to hold, in seconds since the epoch.
     exp: i64,
     /// When it was made.
@@ -59,7 +59,7 @@ struct TokenIdentity {
 
 impl Claims {
     /// Claims of a token made now.
-    pub(super) fn new(identity: &Identity, proof: &Proof, lifetime_seconds: i64) -> Self {
+    pub(crate) fn new(identity: &Identity, proof: &Proof, lifetime_seconds: i64) -> Self {
         let iat = time::now() / 1_000_000;
         Self {
             exp: iat + lifetime_seconds,
@@ -84,21 +84,21 @@ impl Claims {
     }
 
     /// Id of the user, session, origin. What else the token says about the user is for clients: it may have changed.
-    pub(super) fn into_parts(self) -> (String, String, Origin) {
+    pub(crate) fn into_parts(self) -> (String, String, Origin) {
         (self.identity.user, self.session_id, self.origin)
     }
 }
 
 /// Why a token is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum TokenError {
+pub(crate) enum TokenError {
     Malformed,
     Forged,
     Expired,
 }
 
 /// Signs and verifies with the key of this installation.
-pub(super) struct Signer {
+pub(crate) struct Signer {
     key: Vec<u8>,
 }
 
@@ -110,7 +110,7 @@ impl fmt::Debug for Signer {
 
 impl Signer {
     /// Reads the key file, or makes one that only its owner can read.
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let mut key = Vec::new();
         match std::fs::File::open(path) {
             Ok(mut file) => {
@@ -128,7 +128,7 @@ impl Signer {
         Ok(Self { key })
     }
 
-    pub(super) fn sign(&self, claims: &Claims) -> String {
+    pub(crate) fn sign(&self, claims: &Claims) -> String {
         let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256","typ":"JWT"}"#);
         let claims = URL_SAFE_NO_PAD.encode(serde_json::to_vec(claims).expect("claims are plain data"));
         let text = format!("{header}.{claims}");
@@ -136,7 +136,7 @@ impl Signer {
         format!("{text}.{signature}")
     }
 
-    pub(super) fn verify(&self, token: &str) -> Result<Claims, TokenError> {
+    pub(crate) fn verify(&self, token: &str) -> Result<Claims, TokenError> {
         let (text, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
         let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| TokenError::Malformed)?;
         // The signature is always taken as HS256, whatever the header says.

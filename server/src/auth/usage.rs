@@ -22,13 +22,13 @@ pub(crate) struct Use {
 
 /// Last uses by access key.
 #[derive(Debug, Default)]
-pub(super) struct Usage {
+pub(crate) struct Usage {
     uses: Mutex<HashMap<String, Use>>,
 }
 
 impl Usage {
     /// Notes a use now.
-    pub(super) fn note(&self, key: &str, from: Option<&str>, now: Micros) {
+    pub(crate) fn note(&self, key: &str, from: Option<&str>, now: Micros) {
         let mut uses = self.lock();
         match uses.get_mut(key) {
             Some(last) if now - last.at < GRAIN && last.from.as_deref() == from => {}
@@ -40,12 +40,12 @@ impl Usage {
     }
 
     /// The last use of this process.
-    pub(super) fn last(&self, key: &str) -> Option<Use> {
+    pub(crate) fn last(&self, key: &str) -> Option<Use> {
         self.lock().get(key).cloned()
     }
 
     /// What is not in the store yet; it counts as stored from now on.
-    pub(super) fn take_new(&self) -> Vec<(String, Micros, Option<String>)> {
+    pub(crate) fn take_new(&self) -> Vec<(String, Micros, Option<String>)> {
         let mut uses = self.lock();
         let new = uses.iter_mut().filter(|(_, last)| last.is_new);
         new.map(|(key, last)| {
@@ -56,7 +56,7 @@ impl Usage {
     }
 
     /// Forgets keys that are not there any more.
-    pub(super) fn retain(&self, is_there: impl Fn(&str) -> bool) {
+    pub(crate) fn retain(&self, is_there: impl Fn(&str) -> bool) {
         self.lock().retain(|key, _| is_there(key));
     }
 

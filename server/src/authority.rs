@@ -1,4 +1,8 @@
-//! Checks callers and makes tokens.
+//! Who may call: checks callers and makes tokens.
+//!
+//! Everything that a caller is checked against is in memory, as the [`Registry`] and the ended sessions. The writer of
+//! the store counts the commits that change them ([`Signals::accounts`]), and whoever checks a caller reads them again
+//! first when the count is another: what was revoked holds for no request after the answer.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,15 +12,14 @@ use axum::http::HeaderMap;
 use protocols::clearml::error::ApiError;
 use tokio::sync::Mutex;
 
-use super::gate::Gate;
-use super::headers::{self, Offer, Source};
-use super::password::{Password, looks_like_key};
-use super::proven::Proven;
-use super::registry::Registry;
-use super::sessions::EndedSessions;
-use super::token::{Claims, LONGEST_LIFETIME, Signer, TokenError};
-use super::usage::{Usage, Use};
-use super::{Caller, Identity, Origin, Proof, manages};
+use crate::auth::gate::Gate;
+use crate::auth::headers::{self, Offer, Source};
+use crate::auth::password::{Password, looks_like_key};
+use crate::auth::proven::Proven;
+use crate::auth::sessions::EndedSessions;
+use crate::auth::token::{Claims, LONGEST_LIFETIME, Signer, TokenError};
+use crate::auth::usage::{Usage, Use};
+use crate::auth::{Caller, Identity, Origin, Proof, Registry, manages};
 use crate::signals::Signals;
 use crate::store::{Store, users};
 use crate::time;
