@@ -4,8 +4,8 @@
 
 use std::path::PathBuf;
 
-use drivers::nvml::{GpuProbe, GpuSample, NvmlError, NvmlProbe};
-use protocols::gpu::GpuCard;
+use drivers::nvml::{FoundCard, GpuSample, NvmlError, NvmlProbe};
+use protocols::gpu::{Demand, GpuCard, GpuLedger, Verdict, WHOLE_GPU, decide};
 use protocols::ids::GpuId;
 
 /// A simulated machine. A copy of the library each, because a loader loads one file once.
@@ -55,7 +55,8 @@ fn cards_are_read_as_far_as_they_tell() {
          lost 2\n",
     );
     let probe = simulated.probe().unwrap();
-    let cards = [card("GPU-a", 0, "NVIDIA L4", 23_034), card("GPU-b", 1, "NVIDIA L4", 0)];
+    let whole = |card| FoundCard { card, has_mig_mode: false, instances: Vec::new() };
+    let cards = [card("GPU-a", 0, "NVIDIA L4", 23_034), card("GPU-b", 1, "NVIDIA L4", 0)].map(whole);
     assert_eq!(probe.inventory().unwrap(), cards);
     let well = GpuSample {
         id: GpuId::from("GPU-a"),
@@ -94,4 +95,72 @@ fn a_driver_that_is_not_loaded_is_told_from_one_that_is_not_installed() {
     let simulated = Simulated::new("fail * nvmlInit DRIVER_NOT_LOADED");
     let error = simulated.probe().unwrap_err();
     assert!(matches!(error, NvmlError::NotUsable { .. }), "{error:?}");
+}
+
+#[test]
+fn divided_cards_have_instances() {
+    let simulated = Simulated::new(
+        "cards 2 H100\n\
+         instance 1 3g.40gb 4\n\
+         instance 1 1g.10gb 0\n",
+    );
+    let found = simulated.probe().unwrap().inventory().unwrap();
+    assert_eq!(found.iter().map(|found| found.has_mig_mode).collect::<Vec<_>>(), [false, true]);
+    let instances: Vec<_> = found[1]
+        .instances
+        .iter()
+        .map(|instance| (instance.index, instance.name.as_str(), instance.memory_bytes >> 20))
+        .collect();
+    let name = |profile: &str| format!("NVIDIA H100 80GB HBM3 MIG {profile} (simulated)");
+    assert_eq!(instances, [(1, &*name("3g.40gb"), 81_559 / 2), (1, &*name("1g.10gb"), 81_559 / 8)]);
+}
+
+#[test]
+fn a_report_has_everything_that_cards_tell() {
+    let simulated = Simulated::new(
+        "cards 2 H100\n\
+         set 0 utilisation=97 temperature=61 power=650 ecc_uncorrected=3 remapped_rows=2 remapping_pending=1\n\
+         process 0 4242 20000\n\
+         instance 1 3g.40gb 4\n\
+         process 1:0 4243 100\n\
+         card L4\n\
+         lost 2\n",
+    );
+    let report = simulated.probe().unwrap().report().unwrap();
+    assert_eq!(report.driver.as_deref(), Some("580.95.05"));
+    assert_eq!(report.cuda.as_deref(), Some("13.0"));
+    assert_eq!(report.unreadable.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [2]);
+    let [first, second] = report.cards.as_slice() else { panic!("{report:?}") };
+    assert_eq!(first.sample.utilisation_percent, Some(97.0));
+    assert_eq!(first.sample.memory_used_mb, Some(20_000.0));
+    assert_eq!(first.sample.power_limit_watts, Some(700.0));
+    assert_eq!((first.numa_node, second.numa_node), (Some(0), Some(1)));
+    assert_eq!(first.pci_bus_id.as_deref(), Some("00000000:01:00.0"));
+    assert_eq!((first.mig_mode, second.mig_mode), (Some(false), Some(true)));
+    assert_eq!(first.uncorrected_ecc_errors, Some(3));
+    let rows = first.remapped_rows.unwrap();
+    assert_eq!((rows.uncorrected, rows.is_pending, rows.has_failed), (2, true, false));
+    let process = &first.processes[0];
+    assert_eq!((process.pid, process.memory_bytes, process.gpu_instance), (4242, Some(20_000 << 20), None));
+    let instance = &second.instances[0];
+    assert_eq!(instance.memory_used_bytes, Some(100 << 20));
+    assert_eq!(second.processes[0].gpu_instance, instance.gpu_instance);
+    assert_eq!(second.sample.utilisation_percent, None, "a divided card has none");
+}
+
+/// Two nodes, and NVLinks between 0 and 1, 2 and 3: which cards go together is read from the driver.
+#[test]
+fn linked_cards_of_one_node_are_near() {
+    let simulated = Simulated::new("card L4\ncard L4 numa=1\ncard L4\ncard L4 numa=1\nlink 0 1\n");
+    let probe = simulated.probe().unwrap();
+    let cards: Vec<GpuCard> = probe.inventory().unwrap().into_iter().map(|found| found.card).collect();
+    let pool = probe.pool(cards.clone());
+    let chosen = |usable: &[usize]| {
+        let ledger = GpuLedger::new(cards.iter().map(|card| card.id.clone()));
+        let two = Demand::Cards { least: 2, most: 2 };
+        decide(&pool, &ledger, |card| usable.contains(&card), [two.into()]).remove(0)
+    };
+    let starts = |cards: [usize; 2]| Verdict::Starts { cards: cards.to_vec(), share: WHOLE_GPU };
+    assert_eq!(chosen(&[0, 1, 2, 3]), starts([0, 1]), "a link counts for more than a node");
+    assert_eq!(chosen(&[1, 2, 3]), starts([1, 3]), "a node counts for more than nothing");
 }

@@ -1,9 +1,11 @@
 //! The command line and the daemon: what they say over the control socket (JSON lines, one request, one answer).
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Phase;
-use crate::gpu::GpuCard;
+use crate::gpu::{GpuCard, MilliGpu};
 use crate::ids::{AttemptId, QueueId, TaskId, WorkerId};
 
 /// A request on the control socket.
@@ -52,6 +54,13 @@ pub struct DaemonStatus {
     pub mode: DaemonMode,
     /// Its workers.
     pub workers: Vec<WorkerStatus>,
+    /// The driver that its cards were read from, where it is not the system's.
+    #[serde(default)]
+    pub gpu_library: Option<PathBuf>,
+    /// What tasks of each queue get of cards that are divided among tasks, by the queue's name, in order of priority;
+    /// empty where every card belongs to a worker.
+    #[serde(default)]
+    pub demands: Vec<(String, String)>,
     /// The tasks whose end the server has not acknowledged.
     pub tasks: Vec<TaskSnapshot>,
 }
@@ -77,6 +86,9 @@ pub struct WorkerStatus {
     pub queues: Vec<String>,
     /// Its cards; empty for a CPU worker.
     pub gpus: Vec<GpuCard>,
+    /// How much of each of them.
+    #[serde(default = "MilliGpu::whole")]
+    pub share: MilliGpu,
     /// The task that holds its slot.
     pub task: Option<TaskId>,
 }
@@ -92,6 +104,12 @@ pub struct TaskSnapshot {
     pub worker: WorkerId,
     /// From which queue.
     pub queue: QueueId,
+    /// The cards that it holds.
+    #[serde(default)]
+    pub gpus: Vec<GpuCard>,
+    /// How much of each of them.
+    #[serde(default = "MilliGpu::whole")]
+    pub share: MilliGpu,
     /// Which try; 0 before the first.
     pub attempt: AttemptId,
     /// What it does.

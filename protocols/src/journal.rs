@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::gpu::GpuCard;
+use crate::gpu::{GpuCard, MilliGpu};
 use crate::ids::{QueueId, TaskId, WorkerId};
 use crate::lifecycle::{IllegalTransition, TaskEvent, TaskState};
 
-/// Version of [`JournalRecord`]'s encoding.
-pub const JOURNAL_VERSION: u16 = 1;
+/// Newest version of [`JournalRecord`]'s encoding. The second knows parts of cards, and intents with cards; a record
+/// without these is written as in the first, so that an older program reads it.
+pub const JOURNAL_VERSION: u16 = 2;
 
 /// What is written down, before its effect (invariant J1).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +22,12 @@ pub enum JournalRecord {
         worker: WorkerId,
         /// From which queue.
         queue: QueueId,
+        /// The cards leased for it, where they do not follow from the worker.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        gpus: Vec<GpuCard>,
+        /// How much of each of them.
+        #[serde(default = "MilliGpu::whole", skip_serializing_if = "MilliGpu::is_whole")]
+        share: MilliGpu,
     },
     /// The intended pull did not happen.
     PullAbandoned,
@@ -32,6 +39,9 @@ pub enum JournalRecord {
         queue: QueueId,
         /// The cards leased for it.
         gpus: Vec<GpuCard>,
+        /// How much of each of them.
+        #[serde(default = "MilliGpu::whole", skip_serializing_if = "MilliGpu::is_whole")]
+        share: MilliGpu,
     },
     /// Something happened to the run.
     Event(TaskEvent),
@@ -70,8 +80,17 @@ struct Versioned<T> {
 impl JournalRecord {
     /// The bytes on disk: named MessagePack with a version.
     pub fn to_bytes(&self) -> Vec<u8> {
-        rmp_serde::to_vec_named(&Versioned { v: JOURNAL_VERSION, r: self })
+        rmp_serde::to_vec_named(&Versioned { v: self.version(), r: self })
             .expect("a record holds nothing that MessagePack cannot")
+    }
+
+    /// The oldest version that understands it.
+    fn version(&self) -> u16 {
+        match self {
+            Self::PullIntended { gpus, share, .. } if !gpus.is_empty() || !share.is_whole() => 2,
+            Self::Pulled { share, .. } if !share.is_whole() => 2,
+            Self::PullIntended { .. } | Self::PullAbandoned | Self::Pulled { .. } | Self::Event(_) => 1,
+        }
     }
 
     /// Reads [`JournalRecord::to_bytes`].
@@ -100,6 +119,8 @@ pub struct Run {
     pub queue: QueueId,
     /// The cards leased for it.
     pub gpus: Vec<GpuCard>,
+    /// How much of each of them.
+    pub share: MilliGpu,
     /// Where it is.
     pub state: TaskState,
     /// When it was pulled, in milliseconds since the epoch.
@@ -108,13 +129,26 @@ pub struct Run {
     pub last_entry: u64,
 }
 
+/// A pull that may or may not have happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Intent {
+    /// In whose name.
+    pub worker: WorkerId,
+    /// From which queue.
+    pub queue: QueueId,
+    /// The cards leased for it; none where they follow from the worker.
+    pub gpus: Vec<GpuCard>,
+    /// How much of each of them.
+    pub share: MilliGpu,
+}
+
 /// What the journal says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recovered {
     /// The newest run of every task.
     pub runs: BTreeMap<TaskId, Run>,
     /// Pulls that were intended and neither happened nor were abandoned.
-    pub intents: BTreeMap<TaskId, (WorkerId, QueueId)>,
+    pub intents: BTreeMap<TaskId, Intent>,
 }
 
 /// A journal that contradicts itself.
@@ -160,19 +194,21 @@ impl Recovered {
     fn apply(&mut self, entry: &JournalEntry) -> Result<(), FoldError> {
         let task = entry.task.clone();
         match &entry.record {
-            JournalRecord::PullIntended { worker, queue } => {
-                self.intents.insert(task, (worker.clone(), queue.clone()));
+            JournalRecord::PullIntended { worker, queue, gpus, share } => {
+                let (worker, queue) = (worker.clone(), queue.clone());
+                self.intents.insert(task, Intent { worker, queue, gpus: gpus.clone(), share: *share });
             }
             JournalRecord::PullAbandoned => {
                 self.intents.remove(&task);
             }
-            JournalRecord::Pulled { worker, queue, gpus } => {
+            JournalRecord::Pulled { worker, queue, gpus, share } => {
                 self.intents.remove(&task);
                 let run = Run {
                     pull: entry.sequence,
                     worker: worker.clone(),
                     queue: queue.clone(),
                     gpus: gpus.clone(),
+                    share: *share,
                     state: TaskState::INITIAL,
                     pulled_at_ms: entry.at_ms,
                     last_entry: entry.sequence,
@@ -202,6 +238,7 @@ impl Recovered {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gpu::WHOLE_GPU;
     use crate::ids::AttemptId;
     use crate::lifecycle::{Exit, Outcome};
 
@@ -210,7 +247,8 @@ mod tests {
     }
 
     fn pulled() -> JournalRecord {
-        JournalRecord::Pulled { worker: WorkerId::from("w"), queue: QueueId::from("q"), gpus: vec![] }
+        let (worker, queue) = (WorkerId::from("w"), QueueId::from("q"));
+        JournalRecord::Pulled { worker, queue, gpus: vec![], share: WHOLE_GPU }
     }
 
     #[test]
@@ -222,6 +260,25 @@ mod tests {
         let bytes = pulled().to_bytes();
         assert_eq!(bytes, b"\x82\xa1v\x01\xa1r\x81\xa6pulled\x83\xa6worker\xa1w\xa5queue\xa1q\xa4gpus\x90");
         assert_eq!(JournalRecord::from_bytes(&bytes).unwrap(), pulled());
+    }
+
+    #[test]
+    fn parts_of_cards_are_the_second_version() {
+        let (worker, queue) = (WorkerId::from("w"), QueueId::from("q"));
+        let half =
+            JournalRecord::Pulled { worker: worker.clone(), queue: queue.clone(), gpus: vec![], share: MilliGpu(500) };
+        let bytes = half.to_bytes();
+        let expected: &[u8] =
+            b"\x82\xa1v\x02\xa1r\x81\xa6pulled\x84\xa6worker\xa1w\xa5queue\xa1q\xa4gpus\x90\xa5share\xcd\x01\xf4";
+        assert_eq!(bytes, expected);
+        assert_eq!(JournalRecord::from_bytes(&bytes).unwrap(), half);
+        let card = GpuCard { id: "GPU-1".into(), index: 1, name: "n".to_owned(), memory_bytes: 2 };
+        let intended = JournalRecord::PullIntended { worker, queue, gpus: vec![card], share: WHOLE_GPU };
+        let bytes = intended.to_bytes();
+        let expected: &[u8] = b"\x82\xa1v\x02\xa1r\x81\xadpull_intended\x83\xa6worker\xa1w\xa5queue\xa1q\xa4gpus\x91\
+            \x84\xa2id\xa5GPU-1\xa5index\x01\xa4name\xa1n\xacmemory_bytes\x02";
+        assert_eq!(bytes, expected);
+        assert_eq!(JournalRecord::from_bytes(&bytes).unwrap(), intended);
     }
 
     #[test]
@@ -256,7 +313,10 @@ mod tests {
 
     #[test]
     fn an_intent_stays_until_it_is_decided() {
-        let intended = JournalRecord::PullIntended { worker: WorkerId::from("w"), queue: QueueId::from("q") };
+        let (worker, queue) = (WorkerId::from("w"), QueueId::from("q"));
+        let intended = JournalRecord::PullIntended { worker, queue, gpus: vec![], share: WHOLE_GPU };
+        // As the first version wrote it.
+        assert_eq!(intended.to_bytes(), b"\x82\xa1v\x01\xa1r\x81\xadpull_intended\x82\xa6worker\xa1w\xa5queue\xa1q");
         let fold = |entries: &[JournalEntry]| Recovered::fold(entries).unwrap().intents.len();
         assert_eq!(fold(&[entry(1, intended.clone())]), 1);
         assert_eq!(fold(&[entry(1, intended.clone()), entry(2, JournalRecord::PullAbandoned)]), 0);

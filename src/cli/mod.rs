@@ -19,7 +19,7 @@ pub(crate) use queue::{MoveTarget, QueueCommand, WorkerCommand};
 pub(crate) use server::{
     BackupArgs, CredentialsCommand, PasswordArgs, PruneArgs, RestoreArgs, ServerArgs, ServerCommand, UserCommand,
 };
-pub(crate) use service::{DaemonArgs, ExecutorArgs, ListenArgs, StatusArgs, UpArgs};
+pub(crate) use service::{DaemonArgs, ExecutorArgs, GpusArgs, ListenArgs, StatusArgs, UpArgs};
 pub(crate) use task::{
     CloneArgs, CreateArgs, ListArgs, LogsArgs, ParameterArg, SetArgs, TaskCommand, TaskEnqueueArgs, TasksArgs,
 };
@@ -86,6 +86,9 @@ pub(crate) enum Command {
     /// What the daemon of this machine does
     #[command(long_about = service::STATUS_ABOUT)]
     Status(StatusArgs),
+    /// This machine's GPUs, and who has them
+    #[command(long_about = service::GPUS_ABOUT)]
+    Gpus(GpusArgs),
     /// Look at tasks, change, start and stop them
     #[command(subcommand)]
     Task(TaskCommand),

@@ -70,6 +70,9 @@ pub(crate) struct UpArgs {
     /// A worker with these GPUs (indexes or UUIDs); may be repeated; without a value one worker for each GPU
     #[arg(long, value_name = "LIST", num_args = 0..=1, default_missing_value = "each", action = ArgAction::Append)]
     pub(crate) gpus: Vec<String>,
+    /// Pretend that the machine has these GPUs: `8xH100`, `4xH100+2xL4`, or a scenario file
+    #[arg(long, value_name = "MACHINE", conflicts_with = "workers")]
+    pub(crate) simulate: Option<String>,
     /// Where repositories and environments are cached [default: the XDG cache directory, ~/.cache/hostler]
     #[arg(long, value_name = "DIR")]
     pub(crate) cache_dir: Option<PathBuf>,
@@ -92,6 +95,8 @@ Examples:
   hostler daemon --queue default                            one worker with the whole machine
   hostler daemon --queue urgent normal --gpus 0,1 --gpus 2,3
   hostler daemon --queue cpu --cpu-only --workers 4 --create-queue
+  hostler daemon --dynamic-gpus --gpus 0-7 --queue large=4 small=1 half=0.5
+  hostler daemon --simulate 8xH100 --dynamic-gpus --queue large=4 small=1     a rehearsal, without a GPU
   hostler daemon --drain                                    finish what runs, take nothing new
   hostler daemon --stop                                     stop what runs, with time to end
 
@@ -104,9 +109,15 @@ pub(crate) struct DaemonArgs {
     /// Make queues that do not exist
     #[arg(long)]
     pub(crate) create_queue: bool,
-    /// A worker with these GPUs: `0,1`, UUIDs, or `all`; may be repeated
+    /// A worker with these GPUs: `0,1`, `0-3`, UUIDs, `0:1` (MIG), or `all`; may be repeated
     #[arg(long, value_name = "LIST", action = ArgAction::Append, conflicts_with = "cpu_only")]
     pub(crate) gpus: Vec<String>,
+    /// Divide the GPUs among tasks, as much for each as its queue says: --queue large=4 elastic=1-4 half=0.5
+    #[arg(long, conflicts_with_all = ["cpu_only", "workers"])]
+    pub(crate) dynamic_gpus: bool,
+    /// Pretend that the machine has these GPUs: `8xH100`, `4xH100+2xL4`, or a scenario file
+    #[arg(long, value_name = "MACHINE", conflicts_with = "cpu_only")]
+    pub(crate) simulate: Option<String>,
     /// Workers without GPUs
     #[arg(long)]
     pub(crate) cpu_only: bool,
@@ -171,6 +182,34 @@ Examples:
   hostler status --data-dir ./trial       of a `hostler up --data-dir ./trial`
   hostler status --json")]
 pub(crate) struct StatusArgs {
+    /// The daemon's state directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// The data directory of `hostler up`
+    #[arg(long, value_name = "DIR", conflicts_with = "state_dir")]
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+/// What `gpus` is for.
+pub(super) const GPUS_ABOUT: &str = "\
+Asks the NVIDIA driver of this machine for its GPUs, and the daemon, if one runs, which task has which: load, memory, \
+processes (those that are no task's are called foreign), health.";
+
+/// Flags of `gpus`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hostler gpus
+  hostler gpus --json
+  hostler gpus --explain 2                which two GPUs a task would get now, and why
+  hostler gpus --simulate 8xH100          a machine that is not there")]
+pub(crate) struct GpusArgs {
+    /// Which GPUs a task would get now that wants so many: 2, 1-4, or 0.5
+    #[arg(long, value_name = "DEMAND")]
+    pub(crate) explain: Option<String>,
+    /// Pretend that the machine has these GPUs: `8xH100`, `4xH100+2xL4`, or a scenario file
+    #[arg(long, value_name = "MACHINE")]
+    pub(crate) simulate: Option<String>,
     /// The daemon's state directory
     #[arg(long, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,

@@ -51,7 +51,8 @@ fn workers(status: &DaemonStatus) -> Table {
     for worker in &status.workers {
         let gpus: Vec<String> =
             worker.gpus.iter().map(|gpu| format!("{} {}", gpu.index, gpu.name).trim_end().to_owned()).collect();
-        let gpus = if gpus.is_empty() { "-".to_owned() } else { gpus.join(", ") };
+        let part = if worker.share.is_whole() { String::new() } else { format!("{} of ", worker.share) };
+        let gpus = if gpus.is_empty() { "-".to_owned() } else { part + &gpus.join(", ") };
         let task = worker.task.as_ref().map_or("-".to_owned(), ToString::to_string);
         table.row([worker.id.to_string(), worker.queues.join(","), gpus, task]);
     }
@@ -113,10 +114,13 @@ mod tests {
             server: "http://h".to_owned(),
             server_reachable: false,
             mode: DaemonMode::Draining,
+            gpu_library: None,
+            demands: Vec::new(),
             workers: vec![WorkerStatus {
                 id: "h:gpu1".into(),
                 queues: vec!["a".to_owned(), "b".to_owned()],
                 gpus: vec![card],
+                share: protocols::gpu::WHOLE_GPU,
                 task: Some("t".into()),
             }],
             tasks: vec![TaskSnapshot {
@@ -124,6 +128,8 @@ mod tests {
                 name: "train".to_owned(),
                 worker: "h:gpu1".into(),
                 queue: "q".into(),
+                gpus: Vec::new(),
+                share: protocols::gpu::WHOLE_GPU,
                 attempt: protocols::ids::AttemptId(2),
                 phase: Phase::Running,
                 attached: false,

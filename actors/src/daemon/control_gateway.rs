@@ -7,6 +7,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use protocols::control::{ControlAnswer, ControlRequest, DaemonMode, DaemonStatus, WorkerStatus};
 use protocols::failure::Phase;
+use protocols::gpu::WHOLE_GPU;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
@@ -40,15 +41,28 @@ pub(crate) struct ControlView {
 impl ControlView {
     fn status(&self) -> DaemonStatus {
         let tasks = self.board.snapshots();
-        let workers = self.settings.workers.iter().map(|worker| {
-            let task = tasks.iter().find(|task| task.worker == worker.id && task.phase != Phase::Reporting);
+        let holders = || tasks.iter().filter(|task| task.phase != Phase::Reporting);
+        let configured = self.settings.workers.iter().map(|worker| {
+            let task = holders().find(|task| task.worker == worker.id);
             WorkerStatus {
                 id: worker.id.clone(),
                 queues: worker.queue_names.clone(),
                 gpus: worker.gpus.clone(),
+                share: WHOLE_GPU,
                 task: task.map(|task| task.task.clone()),
             }
         });
+        let of_leases = holders().filter(|_| self.settings.dynamic.is_some()).map(|task| WorkerStatus {
+            id: task.worker.clone(),
+            queues: vec![self.settings.queue_name(&task.queue).to_owned()],
+            gpus: task.gpus.clone(),
+            share: task.share,
+            task: Some(task.task.clone()),
+        });
+        let workers = configured.chain(of_leases).collect();
+        let demands = self.settings.dynamic.iter().flat_map(|dynamic| &dynamic.demands);
+        let demands =
+            demands.map(|(queue, demand)| (self.settings.queue_name(queue).to_owned(), demand.to_string())).collect();
         DaemonStatus {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
@@ -56,7 +70,9 @@ impl ControlView {
             server: self.settings.server_url.clone(),
             server_reachable: self.reachable.load(Ordering::Relaxed),
             mode: *self.mode.borrow(),
-            workers: workers.collect(),
+            workers,
+            gpu_library: self.settings.gpu_library.clone(),
+            demands,
             tasks,
         }
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use drivers::host::{HostSampler, HostStats};
-use drivers::nvml::{GpuProbe as _, GpuSample, NvmlProbe};
+use drivers::nvml::{GpuSample, NvmlProbe};
 use protocols::clearml::workers::MachineStats;
 use tracing::warn;
 

@@ -9,6 +9,7 @@ use actix::prelude::*;
 use drivers::clearml::TaskServer;
 use drivers::clock::Clock;
 use protocols::clearml::workers::StatusReport;
+use protocols::gpu::GpuCard;
 use protocols::ids::{QueueId, TaskId, WorkerId};
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
@@ -27,6 +28,8 @@ const FIRST_STATS: Duration = Duration::from_secs(3);
 pub(crate) struct WorkerTask {
     pub(crate) worker: WorkerId,
     pub(crate) task: Option<(TaskId, QueueId)>,
+    /// The cards that it holds for it.
+    pub(crate) gpus: Vec<GpuCard>,
 }
 
 /// Takes every worker off the server's list. Answered when that is done or has failed.
@@ -40,6 +43,7 @@ pub(crate) struct Metrics {
     clock: Arc<dyn Clock>,
     reachable: Arc<AtomicBool>,
     changes: BTreeMap<WorkerId, watch::Sender<Option<(TaskId, QueueId)>>>,
+    sampled: Option<watch::Receiver<Option<Sample>>>,
     _lifeline: Lifeline<Child>,
 }
 
@@ -51,7 +55,25 @@ impl Metrics {
         reachable: Arc<AtomicBool>,
         lifeline: Lifeline<Child>,
     ) -> Self {
-        Self { settings, server, clock, reachable, changes: BTreeMap::new(), _lifeline: lifeline }
+        Self { settings, server, clock, reachable, changes: BTreeMap::new(), sampled: None, _lifeline: lifeline }
+    }
+}
+
+impl Metrics {
+    /// A worker of the configuration lives as long as the daemon, one of a lease while it has a task.
+    fn start_heart(&mut self, worker: WorkerSettings, is_of_lease: bool, ctx: &mut Context<Self>) {
+        let Some(sampled) = self.sampled.clone() else { return };
+        let (changes, changed) = watch::channel(None);
+        self.changes.insert(worker.id.clone(), changes);
+        let heart = Heart {
+            worker,
+            is_of_lease,
+            is_registered: false,
+            server: Arc::clone(&self.server),
+            clock: Arc::clone(&self.clock),
+            reachable: Arc::clone(&self.reachable),
+        };
+        ctx.spawn(heart.beat(changed, sampled).into_actor(self));
     }
 }
 
@@ -61,16 +83,9 @@ impl Actor for Metrics {
     fn started(&mut self, ctx: &mut Self::Context) {
         let (samples, sampled) = watch::channel(None);
         ctx.spawn(sample_for_ever(Arc::clone(&self.settings), samples).into_actor(self));
-        for worker in &self.settings.workers {
-            let (changes, changed) = watch::channel(None);
-            self.changes.insert(worker.id.clone(), changes);
-            let heart = Heart {
-                worker: worker.clone(),
-                server: Arc::clone(&self.server),
-                clock: Arc::clone(&self.clock),
-                reachable: Arc::clone(&self.reachable),
-            };
-            ctx.spawn(heart.beat(changed, sampled.clone()).into_actor(self));
+        self.sampled = Some(sampled);
+        for worker in self.settings.workers.clone() {
+            self.start_heart(worker, false, ctx);
         }
     }
 }
@@ -78,7 +93,14 @@ impl Actor for Metrics {
 impl Handler<WorkerTask> for Metrics {
     type Result = ();
 
-    fn handle(&mut self, message: WorkerTask, _: &mut Self::Context) {
+    fn handle(&mut self, message: WorkerTask, ctx: &mut Self::Context) {
+        if !self.changes.contains_key(&message.worker) {
+            let (Some(manager), true) = (self.settings.workers.first(), self.settings.dynamic.is_some()) else {
+                return;
+            };
+            let worker = WorkerSettings { id: message.worker.clone(), gpus: message.gpus, ..manager.clone() };
+            self.start_heart(worker, true, ctx);
+        }
         if let Some(changes) = self.changes.get(&message.worker) {
             changes.send_replace(message.task);
         }
@@ -104,6 +126,9 @@ impl Handler<Unregister> for Metrics {
 /// One worker's heart.
 struct Heart {
     worker: WorkerSettings,
+    /// It is there for the server only while it has a task.
+    is_of_lease: bool,
+    is_registered: bool,
     server: Arc<dyn TaskServer>,
     clock: Arc<dyn Clock>,
     reachable: Arc<AtomicBool>,
@@ -112,29 +137,45 @@ struct Heart {
 impl Heart {
     /// Registers, then reports on every change of its task and with every sample, until a sender is dropped.
     async fn beat(
-        self,
+        mut self,
         mut changed: watch::Receiver<Option<(TaskId, QueueId)>>,
         mut sampled: watch::Receiver<Option<Sample>>,
     ) {
-        self.register().await;
+        if !self.is_of_lease {
+            self.register().await;
+        }
         loop {
             let with_stats = tokio::select! {
-                change = changed.changed() => match change {
-                    Ok(()) => false,
-                    Err(_) => return,
-                },
-                sample = sampled.changed() => match sample {
-                    Ok(()) => true,
-                    Err(_) => return,
-                },
+                change = changed.changed() => change.map(|()| false),
+                sample = sampled.changed() => sample.map(|()| true),
             };
+            let Ok(with_stats) = with_stats else { break };
             let task = changed.borrow_and_update().clone();
+            if self.is_of_lease && task.is_none() {
+                self.unregister().await;
+                continue;
+            }
+            if !self.is_registered {
+                self.register().await;
+            }
             let sample = sampled.borrow_and_update().clone().filter(|_| with_stats);
             self.report(task, sample).await;
         }
+        if self.is_of_lease {
+            self.unregister().await;
+        }
     }
 
-    async fn register(&self) {
+    async fn unregister(&mut self) {
+        if std::mem::take(&mut self.is_registered)
+            && let Err(error) = self.server.unregister_worker(&self.worker.id, &self.worker.queues).await
+        {
+            debug!(worker = %self.worker.id, %error, "cannot sign off");
+        }
+    }
+
+    async fn register(&mut self) {
+        self.is_registered = true;
         let mut backoff = Backoff::for_server();
         loop {
             match self.server.register_worker(&self.worker.id, &self.worker.queues).await {

@@ -34,10 +34,11 @@ mod task_manager;
 mod task_runner;
 mod watchdog;
 mod watched;
+mod worker_names;
 
 pub use exit::{DaemonError, DaemonExit};
 pub use run::run;
-pub use settings::{DaemonSettings, WorkerSettings, control_socket};
+pub use settings::{DaemonSettings, DynamicGpus, WorkerSettings, control_socket};
 
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use drivers::journal::JournalOptions;
-use protocols::gpu::GpuCard;
+use protocols::gpu::{Demand, GpuCard, Pool};
 use protocols::ids::{QueueId, WorkerId};
 use protocols::order::{GitSettings, PythonSettings};
 
@@ -26,6 +26,17 @@ pub struct WorkerSettings {
     pub removed_environment: Vec<String>,
 }
 
+/// Cards that are given out to tasks as their queues demand.
+#[derive(Clone, Debug)]
+pub struct DynamicGpus {
+    /// What the workers' names begin with: a worker of its own for each task, named after its cards.
+    pub name: String,
+    /// The cards.
+    pub pool: Pool,
+    /// What tasks of each queue get, in order of priority.
+    pub demands: Vec<(QueueId, Demand)>,
+}
+
 /// A daemon's configuration, complete and checked.
 #[derive(Clone, Debug)]
 pub struct DaemonSettings {
@@ -37,8 +48,10 @@ pub struct DaemonSettings {
     pub program: PathBuf,
     /// The API server, for people.
     pub server_url: String,
-    /// The slots.
+    /// The slots; with dynamic GPUs the one that the daemon itself is known by, which runs nothing.
     pub workers: Vec<WorkerSettings>,
+    /// Cards that belong to no slot.
+    pub dynamic: Option<DynamicGpus>,
     /// Round-robin over queues instead of priority.
     pub order_fairness: bool,
     /// Time between two polls of a server without the long-poll extension.

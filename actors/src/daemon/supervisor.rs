@@ -135,7 +135,7 @@ impl Supervisor {
         let lifeline = |child| Lifeline::new(&ctx.address(), child);
         let journal = Journal::new(store.clone(), clock.clone(), lifeline(Child::Journal)).start();
         let partitioner =
-            GpuPartitioner::new(&settings.workers, self.ports.freed.clone(), lifeline(Child::GpuPartitioner)).start();
+            GpuPartitioner::new(settings, self.ports.freed.clone(), lifeline(Child::GpuPartitioner)).start();
         let tools = RunnerTools {
             settings: settings.clone(),
             server: server.clone(),
@@ -222,6 +222,7 @@ impl Supervisor {
             journal: core.journal.clone().recipient(),
             load_journal: core.journal.clone().recipient(),
             reserve: core.partitioner.clone().recipient(),
+            reserve_first: core.partitioner.clone().recipient(),
             restore: core.partitioner.clone().recipient(),
             release: core.partitioner.clone().recipient(),
             start: core.tasks.clone().recipient(),

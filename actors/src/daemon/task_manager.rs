@@ -163,7 +163,8 @@ impl TaskManager {
     fn tell_worker(&self, task: &TaskId) {
         let Some(entry) = self.tasks.get(task) else { return };
         let holds = entry.lease.is_some().then(|| (task.clone(), entry.queue.clone()));
-        self.ports.worker_task.tell(WorkerTask { worker: entry.worker.clone(), task: holds });
+        let gpus = entry.lease.as_ref().map(|lease| lease.gpus.clone()).unwrap_or_default();
+        self.ports.worker_task.tell(WorkerTask { worker: entry.worker.clone(), task: holds, gpus });
     }
 
     fn finished(&mut self, task: &TaskId) {
@@ -239,7 +240,8 @@ impl Actor for TaskManager {
             let mut leased = Vec::new();
             for (task, run) in recovered {
                 let lease = if run.state.holds_lease() {
-                    restore.send(RestoreLease { worker: run.worker.clone(), gpus: run.gpus.clone() }).await.ok()
+                    let (worker, gpus) = (run.worker.clone(), run.gpus.clone());
+                    restore.send(RestoreLease { worker, gpus, share: run.share }).await.ok()
                 } else {
                     None
                 };

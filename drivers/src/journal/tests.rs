@@ -7,7 +7,12 @@ use protocols::lifecycle::TaskEvent;
 use super::*;
 
 fn pulled() -> JournalRecord {
-    JournalRecord::Pulled { worker: WorkerId::from("w"), queue: QueueId::from("q"), gpus: vec![] }
+    JournalRecord::Pulled {
+        worker: WorkerId::from("w"),
+        queue: QueueId::from("q"),
+        gpus: vec![],
+        share: protocols::gpu::WHOLE_GPU,
+    }
 }
 
 fn started(attempt: u32) -> JournalRecord {

@@ -40,6 +40,13 @@ pub fn fence(mark: &str) -> FenceReport {
     fence_within(mark, PATIENCE)
 }
 
+/// The mark of the attempt that a process belongs to; `None` for one that is none of ours, or of another user.
+pub fn attempt_of(pid: u32) -> Option<String> {
+    let process = Process::new(i32::try_from(pid).ok()?).ok()?;
+    let mark = process.environ().ok()?.remove(OsStr::new(MARK_VARIABLE))?;
+    mark.into_string().ok()
+}
+
 fn fence_within(mark: &str, patience: Duration) -> FenceReport {
     let deadline = Instant::now() + patience;
     let mut killed = HashSet::new();

@@ -10,7 +10,7 @@ mod signal;
 mod spawn;
 mod tree;
 
-pub use fence::{FenceReport, fence};
+pub use fence::{FenceReport, attempt_of, fence};
 pub use identity::{is_alive, process_id, this_process};
 pub use reap::{Reaped, reap_children};
 pub use signal::{Signal, SignalError, exited, signal};

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use drivers::nvml::{GpuProbe as _, NvmlProbe};
-use protocols::gpu::GpuCard;
+use drivers::nvml::{FoundCard, NvmlProbe};
+use protocols::gpu::{GpuCard, Nearness, Pool};
 use protocols::ids::GpuId;
 
+use super::selection::{Selected, everything, select};
 use crate::cli::DaemonArgs;
 use crate::config::{Config, Environment};
 use crate::exit::{Exit, Problem};
@@ -24,10 +25,26 @@ pub(super) enum Share {
     AllGpus(Vec<GpuCard>),
     /// These GPUs.
     Gpus {
-        /// As typed; part of the worker's id, and what the task sees.
+        /// As typed; part of the worker's id.
+        text: String,
+        /// What the task sees.
+        visible: String,
+        cards: Vec<GpuCard>,
+    },
+    /// These GPUs are divided among tasks.
+    Dynamic {
+        /// As typed; part of the worker's id.
         text: String,
         cards: Vec<GpuCard>,
     },
+}
+
+/// What the workers are.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) shares: Vec<Share>,
+    /// The cards of a dynamic worker.
+    pub(super) pool: Option<Pool>,
 }
 
 impl Share {
@@ -35,7 +52,7 @@ impl Share {
     pub(super) fn cards(&self) -> Vec<GpuCard> {
         match self {
             Self::Whole | Self::Cpu => Vec::new(),
-            Self::AllGpus(cards) | Self::Gpus { cards, .. } => cards.clone(),
+            Self::AllGpus(cards) | Self::Gpus { cards, .. } | Self::Dynamic { cards, .. } => cards.clone(),
         }
     }
 
@@ -49,9 +66,10 @@ impl Share {
         };
         let mut removed = Vec::new();
         match self {
-            Self::Whole => {}
+            // Tasks of a dynamic worker see the cards of their lease.
+            Self::Whole | Self::Dynamic { .. } => {}
             Self::Cpu => see("none"),
-            Self::Gpus { text, .. } => see(text),
+            Self::Gpus { visible, .. } => see(visible),
             Self::AllGpus(_) => {
                 set.insert("NVIDIA_VISIBLE_DEVICES".to_owned(), "all".to_owned());
                 removed.push("CUDA_VISIBLE_DEVICES".to_owned());
@@ -62,21 +80,31 @@ impl Share {
 }
 
 /// The workers that are asked for, in order.
-pub(super) fn plan(args: &DaemonArgs, config: &Config) -> anyhow::Result<Vec<Share>> {
+pub(super) fn plan(args: &DaemonArgs, config: &Config) -> anyhow::Result<Plan> {
+    let is_simulated = args.simulate.is_some();
     let count = usize::from(args.workers.unwrap_or(1));
+    let pinned = |shares| Ok(Plan { shares, pool: None });
     if args.cpu_only {
-        return Ok(vec![Share::Cpu; count]);
+        return pinned(vec![Share::Cpu; count]);
     }
+    let all = || vec!["all".to_owned()];
     let lists = match (args.gpus.is_empty(), visible_devices(&config.environment)) {
         (false, _) => args.gpus.clone(),
+        // Whatever the environment says is about other cards.
+        (true, _) if is_simulated => all(),
         (true, Some(list)) if count == 1 || is_none(&list) => vec![list],
-        (true, _) => return Ok(vec![Share::Whole; count]),
+        (true, _) if args.dynamic_gpus => all(),
+        (true, _) => return pinned(vec![Share::Whole; count]),
     };
-    if lists.iter().all(|list| is_none(list)) {
-        return Ok(vec![Share::Cpu; count.max(lists.len())]);
+    if lists.iter().all(|list| is_none(list)) && !args.dynamic_gpus {
+        return pinned(vec![Share::Cpu; count.max(lists.len())]);
     }
-    let cards = inventory(config)?;
-    shares(&lists, cards.as_deref())
+    let probe = probe(config)?;
+    let inventory = probe.as_ref().map(NvmlProbe::inventory).transpose()?;
+    if args.dynamic_gpus {
+        return dynamic(&lists, inventory.as_deref(), probe.as_ref());
+    }
+    pinned(shares(&lists, inventory.as_deref(), is_simulated)?)
 }
 
 /// What the environment restricts us to, as the stock agent understands it.
@@ -88,13 +116,13 @@ fn is_none(list: &str) -> bool {
     matches!(list.trim().to_ascii_lowercase().as_str(), "none" | "void" | "-1")
 }
 
-/// The machine's cards; `None`, with a warning, where no driver can be asked.
-fn inventory(config: &Config) -> anyhow::Result<Option<Vec<GpuCard>>> {
+/// Whom to ask about cards; `None`, with a warning, where no driver can be asked.
+fn probe(config: &Config) -> anyhow::Result<Option<NvmlProbe>> {
     match NvmlProbe::load(config.hostler.gpu_library.clone()) {
-        Ok(probe) => Ok(Some(probe.inventory()?)),
+        Ok(probe) => Ok(Some(probe)),
         Err(error) => {
-            if config.hostler.gpu_library.is_some() {
-                return Err(Problem::with(Exit::Config, format!("agent.hostler.gpu_library: {error}")));
+            if let Some(library) = &config.hostler.gpu_library {
+                return Err(Problem::with(Exit::Config, format!("the GPU library {}: {error}", library.display())));
             }
             tracing::warn!(%error, "the GPUs are taken as they are given, nobody can tell whether they exist");
             Ok(None)
@@ -102,92 +130,87 @@ fn inventory(config: &Config) -> anyhow::Result<Option<Vec<GpuCard>>> {
     }
 }
 
-fn shares(lists: &[String], cards: Option<&[GpuCard]>) -> anyhow::Result<Vec<Share>> {
+/// One worker for all lists, whose cards are divided among tasks.
+fn dynamic(lists: &[String], inventory: Option<&[FoundCard]>, probe: Option<&NvmlProbe>) -> anyhow::Result<Plan> {
+    let mut selected = Vec::new();
+    for list in lists {
+        match (list.trim(), inventory) {
+            ("all" | EACH, Some(inventory)) => selected.extend(everything(inventory)),
+            ("all" | EACH, None) => {
+                return Err(Problem::usage(
+                    "there is no GPU that could be asked; name the GPUs, for example --gpus 0-7",
+                ));
+            }
+            (list, inventory) => selected.extend(select(list, inventory)?),
+        }
+    }
+    given_once(&selected, &mut BTreeSet::new())?;
+    let cards: Vec<GpuCard> = selected.into_iter().map(|selected| selected.card).collect();
+    if cards.is_empty() {
+        return Err(Problem::usage("there are no GPUs that could be divided among tasks"));
+    }
+    let pool = match probe {
+        Some(probe) => probe.pool(cards.clone()),
+        None => Pool::new(cards.clone(), |_, _| Nearness::UNKNOWN),
+    };
+    Ok(Plan { shares: vec![Share::Dynamic { text: lists.join(",").replace(':', "."), cards }], pool: Some(pool) })
+}
+
+fn shares(lists: &[String], inventory: Option<&[FoundCard]>, is_simulated: bool) -> anyhow::Result<Vec<Share>> {
     if let [list] = lists
         && list == EACH
     {
-        let cards = cards.unwrap_or_default();
-        if cards.is_empty() {
+        let all = everything(inventory.unwrap_or_default());
+        if all.is_empty() {
             return Err(Problem::usage("there is no GPU that could be asked; name the GPUs, for example --gpus 0,1"));
         }
-        return Ok(cards
-            .iter()
-            .map(|card| Share::Gpus { text: card.index.to_string(), cards: vec![card.clone()] })
-            .collect());
+        return Ok(all.into_iter().map(|selected| gpus(&[selected], is_simulated)).collect());
     }
     let mut taken: BTreeSet<GpuId> = BTreeSet::new();
     let mut shares = Vec::new();
     for list in lists {
-        let share = share(list, cards)?;
-        for card in share.cards() {
-            if !taken.insert(card.id.clone()) {
-                return Err(Problem::usage(format!("GPU {} is given twice: a card belongs to one worker", card.index)));
-            }
+        if list.trim() == "all" {
+            let all = everything(inventory.unwrap_or_default());
+            given_once(&all, &mut taken)?;
+            let cards = all.iter().map(|selected| selected.card.clone()).collect();
+            shares.push(if is_simulated {
+                // The driver of real cards must find none of these.
+                Share::Gpus { text: "all".to_owned(), visible: visible(&all, true), cards }
+            } else {
+                Share::AllGpus(cards)
+            });
+            continue;
         }
-        shares.push(share);
+        let selected = select(list, inventory)?;
+        given_once(&selected, &mut taken)?;
+        shares.push(gpus(&selected, is_simulated));
     }
-    if shares.len() > 1 && shares.iter().any(|share| matches!(share, Share::AllGpus(_))) {
+    if shares.len() > 1 && lists.iter().any(|list| list.trim() == "all") {
         return Err(Problem::usage("--gpus all leaves no card for another worker"));
     }
     Ok(shares)
 }
 
-fn share(list: &str, cards: Option<&[GpuCard]>) -> anyhow::Result<Share> {
-    if list.trim() == "all" {
-        return Ok(Share::AllGpus(cards.unwrap_or_default().to_vec()));
-    }
-    let mut found = Vec::new();
-    for name in names(list)? {
-        let card = match cards {
-            Some(cards) => known(&name, cards)?,
-            None => unasked(&name, found.len()),
-        };
-        found.push((name, card));
-    }
-    let text = found.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(",");
-    Ok(Share::Gpus { text, cards: found.into_iter().map(|(_, card)| card).collect() })
-}
-
-/// `0,2-3` is `0`, `2`, `3`.
-fn names(list: &str) -> anyhow::Result<Vec<String>> {
-    let wrong = |why: &str| Problem::usage(format!("--gpus {list:?}: {why}; write indexes or UUIDs, for example 0,1"));
-    let mut names = Vec::new();
-    for part in list.split(',').map(str::trim) {
-        if part.is_empty() {
-            return Err(wrong("an empty entry"));
-        }
-        if part.contains(':') || part.starts_with("MIG-") {
-            return Err(wrong("parts of a card (MIG) cannot be given yet"));
-        }
-        match part.split_once('-').map(|(first, last)| (first.parse::<u32>(), last.parse::<u32>())) {
-            Some((Ok(first), Ok(last))) if first <= last && last - first < 1024 => {
-                names.extend((first..=last).map(|index| index.to_string()));
-            }
-            Some((Ok(_), Ok(_))) => return Err(wrong("a range must go upwards")),
-            Some(_) if part.starts_with("GPU-") => names.push(part.to_owned()),
-            None if part.parse::<u32>().is_ok() => names.push(part.to_owned()),
-            Some(_) | None => return Err(wrong("an entry that is no GPU")),
+fn given_once(selected: &[Selected], taken: &mut BTreeSet<GpuId>) -> anyhow::Result<()> {
+    for Selected { name, card, .. } in selected {
+        if !taken.insert(card.id.clone()) {
+            return Err(Problem::usage(format!("GPU {name} is given twice: a card belongs to one worker")));
         }
     }
-    Ok(names)
+    Ok(())
 }
 
-fn known(name: &str, cards: &[GpuCard]) -> anyhow::Result<GpuCard> {
-    let is_meant = |card: &&GpuCard| card.id.as_str() == name || card.index.to_string() == name;
-    cards.iter().find(is_meant).cloned().ok_or_else(|| {
-        let list: Vec<String> =
-            cards.iter().map(|card| format!("{} ({}, {})", card.index, card.name, card.id)).collect();
-        let there = if list.is_empty() { "none".to_owned() } else { list.join(", ") };
-        Problem::usage(format!("there is no GPU {name} on this machine, there are: {there}"))
-    })
+fn gpus(selected: &[Selected], is_simulated: bool) -> Share {
+    let text = selected.iter().map(|selected| selected.name.replace(':', ".")).collect::<Vec<_>>().join(",");
+    let cards = selected.iter().map(|selected| selected.card.clone()).collect();
+    Share::Gpus { text, visible: visible(selected, is_simulated), cards }
 }
 
-/// A card of which only the name is known.
-fn unasked(name: &str, position: usize) -> GpuCard {
-    let index = name.parse().ok();
-    let id = if index.is_some() { format!("index:{name}") } else { name.to_owned() };
-    let position = u32::try_from(position).unwrap_or(0);
-    GpuCard { id: GpuId::from(id), index: index.unwrap_or(position), name: String::new(), memory_bytes: 0 }
+/// What tasks see: what was typed, as under the stock agent, unless an index would not do.
+fn visible(selected: &[Selected], is_simulated: bool) -> String {
+    let by_uuid = is_simulated || selected.iter().any(|selected| selected.is_instance);
+    let name = |selected: &Selected| if by_uuid { selected.card.visible_as() } else { selected.name.clone() };
+    selected.iter().map(name).collect::<Vec<_>>().join(",")
 }
 
 #[cfg(test)]

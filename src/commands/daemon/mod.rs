@@ -5,16 +5,21 @@ mod gpus;
 mod leave;
 mod names;
 mod queues;
+mod selection;
 mod settings;
 mod slots;
 
 use std::path::{Path, PathBuf};
 
-use actors::daemon::{DaemonError, DaemonExit};
+use actors::daemon::{DaemonError, DaemonExit, DynamicGpus};
+use protocols::clearml::queues::QueueSummary;
 use protocols::control::ControlRequest;
+use protocols::gpu::{Demand, Pool};
 
+pub(super) use self::gpus::EACH;
+use self::gpus::Plan;
 use super::context::Context;
-use super::{api, control, lifeline, private_file};
+use super::{api, control, lifeline, private_file, simulation};
 use crate::cli::DaemonArgs;
 use crate::config::{Config, Secret, Server};
 use crate::exit::{Exit, Problem};
@@ -47,7 +52,11 @@ pub(super) fn run(context: &Context, mut args: DaemonArgs) -> anyhow::Result<Exi
     }
     // Before anything is written there: the files of a daemon that runs are not ours.
     let _lock = private_file::lock(&state_dir.join(LOCK_FILE))?.ok_or_else(|| in_use(&state_dir))?;
-    serve(context, &args, &config, &server, state_dir)
+    if let Some(machine) = &args.simulate {
+        config.hostler.gpu_library = Some(simulation::install(&state_dir, machine)?);
+        tracing::warn!(machine, "the GPUs are simulated: tasks see no card");
+    }
+    serve(context, args, &config, &server, state_dir)
 }
 
 fn in_use(state_dir: &Path) -> anyhow::Error {
@@ -58,16 +67,28 @@ fn in_use(state_dir: &Path) -> anyhow::Error {
 
 fn serve(
     context: &Context,
-    args: &DaemonArgs,
+    mut args: DaemonArgs,
     config: &Config,
     server: &Server,
     state_dir: PathBuf,
 ) -> anyhow::Result<Exit> {
-    let plans = gpus::plan(args, config)?;
-    let name = config.agent.worker_name.clone().unwrap_or_else(api::host_name);
-    let slots = slots::take(&state_dir, server, &name, config.agent.worker_id.as_deref(), &plans)?;
-    let queues = queues::resolve(args, server, &state_dir)?;
-    let settings = settings::settings(context, args, config, server, &state_dir, slots.workers(plans, &queues))?;
+    let Plan { shares, pool } = gpus::plan(&args, config)?;
+    let demands = match &pool {
+        Some(pool) => queues::demands(&args, pool.cards().len())?,
+        None => Vec::new(),
+    };
+    if !demands.is_empty() {
+        args.queue = demands.iter().map(|(name, _)| name.clone()).collect();
+    }
+    // On the server, too, everybody sees that these workers have no real cards.
+    let marked = |name: String| if args.simulate.is_some() { format!("{name}-simulated") } else { name };
+    let name = marked(config.agent.worker_name.clone().unwrap_or_else(api::host_name));
+    let id = config.agent.worker_id.clone().map(marked);
+    let slots = slots::take(&state_dir, server, &name, id.as_deref(), &shares)?;
+    let queues = queues::resolve(&args, server, &state_dir)?;
+    let dynamic = pool.map(|pool| dynamic(name, pool, &queues, demands)).transpose()?;
+    let workers = slots.workers(shares, &queues);
+    let settings = settings::settings(context, &args, config, server, &state_dir, workers, dynamic)?;
     if args.lifeline {
         lifeline::run_when_lost(move || leave::detach(&state_dir))?;
     }
@@ -79,6 +100,20 @@ fn serve(
             Err(Problem::with(Exit::Internal, format!("the daemon cannot go on, its tasks do: {why}")))
         }
     }
+}
+
+/// Queues are found in the order in which they were named, each once.
+fn dynamic(
+    name: String,
+    pool: Pool,
+    queues: &[QueueSummary],
+    demands: Vec<(String, Demand)>,
+) -> anyhow::Result<DynamicGpus> {
+    if queues.len() != demands.len() {
+        return Err(Problem::usage("one queue is given twice, by its name and by its id"));
+    }
+    let demands = queues.iter().zip(demands).map(|(queue, (_, demand))| (queue.id.clone(), demand)).collect();
+    Ok(DynamicGpus { name, pool, demands })
 }
 
 fn explain(error: DaemonError) -> anyhow::Error {

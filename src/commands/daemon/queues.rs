@@ -7,11 +7,13 @@ use actors::kit::Backoff;
 use anyhow::Context as _;
 use drivers::clearml::{ClearMlClient, ClientError, TaskServer as _};
 use protocols::clearml::queues::QueueSummary;
+use protocols::gpu::Demand;
 use serde::{Deserialize, Serialize};
 
 use super::super::{api, private_file};
 use crate::cli::DaemonArgs;
 use crate::config::Server;
+use crate::exit::Problem;
 
 /// In the state directory: what the names meant the last time.
 const QUEUES_FILE: &str = "queues.json";
@@ -22,6 +24,34 @@ struct Remembered {
     server: String,
     asked: Vec<String>,
     queues: Vec<QueueSummary>,
+}
+
+/// The queues with what their tasks get, `name=2`, `name=1-4`, `name=0.5`, for dynamic GPUs.
+pub(super) fn demands(args: &DaemonArgs, cards: usize) -> anyhow::Result<Vec<(String, Demand)>> {
+    if args.queue.is_empty() {
+        return Err(Problem::usage(
+            "--dynamic-gpus needs to know how many GPUs tasks get, for example --queue large=4 small=1",
+        ));
+    }
+    let mut demands: Vec<(String, Demand)> = Vec::new();
+    for queue in &args.queue {
+        let (name, demand) = queue.rsplit_once('=').ok_or_else(|| {
+            Problem::usage(format!(
+                "--queue {queue}: how many GPUs do its tasks get? Write {queue}=1, {queue}=1-4 or {queue}=0.5"
+            ))
+        })?;
+        let demand = demand.parse::<Demand>().map_err(|error| Problem::usage(format!("--queue {queue}: {error}")))?;
+        if demand.least_cards() > cards {
+            return Err(Problem::usage(format!(
+                "--queue {queue}: there are {cards} GPUs, its tasks would never start"
+            )));
+        }
+        if demands.iter().any(|(known, _)| known == name) {
+            return Err(Problem::usage(format!("the queue {name} is given twice")));
+        }
+        demands.push((name.to_owned(), demand));
+    }
+    Ok(demands)
 }
 
 /// Finds the queues. While the server is away, what they were the last time serves: the tasks of an earlier daemon must

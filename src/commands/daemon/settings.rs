@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use actors::daemon::{DaemonSettings, WorkerSettings};
+use actors::daemon::{DaemonSettings, DynamicGpus, WorkerSettings};
 use anyhow::Context as _;
 use drivers::journal::JournalOptions;
 use protocols::order::PythonSettings;
@@ -31,6 +31,7 @@ pub(super) fn settings(
     server: &Server,
     state_dir: &Path,
     workers: Vec<WorkerSettings>,
+    dynamic: Option<DynamicGpus>,
 ) -> anyhow::Result<DaemonSettings> {
     let task_config = state_dir.join(TASK_CONFIG_FILE);
     private_file::write(&task_config, serde_json::to_string_pretty(&config.for_tasks(server))?.as_bytes())?;
@@ -42,6 +43,7 @@ pub(super) fn settings(
         program: std::env::current_exe().context("cannot find this program")?,
         server_url: server.hosts.api.clone(),
         workers,
+        dynamic,
         order_fairness: args.order_fairness,
         polling_interval: agent
             .polling_interval

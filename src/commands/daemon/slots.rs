@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn cards_are_served_once_and_another_server_does_not_matter() {
         let directory = tempfile::tempdir().unwrap();
-        let gpus = [Share::Gpus { text: "0".to_owned(), cards: Vec::new() }];
+        let gpus = [Share::Gpus { text: "0".to_owned(), visible: "0".to_owned(), cards: Vec::new() }];
         let held = take(directory.path(), &server("one"), "h", None, &gpus).unwrap();
         assert_eq!(ids(&held), ["h:gpu0"]);
         let error = take(directory.path(), &server("one"), "h", None, &gpus).expect_err("it is held").to_string();

@@ -13,6 +13,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use super::super::context::Context;
 use super::super::control;
+use super::super::daemon::EACH;
 use super::super::ready::{ServerReady, UpReady};
 use super::STATE_DIR;
 use super::banner::banner;
@@ -131,7 +132,12 @@ impl<'a> Up<'a> {
             arguments.extend(["--cache-dir".into(), cache_dir.clone().into()]);
         }
         arguments.extend(self.args.queue.iter().map(|queue| format!("--queue={queue}").into()));
-        if self.args.gpus.is_empty() {
+        if let Some(machine) = &self.args.simulate {
+            arguments.push(format!("--simulate={machine}").into());
+            if self.args.gpus.is_empty() {
+                arguments.push(format!("--gpus={EACH}").into());
+            }
+        } else if self.args.gpus.is_empty() {
             let workers = self.args.workers.map_or_else(default_workers, usize::from);
             arguments.extend(["--cpu-only".into(), format!("--workers={workers}").into()]);
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use protocols::gpu::{GpuLedger, LeaseId, WHOLE_GPU};
+use protocols::gpu::{GpuLedger, LeaseId};
 use protocols::ids::{GpuId, TaskId};
 use protocols::journal::{JournalEntry, JournalRecord, Recovered};
 use protocols::lifecycle::TaskState;
@@ -99,9 +99,9 @@ fn leases_stay_whole(entries: &[JournalEntry]) -> Result<(), String> {
     for entry in entries {
         match &entry.record {
             JournalRecord::PullIntended { .. } | JournalRecord::PullAbandoned => {}
-            JournalRecord::Pulled { gpus, .. } => {
+            JournalRecord::Pulled { gpus, share, .. } => {
                 let lease = LeaseId(entry.sequence);
-                let shares: Vec<_> = gpus.iter().map(|card| (card.id.clone(), WHOLE_GPU)).collect();
+                let shares: Vec<_> = gpus.iter().map(|card| (card.id.clone(), *share)).collect();
                 ledger.grant(lease, &shares).map_err(|error| format!("entry {}: {error}", entry.sequence))?;
                 states.insert(entry.task.clone(), (lease, TaskState::INITIAL));
             }

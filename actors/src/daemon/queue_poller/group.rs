@@ -14,9 +14,9 @@ use crate::daemon::task_manager::FindRunner;
 use crate::kit::Backoff;
 
 /// How long one long-poll lasts.
-const LONG_POLL: Duration = Duration::from_secs(50);
+pub(super) const LONG_POLL: Duration = Duration::from_secs(50);
 /// A task whose earlier run is being settled is looked at again after this.
-const STILL_SETTLING: Duration = Duration::from_millis(100);
+pub(super) const STILL_SETTLING: Duration = Duration::from_millis(100);
 
 pub(super) struct Group {
     tools: PollerTools,

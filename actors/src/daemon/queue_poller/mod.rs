@@ -4,6 +4,7 @@
 //! intent before it, naming the task at the head of the queue, and as a fact after it. A daemon that finds an intent
 //! without its fact asks the server: a task that is still `queued` and stands in no queue was taken.
 
+mod dynamic;
 mod group;
 mod pull;
 mod tools;
@@ -14,6 +15,7 @@ use actix::prelude::*;
 use protocols::ids::{QueueId, WorkerId};
 use tokio::sync::{Notify, watch};
 
+use self::dynamic::Dynamic;
 use self::group::Group;
 pub(crate) use self::tools::PollerTools;
 use super::child::Child;
@@ -46,15 +48,25 @@ impl QueuePoller {
         }
     }
 
-    fn start_groups(&mut self, ctx: &mut Context<Self>) {
+    fn start_loops(&mut self, ctx: &mut Context<Self>) {
+        if let Some(dynamic) = &self.tools.settings.dynamic {
+            let queues = dynamic.demands.clone();
+            let dynamic = Dynamic::new(self.tools.clone(), queues, Arc::clone(&self.freed), self.pulling.subscribe());
+            self.start_loop(dynamic.run(), ctx);
+            return;
+        }
         for (queues, workers) in groups(&self.tools.settings) {
-            self.loops.send_modify(|loops| *loops += 1);
             let group =
                 Group::new(self.tools.clone(), queues, workers, Arc::clone(&self.freed), self.pulling.subscribe());
-            ctx.spawn(group.run().into_actor(self).map(|(), this, _| {
-                this.loops.send_modify(|loops| *loops -= 1);
-            }));
+            self.start_loop(group.run(), ctx);
         }
+    }
+
+    fn start_loop(&self, running: impl Future<Output = ()> + 'static, ctx: &mut Context<Self>) {
+        self.loops.send_modify(|loops| *loops += 1);
+        ctx.spawn(running.into_actor(self).map(|(), this, _| {
+            this.loops.send_modify(|loops| *loops -= 1);
+        }));
     }
 }
 
@@ -76,7 +88,7 @@ impl Actor for QueuePoller {
     fn started(&mut self, ctx: &mut Self::Context) {
         // Invariant S1: what an earlier daemon, or an earlier incarnation, left undecided is decided first.
         let deciding = pull::decide_intents(self.tools.clone());
-        ctx.wait(deciding.into_actor(self).map(|(), this, ctx| this.start_groups(ctx)));
+        ctx.wait(deciding.into_actor(self).map(|(), this, ctx| this.start_loops(ctx)));
     }
 }
 

@@ -2,8 +2,8 @@
 
 use protocols::clearml::status::TaskStatus;
 use protocols::gpu::Lease;
-use protocols::ids::{QueueId, TaskId, WorkerId};
-use protocols::journal::{JournalRecord, Recovered, Run};
+use protocols::ids::{QueueId, TaskId};
+use protocols::journal::{Intent, JournalRecord, Recovered, Run};
 use protocols::lifecycle::TaskState;
 use tracing::{debug, error, info, warn};
 
@@ -23,8 +23,11 @@ pub(super) struct Pull {
 /// Takes the task that was seen at the head of the queue, if it is still there.
 pub(super) async fn pull(tools: &PollerTools, pull: Pull) {
     let Pull { task, queue, reservation } = pull;
-    let Some(worker) = reservation.worker().cloned() else { return };
-    let intent = JournalRecord::PullIntended { worker: worker.clone(), queue: queue.clone() };
+    let Some(lease) = reservation.lease() else { return };
+    // Which cards a pinned worker has is in the configuration.
+    let gpus = if tools.settings.dynamic.is_some() { lease.gpus.clone() } else { Vec::new() };
+    let (worker, share) = (lease.worker.clone(), lease.share);
+    let intent = JournalRecord::PullIntended { worker, queue: queue.clone(), gpus, share };
     // Invariant J1: the intent is durable before the destructive call.
     if append(tools, &task, intent).await.is_none() {
         return;
@@ -55,13 +58,15 @@ pub(super) async fn pull(tools: &PollerTools, pull: Pull) {
 
 /// Writes the pull down as a fact and hands the task over.
 async fn pulled(tools: &PollerTools, task: TaskId, queue: QueueId, lease: Lease) {
-    let record = JournalRecord::Pulled { worker: lease.worker.clone(), queue: queue.clone(), gpus: lease.gpus.clone() };
+    let (worker, gpus, share) = (lease.worker.clone(), lease.gpus.clone(), lease.share);
+    let record = JournalRecord::Pulled { worker, queue: queue.clone(), gpus, share };
     let Some(sequence) = append(tools, &task, record).await else { return };
     let run = Run {
         pull: sequence,
         worker: lease.worker.clone(),
         queue,
         gpus: lease.gpus.clone(),
+        share: lease.share,
         state: TaskState::INITIAL,
         pulled_at_ms: tools.clock.now_ms(),
         last_entry: sequence,
@@ -86,26 +91,23 @@ pub(super) async fn decide_intents(tools: PollerTools) {
             return;
         }
     };
-    for (task, (worker, queue)) in recovered.intents {
-        decide(&tools, task, worker, queue).await;
+    for (task, intent) in recovered.intents {
+        decide(&tools, task, intent).await;
     }
 }
 
-async fn decide(tools: &PollerTools, task: TaskId, worker: WorkerId, queue: QueueId) {
+async fn decide(tools: &PollerTools, task: TaskId, intent: Intent) {
+    let Intent { worker, queue, mut gpus, share } = intent;
     if !was_taken(tools, &task).await {
         debug!(%task, "an intended pull did not happen");
         append(tools, &task, JournalRecord::PullAbandoned).await;
         return;
     }
     info!(%task, %queue, "was taken by an earlier daemon that could not write it down");
-    let gpus = tools
-        .settings
-        .workers
-        .iter()
-        .find(|settings| settings.id == worker)
-        .map(|settings| settings.gpus.clone())
-        .unwrap_or_default();
-    if let Ok(lease) = tools.restore.send(RestoreLease { worker, gpus }).await {
+    if let Some(pinned) = tools.settings.workers.iter().find(|settings| settings.id == worker && gpus.is_empty()) {
+        gpus.clone_from(&pinned.gpus);
+    }
+    if let Ok(lease) = tools.restore.send(RestoreLease { worker, gpus, share }).await {
         pulled(tools, task, queue, lease).await;
     }
 }

@@ -6,9 +6,8 @@ use actix::prelude::*;
 use drivers::clearml::TaskServer;
 use drivers::clock::Clock;
 use protocols::gpu::Lease;
-use protocols::ids::WorkerId;
 
-use crate::daemon::gpu_partitioner::{ReleaseLease, ReserveLease, RestoreLease};
+use crate::daemon::gpu_partitioner::{ReleaseLease, ReserveFirst, ReserveLease, RestoreLease};
 use crate::daemon::journal::{Append, LoadJournal};
 use crate::daemon::long_poll::LongPoll;
 use crate::daemon::settings::DaemonSettings;
@@ -26,6 +25,7 @@ pub(crate) struct PollerTools {
     pub(crate) journal: Recipient<Append>,
     pub(crate) load_journal: Recipient<LoadJournal>,
     pub(crate) reserve: Recipient<ReserveLease>,
+    pub(crate) reserve_first: Recipient<ReserveFirst>,
     pub(crate) restore: Recipient<RestoreLease>,
     pub(crate) release: Recipient<ReleaseLease>,
     pub(crate) start: Recipient<StartRun>,
@@ -43,8 +43,8 @@ impl Reservation {
         Self { lease: Some(lease), release }
     }
 
-    pub(super) fn worker(&self) -> Option<&WorkerId> {
-        self.lease.as_ref().map(|lease| &lease.worker)
+    pub(super) fn lease(&self) -> Option<&Lease> {
+        self.lease.as_ref()
     }
 
     /// Takes the lease out: from here on the task's runner owns it.

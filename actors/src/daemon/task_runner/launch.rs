@@ -7,6 +7,7 @@ use actix::prelude::*;
 use protocols::clearml::status::TaskStatus;
 use protocols::clearml::tasks::Task;
 use protocols::failure::{FailureClass, Phase, TaskFailure};
+use protocols::gpu::GpuCard;
 use protocols::ids::{AttemptId, ProcessId};
 use protocols::lifecycle::{StopReason, TaskEvent, TaskState};
 use protocols::order::{ExecutorOrder, ORDER_VERSION};
@@ -115,6 +116,10 @@ impl TaskRunner {
         let worker = settings.workers.iter().find(|worker| worker.id == self.run.worker);
         let mut environment: BTreeMap<String, String> = settings.task_environment.clone();
         environment.extend(worker.map(|worker| worker.environment.clone()).unwrap_or_default());
+        if worker.is_none() && !self.run.gpus.is_empty() {
+            // A worker that exists for this lease, or one of an earlier configuration.
+            environment.extend(visible_devices(&self.run.gpus));
+        }
         for name in ["CLEARML_WORKER_ID", "TRAINS_WORKER_ID"] {
             environment.insert(name.to_owned(), self.run.worker.to_string());
         }
@@ -132,12 +137,24 @@ impl TaskRunner {
             attempt_dir: directory.path().to_owned(),
             cache_dir: settings.cache_dir.clone(),
             environment,
-            removed_environment: worker.map(|worker| worker.removed_environment.clone()).unwrap_or_default(),
+            // What must not be inherited is the same for all.
+            removed_environment: worker
+                .or(settings.workers.first())
+                .map(|worker| worker.removed_environment.clone())
+                .unwrap_or_default(),
             git: settings.git.clone(),
             python: settings.python.clone(),
             stop_grace_ms: u64::try_from(settings.stop_grace.as_millis()).unwrap_or(u64::MAX),
         }
     }
+}
+
+/// What makes a program see these cards and no other.
+fn visible_devices(gpus: &[GpuCard]) -> impl Iterator<Item = (String, String)> + use<> {
+    let visible = gpus.iter().map(GpuCard::visible_as).collect::<Vec<_>>().join(",");
+    let order = ("CUDA_DEVICE_ORDER".to_owned(), "PCI_BUS_ID".to_owned());
+    let names = ["CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES"];
+    std::iter::once(order).chain(names.map(|name| (name.to_owned(), visible.clone())))
 }
 
 /// Why a task that was just taken from its queue is not to be run, if so.

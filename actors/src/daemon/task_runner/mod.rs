@@ -232,6 +232,8 @@ impl TaskRunner {
             name: String::new(),
             worker: self.run.worker.clone(),
             queue: self.run.queue.clone(),
+            gpus: self.run.gpus.clone(),
+            share: self.run.share,
             attempt: self.attempt().unwrap_or(AttemptId(0)),
             phase: match self.run.state {
                 TaskState::Pulled { .. } => Phase::Pulled,

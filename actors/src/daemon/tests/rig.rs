@@ -57,6 +57,7 @@ impl Rig {
             program: self.folder.path().join("program"),
             server_url: "fake://server".to_owned(),
             workers: (0..self.workers).map(worker).collect(),
+            dynamic: None,
             order_fairness: false,
             polling_interval: Duration::from_millis(50),
             status_report_interval: Duration::from_secs(30),

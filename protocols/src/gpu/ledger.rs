@@ -3,54 +3,9 @@
 //! Invariant G1: for every GPU, free + leased is exactly one GPU. Invariant G2: a lease ends exactly once.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
-use crate::ids::{GpuId, WorkerId};
-
-/// A share of a GPU in thousandths.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct MilliGpu(pub u32);
-
-/// One whole card.
-pub const WHOLE_GPU: MilliGpu = MilliGpu(1000);
-
-/// Number of a lease; unique within one daemon's life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct LeaseId(pub u64);
-
-impl fmt::Display for LeaseId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "lease {}", self.0)
-    }
-}
-
-/// A card as the daemon knows it: identity is the UUID, the index is what people type.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GpuCard {
-    /// UUID, or `index:N` where no driver could be asked.
-    pub id: GpuId,
-    /// Index in PCI bus order.
-    pub index: u32,
-    /// Product name, empty where unknown.
-    pub name: String,
-    /// Memory in bytes, 0 where unknown.
-    pub memory_bytes: u64,
-}
-
-/// The slot, and the GPUs with it, that an attempt holds. No GPUs for a CPU worker.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lease {
-    /// Its number.
-    pub id: LeaseId,
-    /// The worker whose slot it takes.
-    pub worker: WorkerId,
-    /// The cards that come with it.
-    pub gpus: Vec<GpuCard>,
-}
+use super::{LeaseId, MilliGpu, WHOLE_GPU};
+use crate::ids::GpuId;
 
 /// Why the ledger refuses.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -87,6 +42,11 @@ impl GpuLedger {
     /// A ledger of these cards, all free.
     pub fn new(gpus: impl IntoIterator<Item = GpuId>) -> Self {
         Self { leased: gpus.into_iter().map(|gpu| (gpu, BTreeMap::new())).collect(), leases: BTreeMap::new() }
+    }
+
+    /// Whether a card is one of those that are booked here.
+    pub fn has(&self, gpu: &GpuId) -> bool {
+        self.leased.contains_key(gpu)
     }
 
     /// What is free of a card; nothing of a card that is not known.

@@ -1,0 +1,18 @@
+//! NVIDIA's management library: which cards there are, how they are, and how they are connected.
+//!
+//! The library is loaded at run time, so that one binary serves machines with and without GPUs. Calls block for
+//! milliseconds, more on a sick card: not for an actor's thread. Its stand-in is `tests/fake-nvml`, a library with the
+//! same functions.
+
+mod connection;
+mod error;
+mod library;
+mod raw;
+mod report;
+mod sample;
+
+pub use error::NvmlError;
+pub use library::{FoundCard, NvmlProbe};
+pub use raw::RemappedRows;
+pub use report::{CardReport, GpuProcess, InstanceReport, MachineReport, SampleReport};
+pub use sample::GpuSample;

@@ -1,0 +1,143 @@
+//! Which of the free cards a task gets: near to each other, and so that those that stay free stay near to each other.
+
+use super::pool::Pool;
+
+/// More sets than that are not all looked at: then the set grows card by card from each beginning.
+const MOST_SETS: u64 = 4096;
+
+/// The best `count` of the `free` positions, ascending; `None` where there are fewer.
+pub(super) fn choose(pool: &Pool, free: &[usize], count: usize) -> Option<Vec<usize>> {
+    if free.len() < count {
+        return None;
+    }
+    let mut best: Option<(Score, Vec<usize>)> = None;
+    let mut consider = |set: Vec<usize>| {
+        let score = Score::of(pool, free, &set);
+        // Of equals the first stays: the one with the smallest indexes.
+        if best.as_ref().is_none_or(|(known, _)| score > *known) {
+            best = Some((score, set));
+        }
+    };
+    if sets(free.len() as u64, count as u64) <= MOST_SETS {
+        each_set(free, count, &mut Vec::new(), &mut consider);
+    } else {
+        for beginning in free {
+            consider(grown(pool, free, *beginning, count));
+        }
+    }
+    best.map(|(_, set)| set)
+}
+
+/// Compared from left to right.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Score {
+    /// How near the cards of the set are to each other.
+    within: u64,
+    /// How near they are to those that stay free: what taking them breaks.
+    broken: std::cmp::Reverse<u64>,
+}
+
+impl Score {
+    fn of(pool: &Pool, free: &[usize], set: &[usize]) -> Self {
+        let (mut within, mut broken) = (0, 0);
+        for one in set {
+            for other in free {
+                let nearness = pool.nearness(*one, *other);
+                match set.binary_search(other) {
+                    Ok(_) if one < other => within += nearness,
+                    Ok(_) => {}
+                    Err(_) => broken += nearness,
+                }
+            }
+        }
+        Self { within, broken: std::cmp::Reverse(broken) }
+    }
+}
+
+/// How many sets of `count` there are, or anything above [`MOST_SETS`].
+fn sets(of: u64, count: u64) -> u64 {
+    let count = count.min(of - count);
+    (0..count).try_fold(1u64, |sets, step| Some(sets.checked_mul(of - step)? / (step + 1))).unwrap_or(u64::MAX)
+}
+
+fn each_set(free: &[usize], count: usize, begun: &mut Vec<usize>, consider: &mut impl FnMut(Vec<usize>)) {
+    if count == 0 {
+        consider(begun.clone());
+        return;
+    }
+    for (position, card) in free.iter().enumerate().take(free.len() + 1 - count) {
+        begun.push(*card);
+        each_set(&free[position + 1..], count - 1, begun, consider);
+        begun.pop();
+    }
+}
+
+/// A set that begins with a card and takes the nearest to all that it has, again and again.
+fn grown(pool: &Pool, free: &[usize], beginning: usize, count: usize) -> Vec<usize> {
+    let mut set = vec![beginning];
+    let mut rest: Vec<(usize, u64)> =
+        free.iter().filter(|card| **card != beginning).map(|card| (*card, pool.nearness(beginning, *card))).collect();
+    while set.len() < count {
+        let nearest = rest.iter().enumerate().max_by_key(|(position, (_, near))| (*near, std::cmp::Reverse(*position)));
+        let Some((position, _)) = nearest else { break };
+        let (card, _) = rest.remove(position);
+        for (other, near) in &mut rest {
+            *near += pool.nearness(card, *other);
+        }
+        set.push(card);
+    }
+    set.sort_unstable();
+    set
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::gpu::pool::Nearness;
+    use crate::gpu::schedule::tests::pool;
+
+    /// Two nodes of four cards; NVLinks between 0 and 1, 2 and 3, and so on.
+    fn pairs(one: u32, other: u32) -> Nearness {
+        let node = if one / 4 == other / 4 { Nearness::NODE } else { Nearness::SYSTEM };
+        if one / 2 == other / 2 { node.with_nvlink() } else { node }
+    }
+
+    #[track_caller]
+    fn check(free: &[usize], count: usize, expected: &[usize]) {
+        assert_eq!(choose(&pool(8, pairs), free, count).as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn linked_cards_go_together() {
+        check(&[0, 1, 2, 3, 4, 5, 6, 7], 2, &[0, 1]);
+        check(&[1, 2, 3, 5], 2, &[2, 3]);
+        check(&[1, 3, 4, 6], 2, &[1, 3]);
+        check(&[0, 1, 4, 5, 6, 7], 4, &[4, 5, 6, 7]);
+    }
+
+    #[test]
+    fn one_card_breaks_as_little_as_possible() {
+        check(&[0, 1, 2, 4, 5, 6, 7], 1, &[2]);
+        check(&[0, 1, 4, 5, 6], 1, &[6]);
+    }
+
+    #[test]
+    fn too_few_are_none() {
+        assert_eq!(choose(&pool(8, pairs), &[0, 1], 3), None);
+    }
+
+    proptest! {
+        /// On a machine whose cards come in islands, growing finds what looking at every set finds.
+        #[test]
+        fn growing_is_as_good_on_islands(free in proptest::collection::btree_set(0usize..8, 1..8), count in 1usize..4) {
+            let free: Vec<usize> = free.into_iter().collect();
+            prop_assume!(count <= free.len());
+            let pool = pool(8, |one, other| if one / 4 == other / 4 { Nearness::NODE } else { Nearness::SYSTEM });
+            let best = choose(&pool, &free, count).map(|set| Score::of(&pool, &free, &set).within);
+            let grown = free.iter().map(|card| Score::of(&pool, &free, &grown(&pool, &free, *card, count)).within).max();
+            prop_assert_eq!(best, grown);
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! The cards that are divided among tasks, and how near they are to each other.
+
+use std::fmt;
+
+use super::GpuCard;
+use crate::ids::GpuId;
+
+/// More than any neighbourhood on the bus.
+const NVLINK: u32 = 16;
+
+/// How near two cards are: more is nearer. Any NVLink counts for more than any neighbourhood on the bus.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Nearness(u32);
+
+impl Nearness {
+    /// Nothing is known.
+    pub const UNKNOWN: Self = Self(0);
+    /// The way leads between processors.
+    pub const SYSTEM: Self = Self(1);
+    /// On one NUMA node.
+    pub const NODE: Self = Self(2);
+    /// Below one host bridge.
+    pub const HOST_BRIDGE: Self = Self(3);
+    /// Below some switches.
+    pub const SWITCHES: Self = Self(4);
+    /// Below one switch.
+    pub const SWITCH: Self = Self(5);
+
+    /// The same, with an NVLink besides.
+    #[must_use]
+    pub fn with_nvlink(self) -> Self {
+        Self(self.0 | NVLINK)
+    }
+}
+
+impl fmt::Display for Nearness {
+    /// For people: `NVLink, same NUMA node`.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 & NVLINK != 0 {
+            formatter.write_str("NVLink, ")?;
+        }
+        formatter.write_str(match Self(self.0 & !NVLINK) {
+            Self::SYSTEM => "across NUMA nodes",
+            Self::NODE => "same NUMA node",
+            Self::HOST_BRIDGE => "same PCIe host bridge",
+            Self::SWITCHES => "behind PCIe switches",
+            Self::SWITCH => "same PCIe switch",
+            _ => "connection unknown",
+        })
+    }
+}
+
+/// Some cards, in the order of their indexes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pool {
+    cards: Vec<GpuCard>,
+    /// Row by row, symmetrical.
+    nearness: Vec<Nearness>,
+}
+
+impl Pool {
+    /// Cards, and what `nearness` says of each pair of them.
+    pub fn new(cards: Vec<GpuCard>, nearness: impl Fn(&GpuCard, &GpuCard) -> Nearness) -> Self {
+        let mut all = Vec::with_capacity(cards.len() * cards.len());
+        for one in &cards {
+            all.extend(cards.iter().map(|other| nearness(one, other)));
+        }
+        Self { cards, nearness: all }
+    }
+
+    /// The cards.
+    pub fn cards(&self) -> &[GpuCard] {
+        &self.cards
+    }
+
+    /// The identity of the card at a position.
+    pub(super) fn id(&self, position: usize) -> &GpuId {
+        &self.cards[position].id
+    }
+
+    /// How near the cards at two positions are.
+    pub fn between(&self, one: usize, other: usize) -> Nearness {
+        self.nearness[one * self.cards.len() + other]
+    }
+
+    /// The same, to add up.
+    pub(super) fn nearness(&self, one: usize, other: usize) -> u64 {
+        u64::from(self.between(one, other).0)
+    }
+}
