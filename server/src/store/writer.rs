@@ -173,7 +173,6 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use futures::FutureExt as _;
@@ -193,7 +192,7 @@ mod tests {
             false
         };
         connection.commit_hook(Some(count)).unwrap();
-        let writer = Writer::start(connection, Signals::default());
+        let writer = Writer::start(connection, Signals::default(), Arc::default());
 
         let put = |tx: &Tx<'_>, number: i64| {
             tx.execute("INSERT INTO numbers (number) VALUES (?)", [number])?;
