@@ -52,6 +52,9 @@ pub(crate) fn run_scenario_with(place: &Place, config: &Path, name: &str, argume
         .args(arguments)
         .env("TMPDIR", place.path("home"))
         .env("CLEARML_CONFIG_FILE", config)
+        // In Python they win over the authority that the configuration names.
+        .env_remove("REQUESTS_CA_BUNDLE")
+        .env_remove("CURL_CA_BUNDLE")
         .env("CLEARML_CACHE_DIR", place.path("home/cache"));
     command.finish_within(SCENARIO_LIMIT)
 }
