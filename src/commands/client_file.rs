@@ -89,26 +89,29 @@ fn with_hosts(text: &str, hosts: &[(&str, &str)]) -> String {
     text.lines().map(|it| line(it) + "\n").collect()
 }
 
-/// Makes clients trust the authority in this file, as well as the SDK can: it then trusts no other.
+/// Makes clients trust the authority in this file, and no other: for calls, and for what the SDK uploads and downloads,
+/// which looks elsewhere.
 fn with_authority(text: &str, authority: Option<&Path>) -> anyhow::Result<String> {
-    const KEY: &str = "verify_certificate";
+    const OF_CALLS: &str = "verify_certificate";
+    const OF_FILES: &str = "sdk.api.verify_certificate";
     let Some(authority) = authority else { return Ok(text.to_owned()) };
     let absolute = std::fs::canonicalize(authority).map_err(|error| {
         Problem::with(Exit::Config, format!("cannot use the authority in {}: {error}", authority.display()))
     })?;
     let absolute = absolute.display().to_string();
-    let renewed = with_hosts(text, &[(KEY, &absolute)]);
-    if renewed.contains(KEY) {
+    let renewed = with_hosts(text, &[(OF_CALLS, &absolute), (OF_FILES, &absolute)]);
+    if renewed.contains(OF_CALLS) {
         return Ok(renewed);
     }
     let line = |line: &str| {
         let indent = &line[..line.len() - line.trim_start().len()];
         match line.trim_start().starts_with("api_server") {
-            true => format!("{line}\n{indent}{KEY}: {}\n", json!(absolute)),
+            true => format!("{line}\n{indent}{OF_CALLS}: {}\n", json!(absolute)),
             false => format!("{line}\n"),
         }
     };
-    Ok(text.lines().map(line).collect())
+    let of_files = format!("{OF_FILES}: {}\n", json!(absolute));
+    Ok(text.lines().map(line).chain([of_files]).collect())
 }
 
 #[cfg(test)]
@@ -145,7 +148,8 @@ mod tests {
             let server = Config::load(Some(&path), Environment::default()).unwrap().server().unwrap();
             assert_eq!((server.verify_certificate, server.certificates), (true, Some(authority)));
         }
-        assert_eq!(text.matches("verify_certificate").count(), 1, "{text}");
+        assert_eq!(text.matches("verify_certificate").count(), 2, "{text}");
+        assert_eq!(text.matches("b.pem").count(), 2, "{text}");
         assert_eq!(with_authority(&text, None).unwrap(), text);
         assert!(with_authority(&text, Some(Path::new("/no/such/file"))).is_err());
     }
