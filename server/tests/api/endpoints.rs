@@ -82,6 +82,7 @@ impl Objects {
             ("models.create" | "tasks.create" | "tasks.validate" | "projects.create" | "reports.create", "name") => {
                 json!("a new name")
             }
+            ("users.create" | "auth.create_user", "name") => json!(self.queue),
             ("queues.create", "name") => json!("yet another queue"),
             ("tasks.add_or_update_model", "type") => json!("input"),
             ("tasks.delete_models", "models") => json!([{"name": "m", "type": "input"}]),
@@ -116,6 +117,7 @@ impl Objects {
             (_, "timestamp") => json!(1_700_000_000_000_u64),
             (_, "items") => json!([{"key": "cpu_usage", "aggregation": "avg"}]),
             (_, "preferences") => json!({}),
+            (_, "runtime_properties") => json!([{"key": "k", "value": "v"}]),
             (_, "entity_type") => json!("task"),
             (_, "only_fields") => json!(["name"]),
             (_, "field_mappings") => json!([{"field": "name", "name": "Name"}]),
@@ -161,13 +163,19 @@ const OTHERWISE: &[(&str, i64, i64)] = &[
     ("queues.move_task_forward", 400, 703),
     ("queues.move_task_to_back", 400, 703),
     ("queues.move_task_to_front", 400, 703),
-    ("auth.validate_token", 200, 0),
+    // No such key, and the last administrator.
+    ("auth.edit_credentials", 400, 75),
+    ("auth.revoke_credentials", 400, 75),
+    ("users.delete", 400, 16),
+    // The user was made already, by the call without an id.
+    ("users.create", 400, 801),
 ];
 
 /// Endpoints that know a required field by other means, or need one of several.
 const NOT_MISSED: &[(&str, &str)] = &[
-    // Refused, but as the value that it is to clients: nothing.
-    ("events.get_plot_sample", "metric"),
+    // Made up by the server when it is not given.
+    ("users.create", "id"),
+    ("users.create", "company"),
 ];
 
 async fn outcome(api: &Api, endpoint: &str, body: &Map<String, Value>) -> (i64, i64, String) {
