@@ -51,15 +51,16 @@ impl Disk {
     /// Watches the file systems of two directories. `floor` is what is to stay free, in bytes; by default 1 GiB, but
     /// not more than a twentieth of the file system.
     pub(crate) fn new(database: &Path, files: &Path, floor: Option<u64>) -> Self {
-        Self::probed_by(database, files, floor, Arc::new(measure))
+        let probe: Arc<Probe> = Arc::new(measure);
+        Self::probed_by(database, files, floor, &probe)
     }
 
-    fn probed_by(database: &Path, files: &Path, floor: Option<u64>, probe: Arc<Probe>) -> Self {
+    fn probed_by(database: &Path, files: &Path, floor: Option<u64>, probe: &Arc<Probe>) -> Self {
         let volume = |name, path: &Path| Volume {
             name,
             path: path.to_owned(),
             floor,
-            probe: Arc::clone(&probe),
+            probe: Arc::clone(probe),
             is_low: AtomicBool::new(false),
         };
         Self { database: volume("database", database), files: volume("files", files) }
@@ -147,7 +148,8 @@ mod tests {
         let free = Arc::new(AtomicU64::new(total));
         let seen = Arc::clone(&free);
         let probe = move |_: &Path| Ok(Space { free: seen.load(Ordering::Relaxed), total });
-        (Disk::probed_by(Path::new("/d"), Path::new("/f"), floor, Arc::new(probe)), free)
+        let probe: Arc<Probe> = Arc::new(probe);
+        (Disk::probed_by(Path::new("/d"), Path::new("/f"), floor, &probe), free)
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What is read: lists, polls, curves.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
@@ -154,7 +154,7 @@ async fn measure(server: &Process, raw: &Raw, plan: &Plan, read: &Read, connecti
             .map(|_| {
                 let (path, sql, parameters) = (raw.path(), read.sql.clone(), read.parameters.clone());
                 let (turn, expected) = (plan.turn, read.expected);
-                std::thread::spawn(move || read_again_and_again(path, &sql, &parameters, turn, expected))
+                std::thread::spawn(move || read_again_and_again(&path, &sql, &parameters, turn, expected))
             })
             .collect();
         let turns = threads.into_iter().map(|thread| thread.join().map_err(|_| "a reader failed")?);
@@ -164,13 +164,13 @@ async fn measure(server: &Process, raw: &Raw, plan: &Plan, read: &Read, connecti
 }
 
 fn read_again_and_again(
-    path: PathBuf,
+    path: &Path,
     sql: &str,
     parameters: &[SqlValue],
     length: Duration,
     expected: usize,
 ) -> Outcome<Turn> {
-    let connection = Raw::read_only(&path)?;
+    let connection = Raw::read_only(path)?;
     let mut statement = connection.prepare(sql)?;
     let columns = statement.column_count();
     let began = Instant::now();

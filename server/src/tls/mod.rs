@@ -96,16 +96,20 @@ fn read(files: &TlsFiles, provider: &CryptoProvider) -> Result<CertifiedKey, Ser
         return Err(of_certificate(&"it holds no PEM certificate"));
     }
     let text = std::fs::read(&files.key).map_err(|error| of_key(&error))?;
-    let key = PrivateKeyDer::from_pem_slice(&text).map_err(|error| match error {
-        rustls::pki_types::pem::Error::NoItemsFound => of_key(&"it holds no PEM private key without a password"),
-        error => of_key(&error),
-    })?;
-    CertifiedKey::from_der(chain, key, provider).map_err(|error| match error {
-        rustls::Error::InconsistentKeys(_) => {
-            of_key(&format_args!("it is not the key of the certificate {}", files.certificate.display()))
+    let key = PrivateKeyDer::from_pem_slice(&text).map_err(|error| {
+        if matches!(error, rustls::pki_types::pem::Error::NoItemsFound) {
+            return of_key(&"it holds no PEM private key without a password");
         }
-        rustls::Error::InvalidCertificate(why) => of_certificate(&format_args!("{why:?}")),
-        error => of_key(&error),
+        of_key(&error)
+    })?;
+    CertifiedKey::from_der(chain, key, provider).map_err(|error| {
+        if let rustls::Error::InvalidCertificate(why) = error {
+            return of_certificate(&format_args!("{why:?}"));
+        }
+        if matches!(error, rustls::Error::InconsistentKeys(_)) {
+            return of_key(&format_args!("it is not the key of the certificate {}", files.certificate.display()));
+        }
+        of_key(&error)
     })
 }
 

@@ -78,9 +78,9 @@ fn instances_are_seen_by_their_uuids() {
     let cards = [card(0), divided(1)];
     let seen = |given: &[&str]| {
         let shares = shares(&lists(given), Some(&cards), false).unwrap();
-        let seen = shares.into_iter().map(|share| match share {
-            Share::Gpus { text, visible, .. } => (text, visible),
-            other => panic!("{other:?} has a list"),
+        let seen = shares.into_iter().map(|share| {
+            let Share::Gpus { text, visible, .. } = share else { panic!("{share:?} has no list") };
+            (text, visible)
         });
         seen.collect::<Vec<_>>()
     };

@@ -25,7 +25,7 @@ pub(super) fn run(context: &Context, args: GpusArgs) -> anyhow::Result<Exit> {
     let library = match (&args.simulate, &daemon) {
         (Some(machine), _) => Some(simulation::install(&config.cache_dir(None)?, machine)?),
         (None, Some(DaemonStatus { gpu_library: Some(library), .. })) => Some(library.clone()),
-        (None, _) => config.hostler.gpu_library.clone(),
+        (None, _) => config.hostler.gpu_library,
     };
     let probe = NvmlProbe::load(library).map_err(|error| Problem::with(Exit::Unavailable, with_source(&error)))?;
     let report = probe.report().map_err(|error| Problem::with(Exit::Unavailable, with_source(&error)))?;

@@ -13,9 +13,11 @@ use crate::exit::{Exit, Problem};
 /// Copies what a server has.
 pub(super) fn backup(context: &Context, data_dir: &Path, args: &BackupArgs) -> anyhow::Result<Exit> {
     let options = BackupOptions { with_files: args.with_files, replace: args.force };
-    let report = maintenance::backup(data_dir, &args.target, options).map_err(|error| match error {
-        MaintenanceError::Exists { .. } => Problem::refused(format!("{error}; --force replaces it")),
-        other => problem(other),
+    let report = maintenance::backup(data_dir, &args.target, options).map_err(|error| {
+        if matches!(error, MaintenanceError::Exists { .. }) {
+            return Problem::refused(format!("{error}; --force replaces it"));
+        }
+        problem(&error)
     })?;
     context.output.either(&serde_json::to_value(&report)?, &backup_text(&report))?;
     Ok(Exit::Success)
@@ -33,7 +35,7 @@ fn backup_text(report: &BackupReport) -> String {
 
 /// Puts a backup in place.
 pub(super) fn restore(context: &Context, data_dir: &Path, args: &RestoreArgs) -> anyhow::Result<Exit> {
-    let report = maintenance::restore(data_dir, &args.backup).map_err(problem)?;
+    let report = maintenance::restore(data_dir, &args.backup).map_err(|error| problem(&error))?;
     context.output.either(&serde_json::to_value(&report)?, &restore_text(&report))?;
     Ok(Exit::Success)
 }
@@ -51,7 +53,7 @@ fn restore_text(report: &RestoreReport) -> String {
 
 /// Looks for what is wrong.
 pub(super) fn check(context: &Context, data_dir: &Path) -> anyhow::Result<Exit> {
-    let report = maintenance::check(data_dir).map_err(problem)?;
+    let report = maintenance::check(data_dir).map_err(|error| problem(&error))?;
     context.output.either(&serde_json::to_value(&report)?, &check_text(&report))?;
     Ok(if report.is_clean { Exit::Success } else { Exit::Refused })
 }
@@ -83,7 +85,7 @@ pub(super) fn prune(context: &Context, data_dir: &Path, args: &PruneArgs) -> any
         orphaned_files: args.orphaned_files,
         dry_run: args.dry_run,
     };
-    let report = maintenance::prune(data_dir, options).map_err(problem)?;
+    let report = maintenance::prune(data_dir, options).map_err(|error| problem(&error))?;
     context.output.either(&serde_json::to_value(&report)?, &prune_text(&report))?;
     Ok(Exit::Success)
 }
@@ -121,8 +123,8 @@ fn readable(bytes: u64) -> String {
     if unit == "bytes" { format!("{bytes} bytes") } else { format!("{size:.1} {unit}") }
 }
 
-fn problem(error: MaintenanceError) -> anyhow::Error {
-    let exit = match &error {
+fn problem(error: &MaintenanceError) -> anyhow::Error {
+    let exit = match error {
         MaintenanceError::InUse { .. } => Exit::Unavailable,
         MaintenanceError::Exists { .. } | MaintenanceError::NoBackup { .. } => Exit::Refused,
         MaintenanceError::NoDatabase { .. }
