@@ -28,6 +28,11 @@ soak-sdk: ## Run SDK pipelines and a hyperparameter search ten times each; fails
 sdk-examples: ## Run the SDK's own examples; SDK=PATH is a checkout of its repository.
 	@scripts/sdk-examples "$(SDK)"
 
+.PHONY: fuzz
+fuzz: ## Send hostile requests to the server, new ones every time: make fuzz SECONDS=600. SEED=n repeats a run.
+	HOSTLER_FUZZ_SECONDS=$(or $(SECONDS),300) HOSTLER_FUZZ_SEED=$(SEED) \
+	cargo test --release -p hostler-server --test hostile -- --ignored --exact fuzz --nocapture
+
 .PHONY: check
 check: ## Format, lints, documentation: what must be clean before a commit.
 	cargo fmt --all --check

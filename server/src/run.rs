@@ -49,9 +49,11 @@ impl Server {
             time_series::trimmer(state.store.clone(), config.statistics_retention),
         );
         let upkeep = tokio::spawn(stopping.clone().run_until_cancelled_owned(upkeep));
+        let intake = http::Intake::new();
+        let api_router = http::router(&state, intake.clone(), Port::Api);
         let mut listeners = JoinSet::new();
         for ((_, listener), port) in [(api, Port::Api), (web, Port::Web), (files, Port::Files)] {
-            listeners.spawn(serve(listener, http::router(&state, port), stopping.clone()));
+            listeners.spawn(serve(listener, http::router(&state, intake.clone(), port), stopping.clone()));
         }
         tracing::info!(api = api_url, web = web_url, files = files_url, "server started");
         Ok(RunningServer {
@@ -59,6 +61,7 @@ impl Server {
             web_url,
             files_url,
             new_credentials,
+            api_router,
             state,
             stopping,
             listeners,
@@ -82,6 +85,7 @@ pub struct RunningServer {
     /// Access key and secret made at the first start. The secret is not kept: this is the only time that it can
     /// be had.
     pub new_credentials: Option<(String, String)>,
+    api_router: Router,
     state: State,
     stopping: CancellationToken,
     listeners: JoinSet<()>,
@@ -92,6 +96,11 @@ pub struct RunningServer {
 }
 
 impl RunningServer {
+    /// The API port without the port: a service for calls from within the process.
+    pub fn in_process(&self) -> Router {
+        self.api_router.clone()
+    }
+
     /// Releases long-polls, finishes the requests in flight, closes the database. Requests that take more than
     /// ten seconds are cut off.
     pub async fn stop(mut self) {

@@ -9,6 +9,7 @@ use protocols::clearml::error::ApiError;
 use crate::auth::Authority;
 use crate::config::{EventLimits, ServerConfig, ServerError};
 use crate::directories::Directories;
+use crate::services::organization::Exports;
 use crate::signals::Signals;
 use crate::store::{Store, queues, users};
 
@@ -25,6 +26,8 @@ pub(crate) struct Shared {
     pub(crate) signals: Signals,
     /// Checks credentials, makes tokens.
     pub(crate) authority: Authority,
+    /// Downloads that were prepared.
+    pub(crate) exports: Exports,
     /// Root of the uploaded files; exists.
     pub(crate) files_dir: PathBuf,
     /// Where clients find the API, for the page on the web port.
@@ -70,6 +73,7 @@ impl State {
             store,
             signals,
             authority,
+            exports: Exports::default(),
             files_dir: directories.files.clone(),
             api_url,
             files_url,

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::auth::Identity;
 use crate::config::{ServerConfig, ServerError};
 use crate::directories::Directories;
-use crate::http::Call;
+use crate::http::{Answer, Call};
 use crate::services;
 use crate::state::State;
 
@@ -40,7 +40,10 @@ impl StoppedServer {
         let unknown = || ApiError::unknown_endpoint("", &[("name", &endpoint)]);
         let (service, action) = endpoint.split_once('.').ok_or_else(unknown)?;
         let call = Call::from_inside(endpoint, body, Identity::owner());
-        services::dispatch(&self.state, service, action, call).await.ok_or_else(unknown)?
+        match services::dispatch(&self.state, service, action, call).await.ok_or_else(unknown)?? {
+            Answer::Data(data) => Ok(data),
+            Answer::Download(_) => Err(ApiError::not_supported("the answer is a download", &[("name", &endpoint)])),
+        }
     }
 
     /// Closes the database; what was answered is durable before that.

@@ -72,10 +72,16 @@ kinds! {
     failed_changing_task_status = 400/121 "Failed changing task status";
     /// The task may not be deleted.
     task_cannot_be_deleted = 400/123 "Task cannot be deleted";
+    /// A task of another type is needed.
+    invalid_task_type = 400/126 "Invalid task type";
     /// The task does not exist where it was looked for.
     task_not_found = 400/130 "Task not found";
     /// None of the events could be stored.
     events_not_added = 400/131 "Events not added";
+    /// The task is no report.
+    reports_only = 400/150 "Operation supported on reports only";
+    /// A pipeline keeps at least one run.
+    cannot_remove_all_runs = 400/160 "Cannot remove all pipeline runs";
     /// A model that does not exist.
     invalid_model_id = 400/201 "Invalid model id";
     /// The model is published.

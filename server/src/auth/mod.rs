@@ -25,5 +25,5 @@ pub(crate) use headers::{Source, TOKEN_COOKIE};
 pub(crate) use identity::Identity;
 pub(crate) use password::{check_new as check_new_password, hash as hash_password};
 pub(crate) use registry::Registry;
-pub(crate) use roles::{ADMIN, ASSIGNABLE, is_allowed, manages};
+pub(crate) use roles::{ADMIN, ASSIGNABLE, manages};
 pub(crate) use token::{API_VERSION, LONGEST_LIFETIME, SERVER_VERSION};

@@ -6,9 +6,28 @@ use protocols::clearml::envelope::{EndpointMeta, Envelope, Meta};
 use protocols::clearml::error::ApiError;
 use serde_json::{Map, Value};
 
-use super::Reply;
 use crate::auth::TOKEN_COOKIE;
 use crate::ids;
+
+/// What a call that went well gives.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// The `data` of an envelope.
+    Data(Value),
+    /// Something to be saved, without an envelope around it.
+    Download(Download),
+}
+
+/// An answer that is no envelope.
+#[derive(Debug)]
+pub(crate) struct Download {
+    /// What it is, for example `text/csv; charset=utf-8`.
+    pub(crate) content_type: &'static str,
+    /// Under which name browsers save it.
+    pub(crate) file_name: String,
+    /// The content; may be a stream.
+    pub(crate) body: Body,
+}
 
 /// Identification of one call and of its answer.
 #[derive(Clone, Debug)]
@@ -24,12 +43,13 @@ impl CallMeta {
         Self { trx: trx.unwrap_or(&id).to_owned(), id, endpoint: EndpointMeta::default() }
     }
 
-    /// The envelope around `reply`; its status is the status of the response.
-    pub(super) fn respond(self, reply: Reply) -> Response<Body> {
+    /// The envelope around `answer`, whose status is the status of the response; or the download as it is.
+    pub(super) fn respond(self, answer: Result<Answer, ApiError>) -> Response<Body> {
         let Self { id, trx, endpoint } = self;
         let name = endpoint.name.clone();
-        let (meta, data) = match reply {
-            Ok(data) => (Meta::ok(id, trx, endpoint), data),
+        let (meta, data) = match answer {
+            Ok(Answer::Data(data)) => (Meta::ok(id, trx, endpoint), data),
+            Ok(Answer::Download(download)) => return download.respond(),
             Err(error) => (Meta::failed(id, trx, endpoint, &error), Value::Object(Map::new())),
         };
         let cookie = cookie_of(&name, &meta, &data);
@@ -40,6 +60,22 @@ impl CallMeta {
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Some(cookie) = cookie {
             response.headers_mut().insert(header::SET_COOKIE, cookie);
+        }
+        response
+    }
+}
+
+impl Download {
+    fn respond(self) -> Response<Body> {
+        // What is not plainly a name in every browser becomes a `_`.
+        let plain = |character: char| character.is_ascii_alphanumeric() || matches!(character, '.' | '-' | '_');
+        let name: String =
+            self.file_name.chars().map(|character| if plain(character) { character } else { '_' }).collect();
+        let mut response = Response::new(self.body);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+        if let Ok(disposition) = HeaderValue::from_str(&format!("attachment; filename={name}")) {
+            headers.insert(header::CONTENT_DISPOSITION, disposition);
         }
         response
     }

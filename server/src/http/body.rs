@@ -1,8 +1,12 @@
 //! Bodies: JSON, json-lines, form and query fields.
 
+use std::collections::BTreeMap;
+
 use axum::http::{HeaderMap, header};
 use protocols::clearml::error::ApiError;
 use serde_json::{Map, Number, Value};
+
+use super::json;
 
 /// What a request carries.
 #[derive(Debug, Default, PartialEq)]
@@ -11,6 +15,12 @@ pub(super) struct Content {
     pub(super) lines: Option<Vec<Value>>,
 }
 
+/// Fields in a query or a form at most.
+const ENCODED_FIELDS: usize = 10_000;
+
+/// Parts of the dotted name of such a field at most: each is an object inside another.
+const NAME_DEPTH: usize = 32;
+
 /// Reads the body and the query of a request.
 ///
 /// # Errors
@@ -18,18 +28,19 @@ pub(super) struct Content {
 pub(super) fn read(headers: &HeaderMap, query: Option<&str>, bytes: &[u8]) -> Result<Content, ApiError> {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let mut content = Content::default();
+    // Exactly: with a charset behind it, the body is one document, as it always was.
     if content_type == "application/json-lines" {
         content.lines = Some(lines(bytes)?);
     } else if content_type.starts_with("application/x-www-form-urlencoded") {
-        merge(&mut content.fields, bytes);
+        merge(&mut content.fields, bytes)?;
     } else if !bytes.trim_ascii().is_empty() {
-        content.fields = match serde_json::from_slice(bytes) {
+        content.fields = match json::read(bytes) {
             Ok(Value::Object(fields)) => fields,
             Ok(_) => return Err(ApiError::bad_request("the body must be a JSON object", &[])),
             Err(error) => return Err(ApiError::bad_request("the body is not JSON", &[("reason", &error)])),
         };
     }
-    merge(&mut content.fields, query.unwrap_or_default().as_bytes());
+    merge(&mut content.fields, query.unwrap_or_default().as_bytes())?;
     // The SDK adds it to every body; it means nothing.
     content.fields.remove("method");
     Ok(content)
@@ -42,7 +53,7 @@ fn lines(bytes: &[u8]) -> Result<Vec<Value>, ApiError> {
             continue;
         }
         let refused = |why: &str| ApiError::bad_request(why, &[("line", &(position + 1))]);
-        match serde_json::from_slice(line) {
+        match json::read(line) {
             Ok(Value::Object(mut object)) => {
                 object.remove("method");
                 lines.push(Value::Object(object));
@@ -55,31 +66,35 @@ fn lines(bytes: &[u8]) -> Result<Vec<Value>, ApiError> {
 }
 
 /// Adds `a.b=1&k[]=x&k[]=y`: dots nest, repetition makes a list, texts that look so become numbers and flags.
-fn merge(fields: &mut Map<String, Value>, encoded: &[u8]) {
-    let mut keys: Vec<(String, Vec<Value>, bool)> = Vec::new();
-    for (key, text) in url::form_urlencoded::parse(encoded) {
-        let (key, is_list) = key.strip_suffix("[]").map_or((&*key, false), |key| (key, true));
-        let value = typed(&text);
-        match keys.iter_mut().find(|(known, ..)| known == key) {
-            Some((_, values, _)) => values.push(value),
-            None => keys.push((key.to_owned(), vec![value], is_list)),
+fn merge(fields: &mut Map<String, Value>, encoded: &[u8]) -> Result<(), ApiError> {
+    let mut keys: BTreeMap<String, (Vec<Value>, bool)> = BTreeMap::new();
+    for (position, (key, text)) in url::form_urlencoded::parse(encoded).enumerate() {
+        let (name, is_list) = key.strip_suffix("[]").map_or((&*key, false), |name| (name, true));
+        if position == ENCODED_FIELDS || name.split('.').nth(NAME_DEPTH).is_some() {
+            return Err(ApiError::bad_request("the query or form has too many fields, or too deep ones", &[]));
         }
+        let (values, lists) = keys.entry(name.to_owned()).or_default();
+        values.push(typed(&text));
+        *lists |= is_list;
     }
-    for (key, mut values, is_list) in keys {
+    for (key, (mut values, is_list)) in keys {
         let value = if is_list || values.len() > 1 { Value::Array(values) } else { values.remove(0) };
-        let mut at = &mut *fields;
-        let mut parts = key.split('.').peekable();
-        while let Some(part) = parts.next() {
-            if parts.peek().is_none() {
-                at.insert(part.to_owned(), value);
-                break;
-            }
-            let next = at.entry(part.to_owned()).or_insert_with(|| Value::Object(Map::new()));
-            if !next.is_object() {
-                *next = Value::Object(Map::new());
-            }
-            at = next.as_object_mut().expect("it was just made one");
-        }
+        insert(fields, &key, value);
+    }
+    Ok(())
+}
+
+fn insert(fields: &mut Map<String, Value>, key: &str, value: Value) {
+    let Some((parent, below)) = key.split_once('.') else {
+        fields.insert(key.to_owned(), value);
+        return;
+    };
+    let next = fields.entry(parent).or_insert_with(|| Value::Object(Map::new()));
+    if !next.is_object() {
+        *next = Value::Object(Map::new());
+    }
+    if let Value::Object(next) = next {
+        insert(next, below, value);
     }
 }
 
@@ -127,6 +142,26 @@ mod tests {
         for bad in [&b"[1]"[..], b"{", b"\xff"] {
             assert!(read(&HeaderMap::new(), None, bad).unwrap_err().is(400, 0));
         }
+    }
+
+    #[test]
+    fn queries_and_forms_stay_within_their_limits() {
+        let form = headers("application/x-www-form-urlencoded");
+        let deep = "a.".repeat(40) + "b=1";
+        let many = "a=1&".repeat(ENCODED_FIELDS + 1);
+        for bad in [&deep, &many] {
+            assert!(read(&form, None, bad.as_bytes()).unwrap_err().is(400, 0));
+            assert!(read(&HeaderMap::new(), Some(bad), b"").unwrap_err().is(400, 0));
+        }
+        let content = read(&form, Some("a.b=2"), b"a=1&a.c.d=3&[]=4&=5").unwrap();
+        assert_eq!(Value::Object(content.fields), json!({"": [4, 5], "a": {"b": 2, "c": {"d": 3}}}));
+    }
+
+    #[test]
+    fn a_charset_makes_one_document_of_json_lines() {
+        let with_charset = headers("application/json-lines; charset=utf-8");
+        assert!(read(&with_charset, None, b"{}\n{}").unwrap_err().is(400, 0));
+        assert_eq!(read(&with_charset, None, b"{\"a\": 1}").unwrap().lines, None);
     }
 
     #[test]

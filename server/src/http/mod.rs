@@ -5,17 +5,23 @@
 
 mod answer;
 mod body;
+pub(crate) mod endpoints;
+mod intake;
+mod json;
 mod path;
 mod router;
-mod versions;
 
+pub(crate) use answer::{Answer, Download};
+pub(crate) use intake::Intake;
 pub(crate) use router::{Port, router};
 
+use std::cell::Cell;
 use std::net::IpAddr;
 
 use protocols::clearml::envelope::ApiVersion;
 use protocols::clearml::error::ApiError;
 use serde::de::DeserializeOwned;
+use serde::de::value::MapDeserializer;
 use serde_json::{Map, Value};
 
 use crate::auth::{Identity, Proof};
@@ -41,7 +47,7 @@ pub(crate) struct Call {
     pub(crate) ip: Option<IpAddr>,
 }
 
-/// What a service answers: the `data` of the envelope, or an error.
+/// What nearly every endpoint answers: the `data` of the envelope, or an error.
 pub(crate) type Reply = Result<Value, ApiError>;
 
 impl Call {
@@ -49,7 +55,7 @@ impl Call {
     pub(crate) fn from_inside(endpoint: &str, body: Map<String, Value>, caller: Identity) -> Self {
         Self {
             endpoint: endpoint.to_owned(),
-            version: versions::NEWEST,
+            version: endpoints::NEWEST,
             body,
             lines: None,
             caller: Some(caller),
@@ -69,23 +75,16 @@ impl Call {
     /// # Errors
     /// 400/12 in the form that clients know, for a missing or mistyped field.
     pub(crate) fn arguments<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
-        let fields: Map<String, Value> = self
-            .body
-            .iter()
-            .filter(|(_, value)| !value.is_null())
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect();
-        from_fields(fields)
+        // An error does not say which field it is about: the last one that was looked at.
+        let reading = Cell::new("");
+        let given = self.body.iter().filter(|(_, value)| !value.is_null());
+        let given = given.map(|(name, value)| (name.as_str(), value)).inspect(|(name, _)| reading.set(name));
+        T::deserialize(MapDeserializer::new(given)).map_err(|error: serde_json::Error| {
+            let text = error.to_string();
+            match text.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
+                Some(field) => ApiError::missing_field(field),
+                None => ApiError::bad_field(reading.get(), &text),
+            }
+        })
     }
-}
-
-/// Reads an object as `T`, with the error of [`Call::arguments`].
-pub(crate) fn from_fields<T: DeserializeOwned>(fields: Map<String, Value>) -> Result<T, ApiError> {
-    serde_json::from_value(Value::Object(fields)).map_err(|error| {
-        let text = error.to_string();
-        match text.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
-            Some(field) => ApiError::missing_field(field),
-            None => ApiError::validation(&text, &[]),
-        }
-    })
 }

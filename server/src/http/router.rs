@@ -20,17 +20,13 @@ use tower_http::compression::CompressionLayer;
 use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 
 use super::answer::{CallMeta, invalid_path, unsupported_encoding};
+use super::endpoints::{self, Access, Endpoint};
+use super::intake::Intake;
 use super::path::{self, ApiPath};
-use super::{Call, Reply, body, versions};
+use super::{Answer, Call, body};
 use crate::auth::{self, Caller, Source};
 use crate::services;
 use crate::state::State;
-
-/// Bytes of a body at most. Clients split their batches at 15 MiB, but a single object may be larger.
-const BODY_LIMIT: usize = 64 << 20;
-
-/// The same for who has not said who it is.
-const OPEN_BODY_LIMIT: usize = 64 << 10;
 
 /// Which port a request came in by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,9 +47,17 @@ struct Front {
     files: Router,
 }
 
-/// Makes the router of one port.
-pub(crate) fn router(state: &State, port: Port) -> Router {
-    let api = Router::new().fallback(any(call)).layer(CompressionLayer::new()).with_state(state.clone());
+/// What a call is answered with.
+#[derive(Clone, Debug)]
+struct Backend {
+    state: State,
+    intake: Intake,
+}
+
+/// Makes the router of one port. All ports share one `intake`.
+pub(crate) fn router(state: &State, intake: Intake, port: Port) -> Router {
+    let backend = Backend { state: state.clone(), intake };
+    let api = Router::new().fallback(any(call)).layer(CompressionLayer::new()).with_state(backend);
     let front = Front { state: state.clone(), port, api, files: services::files::router(state.clone()) };
     let cors = CorsLayer::new()
         .allow_origin(AllowOrigin::mirror_request())
@@ -124,47 +128,47 @@ fn strip_api_prefix(request: &mut Request<Body>) {
     }
 }
 
-async fn call(axum::extract::State(state): axum::extract::State<State>, request: Request<Body>) -> Response<Body> {
+async fn call(axum::extract::State(backend): axum::extract::State<Backend>, request: Request<Body>) -> Response<Body> {
     let began = Instant::now();
     let mut meta = CallMeta::new(either_header(request.headers(), "x-clearml-trx", "x-trains-trx"));
-    let work = AssertUnwindSafe(answer(&state, &mut meta, request)).catch_unwind().await;
+    let work = AssertUnwindSafe(answer(&backend, &mut meta, request)).catch_unwind().await;
     // The panic is reported by the panic hook.
-    let reply = work.unwrap_or_else(|_| Err(ApiError::internal("the call failed unexpectedly", &[])));
-    if let Err(error) = &reply
+    let answer = work.unwrap_or_else(|_| Err(ApiError::internal("the call failed unexpectedly", &[])));
+    if let Err(error) = &answer
         && error.status >= 500
     {
         tracing::error!(endpoint = meta.endpoint.name, id = meta.id, %error, "call failed");
     }
-    let code = reply.as_ref().map_or_else(|error| error.status, |_| 200);
+    let code = answer.as_ref().map_or_else(|error| error.status, |_| 200);
     tracing::debug!(endpoint = meta.endpoint.name, code, took = ?began.elapsed(), "call");
-    meta.respond(reply)
+    meta.respond(answer)
 }
 
-async fn answer(state: &State, meta: &mut CallMeta, request: Request<Body>) -> Reply {
+async fn answer(
+    Backend { state, intake }: &Backend,
+    meta: &mut CallMeta,
+    request: Request<Body>,
+) -> Result<Answer, ApiError> {
     let path = request.uri().path();
     let Some(ApiPath { version, service, action }) = path::parse(path) else { return Err(invalid_path(path)) };
-    let version = version.unwrap_or(versions::NEWEST);
-    let endpoint = format!("{service}.{action}");
-    meta.endpoint = EndpointMeta { name: endpoint.clone(), requested_version: Some(version), actual_version: None };
-    let first = versions::first_version(&endpoint);
-    let unknown =
-        || ApiError::new(404, 0, format!("Unable to find endpoint for name {endpoint} and version {version}"));
-    if version < first || !services::NAMES.contains(&&*service) {
-        return Err(unknown());
-    }
+    let version = version.unwrap_or(endpoints::NEWEST);
+    let name = format!("{service}.{action}");
+    meta.endpoint = EndpointMeta { name: name.clone(), requested_version: Some(version), actual_version: None };
+    let unknown = || ApiError::new(404, 0, format!("Unable to find endpoint for name {name} and version {version}"));
+    let endpoint = endpoints::find(&name).ok_or_else(unknown)?;
+    let form = endpoint.form(version).ok_or_else(unknown)?;
     let source = Source::of_request(request.headers(), request.extensions());
-    let caller = caller_of(state, &endpoint, request.headers(), source).await?;
-    meta.endpoint.actual_version = Some(first);
+    let caller = caller_of(state, endpoint, request.headers(), source).await?;
+    meta.endpoint.actual_version = Some(form);
 
     let (parts, body) = request.into_parts();
-    let limit = if caller.is_some() { BODY_LIMIT } else { OPEN_BODY_LIMIT };
-    let bytes = axum::body::to_bytes(body, limit)
-        .await
-        .map_err(|error| ApiError::bad_request("the body cannot be read, or is too large", &[("reason", &error)]))?;
-    let content = body::read(&parts.headers, parts.uri.query(), &bytes)?;
-    drop(bytes);
+    let taken = intake.read(&parts.headers, body, caller.is_some()).await?;
+    // Held until the call is over.
+    let _room = intake.room_for(&taken.bytes).await?;
+    let content = body::read(&parts.headers, parts.uri.query(), &taken.bytes)?;
+    drop(taken);
     let call = Call {
-        endpoint: endpoint.clone(),
+        endpoint: name.clone(),
         version,
         body: content.fields,
         lines: content.lines,
@@ -174,7 +178,7 @@ async fn answer(state: &State, meta: &mut CallMeta, request: Request<Body>) -> R
         ip: ip_of(&parts.headers, parts.extensions.get::<ConnectInfo<SocketAddr>>()),
     };
     match services::dispatch(state, &service, &action, call).await {
-        Some(reply) => reply,
+        Some(answer) => answer,
         None => {
             meta.endpoint.actual_version = None;
             Err(unknown())
@@ -185,19 +189,20 @@ async fn answer(state: &State, meta: &mut CallMeta, request: Request<Body>) -> R
 /// Who calls, if that may call this endpoint; nobody where the endpoint needs nobody.
 async fn caller_of(
     state: &State,
-    endpoint: &str,
+    endpoint: &Endpoint,
     headers: &HeaderMap,
     source: Source,
 ) -> Result<Option<Caller>, ApiError> {
     let caller = match state.authority.identify_call(headers, source).await {
         Ok(caller) => caller,
-        Err(_) if versions::is_open(endpoint) => return Ok(None),
+        Err(_) if endpoint.access == Access::Open => return Ok(None),
         Err(error) => return Err(error),
     };
     let check = |caller: &Caller| {
         let role = &caller.identity.role;
-        let refused = || ApiError::role_not_allowed("", &[("endpoint", &endpoint), ("role", role)]);
-        auth::is_allowed(endpoint, role).then_some(()).ok_or_else(refused)
+        let is_allowed = endpoint.access != Access::Admin || auth::manages(role);
+        let refused = || ApiError::role_not_allowed("", &[("endpoint", &endpoint.name), ("role", role)]);
+        is_allowed.then_some(()).ok_or_else(refused)
     };
     check(&caller)?;
     let caller = state.authority.impersonate(caller, headers)?;

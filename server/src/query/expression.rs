@@ -2,6 +2,9 @@
 
 use rusqlite::types::Value;
 
+/// Conditions that are joined in one row.
+const FLAT: usize = 16;
+
 /// SQL with `?` for each of its values, in order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Expression {
@@ -40,6 +43,11 @@ impl Expression {
     /// All of them (`AND`) or any of them (`OR`); empty ones are left out.
     pub(crate) fn join(parts: Vec<Self>, operator: &str) -> Self {
         let mut parts: Vec<Self> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        // In halves, so that the tree is as low as it can be: SQLite refuses high ones.
+        while parts.len() > FLAT {
+            let right = parts.split_off(parts.len() / 2);
+            parts = vec![Self::join(parts, operator), Self::join(right, operator)];
+        }
         if parts.len() < 2 {
             return parts.pop().unwrap_or_default();
         }

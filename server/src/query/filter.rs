@@ -24,12 +24,12 @@ const CONTROL: &[&str] = &[
 
 /// The condition that the body asks for.
 pub(super) fn from_body(entity: &Entity, body: &Row, ignored: &[&str]) -> Result<Expression, ApiError> {
-    let mut condition = Expression::default();
+    let mut conditions = Vec::new();
     for (name, value) in body {
         if value.is_null() || CONTROL.contains(&name.as_str()) || ignored.contains(&name.as_str()) {
             continue;
         }
-        condition.and(match name.as_str() {
+        conditions.push(match name.as_str() {
             "filters" => newer_filters(entity, value)?,
             "_any_" | "_or_" => several(entity, name, value, "OR")?,
             "_all_" | "_and_" => several(entity, name, value, "AND")?,
@@ -44,9 +44,9 @@ pub(super) fn from_body(entity: &Entity, body: &Row, ignored: &[&str]) -> Result
     if let Some(hidden) = entity.hidden
         && !shows_hidden(entity, body)
     {
-        condition.and(Expression::plain(hidden).negate());
+        conditions.push(Expression::plain(hidden).negate());
     }
-    Ok(condition)
+    Ok(Expression::join(conditions, "AND"))
 }
 
 fn shows_hidden(entity: &Entity, body: &Row) -> bool {
@@ -118,21 +118,21 @@ fn words(entity: &Entity, value: &Value) -> Result<Expression, ApiError> {
         return Ok(Expression::default());
     }
     let searched = format!(r"(^|\W)({})", words.join("|"));
-    let fields = entity.fields.iter().filter(|field| field.pattern);
+    let fields = entity.fields.iter().filter(|field| field.pattern || field.name == "id");
     let parts = fields.map(|field| pattern::condition(Expression::plain(field.sql), &searched, true));
     Ok(Expression::join(parts.collect::<Result<_, _>>()?, "OR"))
 }
 
 fn newer_filters(entity: &Entity, value: &Value) -> Result<Expression, ApiError> {
     let fields = value.as_object().ok_or_else(|| ApiError::bad_field("filters", "must be an object"))?;
-    let mut condition = Expression::default();
+    let mut conditions = Vec::with_capacity(fields.len());
     for (path, value) in fields {
         let target = paths::resolve(entity, path).ok_or_else(|| unknown(entity, path))?;
         let Some(column) = target.value(entity) else { continue };
         let kind = if target.below.is_empty() { target.field.kind } else { Kind::Json };
-        condition.and(lists::newer_condition(path, &column, kind, value)?);
+        conditions.push(lists::newer_condition(path, &column, kind, value)?);
     }
-    Ok(condition)
+    Ok(Expression::join(conditions, "AND"))
 }
 
 /// `[min, max]`, null meaning open; an open minimum takes rows without a value as well.

@@ -6,11 +6,23 @@
 
 use protocols::clearml::error::ApiError;
 use rusqlite::types::Value as SqlValue;
-use serde_json::Value;
+use serde_json::{Value, Value as Json};
 
 use super::filter::sql_value;
 use super::{Expression, Kind};
 use crate::store::placeholders;
+
+/// Values of a list that are in the statement itself.
+const PLAIN_VALUES: usize = 100;
+
+fn to_json(value: &SqlValue) -> Json {
+    match value {
+        SqlValue::Null | SqlValue::Blob(_) => Json::Null,
+        SqlValue::Integer(integer) => Json::from(*integer),
+        SqlValue::Real(real) => Json::from(*real),
+        SqlValue::Text(text) => Json::from(text.as_str()),
+    }
+}
 
 /// Values of a list, sorted by what they ask for.
 #[derive(Debug, Default)]
@@ -140,9 +152,16 @@ impl Set<'_> {
     }
 
     fn holds_one_of(&self, values: Vec<SqlValue>) -> Expression {
-        let marks = placeholders(values.len());
         let mut all = self.column.values.clone();
-        all.extend(values);
+        let marks = if values.len() <= PLAIN_VALUES {
+            let marks = placeholders(values.len());
+            all.extend(values);
+            marks
+        } else {
+            // A statement takes only so many values: they go as one.
+            all.push(SqlValue::Text(Json::from_iter(values.iter().map(to_json)).to_string()));
+            "SELECT value FROM json_each(?)".to_owned()
+        };
         let column = &self.column.sql;
         match self.kind {
             Kind::Texts => {

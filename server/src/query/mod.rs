@@ -25,6 +25,7 @@
 //! Rules of the output: a NULL field is left out; a field below an object (`only_fields: ["runtime.a"]`) that is
 //! not there leaves its empty parent (`runtime: {}`); `id` is always there.
 
+mod budget;
 mod entity;
 mod expression;
 mod filter;
@@ -34,18 +35,32 @@ mod page;
 mod paths;
 mod pattern;
 mod project;
+mod python;
 
-use rusqlite::{Connection, params_from_iter};
+use protocols::clearml::error::ApiError;
+use rusqlite::{Connection, ErrorCode, Rows, Statement, params_from_iter};
 use serde_json::{Map, Value};
 
+pub(crate) use budget::watch_time;
 pub(crate) use entity::{Entity, Field, Kind, Reference};
 pub(crate) use expression::Expression;
 pub(crate) use paths::unescape_key;
 pub(crate) use pattern::register_functions;
 
-use crate::store::StoreResult;
+use crate::store::{StoreError, StoreResult};
+use budget::Budget;
 use page::Page;
 use project::Projection;
+
+/// Bytes of stored values in one answer at most.
+const ANSWER_SIZE: usize = 256 << 20;
+
+/// Values and bytes of a statement at most; SQLite itself takes a few more.
+const STATEMENT_VALUES: usize = 30_000;
+const STATEMENT_SIZE: usize = 900_000;
+
+/// Bytes of a statement that is kept prepared; a larger one is made once, and would only fill the memory.
+const KEPT_STATEMENT: usize = 16 << 10;
 
 /// One object of an answer.
 pub(crate) type Row = Map<String, Value>;
@@ -77,10 +92,7 @@ pub(crate) struct Found {
 pub(crate) fn find(connection: &Connection, entity: &Entity, body: &Row, options: &Options) -> StoreResult<Found> {
     let page = Page::from_body(body)?;
     let projection = Projection::from_body(entity, body, options.expand)?;
-    let mut condition = filter::from_body(entity, body, options.ignored)?;
-    for extra in &options.conditions {
-        condition.and(extra.clone());
-    }
+    let condition = condition(entity, body, options)?;
     let order = order::from_body(entity, body)?;
 
     let mut sql = projection.select();
@@ -94,14 +106,79 @@ pub(crate) fn find(connection: &Connection, entity: &Entity, body: &Row, options
     values.extend(order.values);
     sql.sql.push_str(&format!(" LIMIT {} OFFSET {}", page.size, page.offset));
 
-    let mut rows = Vec::new();
-    let mut statement = connection.prepare_cached(&sql.sql)?;
-    let mut cursor = statement.query(params_from_iter(values))?;
-    while let Some(row) = cursor.next()? {
-        rows.push(projection.read(row)?);
-    }
+    sql.values = values;
+    let rows = within_budget(connection, &sql, |cursor| {
+        let (mut rows, mut size) = (Vec::new(), 0);
+        while let Some(row) = cursor.next()? {
+            rows.push(projection.read(row, &mut size)?);
+            if size > ANSWER_SIZE {
+                let why = "the answer would be too large: ask for a smaller page, or only_fields";
+                return Err(ApiError::fields_value(why, &[("limit", &ANSWER_SIZE)]).into());
+            }
+        }
+        Ok(rows)
+    });
+    let mut rows = rows?;
     projection.finish(connection, &mut rows)?;
     Ok(Found { scroll_id: page.next_scroll_id(rows.len()), rows })
+}
+
+/// How many rows meet the filters of a `get_all` request, whatever its page.
+pub(crate) fn count(connection: &Connection, entity: &Entity, body: &Row, options: &Options) -> StoreResult<i64> {
+    let condition = condition(entity, body, options)?;
+    let mut sql = format!("SELECT count(*) FROM {}", entity.from);
+    if !condition.is_empty() {
+        sql.push_str(" WHERE ");
+        sql.push_str(&condition.sql);
+    }
+    within_budget(connection, &Expression::new(sql, condition.values), |cursor| {
+        Ok(cursor.next()?.map(|row| row.get(0)).transpose()?.unwrap_or(0))
+    })
+}
+
+/// Runs a statement made of a request, which may be too large for the database or too slow.
+fn within_budget<T>(
+    connection: &Connection,
+    statement: &Expression,
+    read: impl FnOnce(&mut Rows<'_>) -> StoreResult<T>,
+) -> StoreResult<T> {
+    if statement.values.len() > STATEMENT_VALUES || statement.sql.len() > STATEMENT_SIZE {
+        return Err(ApiError::fields_value("the filter is too large", &[]).into());
+    }
+    let budget = Budget::start();
+    let (mut kept, mut single);
+    let prepared: &mut Statement<'_> = if statement.sql.len() <= KEPT_STATEMENT {
+        kept = connection.prepare_cached(&statement.sql)?;
+        &mut kept
+    } else {
+        single = connection.prepare(&statement.sql)?;
+        &mut single
+    };
+    let answer = prepared.query(params_from_iter(&statement.values)).map_err(StoreError::from);
+    let answer = answer.and_then(|mut cursor| read(&mut cursor));
+    drop(budget);
+    match answer {
+        Err(StoreError::Sql(error)) if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => {
+            let why = "the search takes too long: narrow it, for example by project, id or status";
+            Err(ApiError::fields_value(why, &[]).into())
+        }
+        answer => answer,
+    }
+}
+
+fn condition(entity: &Entity, body: &Row, options: &Options) -> Result<Expression, ApiError> {
+    let mut condition = filter::from_body(entity, body, options.ignored)?;
+    for extra in &options.conditions {
+        condition.and(extra.clone());
+    }
+    Ok(condition)
+}
+
+/// What a found object shows at a dotted path.
+pub(crate) fn value_at<'a>(row: &'a Row, path: &str) -> Option<&'a Value> {
+    let parts = paths::split(path);
+    let (first, below) = parts.split_first()?;
+    below.iter().try_fold(row.get(first)?, |value, part| value.get(part))
 }
 
 /// Reads the object `id`, all fields or those asked for (dotted paths, as in `only_fields`).
@@ -126,7 +203,7 @@ pub(crate) fn get_many<Id: AsRef<str>>(
         let id = rusqlite::types::Value::Text(id.as_ref().to_owned());
         let mut cursor = statement.query(params_from_iter(values.iter().cloned().chain([id])))?;
         if let Some(row) = cursor.next()? {
-            rows.push(projection.read(row)?);
+            rows.push(projection.read(row, &mut 0)?);
         }
     }
     projection.finish(connection, &mut rows)?;

@@ -7,6 +7,9 @@ use super::filter::unknown;
 use super::paths::{self, Target};
 use super::{Entity, Expression, Kind, Row};
 
+/// Fields to order by at most.
+const FIELDS: usize = 32;
+
 /// ` ORDER BY ..` as the body asks for; rows that are equal come in the order of their ids, so that pages do not
 /// overlap.
 pub(super) fn from_body(entity: &Entity, body: &Row) -> Result<Expression, ApiError> {
@@ -15,6 +18,9 @@ pub(super) fn from_body(entity: &Entity, body: &Row) -> Result<Expression, ApiEr
         Some(Value::Array(fields)) => fields.iter().filter_map(Value::as_str).collect(),
         Some(_) | None => Vec::new(),
     };
+    if fields.len() > FIELDS {
+        return Err(ApiError::bad_field("order_by", &format!("may have {FIELDS} fields at most")));
+    }
     let mut terms = Vec::new();
     let mut values = Vec::new();
     for (position, field) in fields.into_iter().filter(|field| !field.starts_with('@')).enumerate() {

@@ -10,6 +10,9 @@ use super::{Entity, Expression, Field, Kind, Row, paths};
 use crate::store::StoreResult;
 use crate::time;
 
+/// Fields that a request may ask for by name.
+const FIELDS: usize = 1000;
+
 /// One selected value.
 #[derive(Debug)]
 struct Column {
@@ -44,6 +47,9 @@ impl<'a> Projection<'a> {
     }
 
     pub(super) fn new(entity: &'a Entity, only: &[&str], expand: bool) -> Result<Self, ApiError> {
+        if only.len() > FIELDS {
+            return Err(ApiError::bad_field("only_fields", &format!("may have {FIELDS} fields at most")));
+        }
         let mut projection = Self { entity, columns: Vec::new(), filled: Vec::new(), excluded: Vec::new(), expand };
         let (excluded, included): (Vec<&str>, Vec<&str>) = only.iter().partition(|path| path.starts_with('-'));
         if included.is_empty() {
@@ -161,11 +167,13 @@ impl<'a> Projection<'a> {
         self.columns.iter().flat_map(|column| column.sql.values.iter().cloned()).collect()
     }
 
-    /// Makes the object of one row.
-    pub(super) fn read(&self, row: &SqlRow<'_>) -> StoreResult<Row> {
+    /// Makes the object of one row; adds to `size` how many bytes were read for it.
+    pub(super) fn read(&self, row: &SqlRow<'_>, size: &mut usize) -> StoreResult<Row> {
         let mut object = Map::new();
         for (position, column) in self.columns.iter().enumerate() {
-            let mut value = decode(column.kind, row.get_ref(position)?)?;
+            let stored = row.get_ref(position)?;
+            *size += stored.as_str_or_null().ok().flatten().map_or(8, str::len);
+            let mut value = decode(column.kind, stored)?;
             if column.expanded && !value.is_null() {
                 value = Value::Object(Map::from_iter([("id".to_owned(), value)]));
             }

@@ -1,6 +1,8 @@
 //! The services of the API, one module each. Only this file knows the list of them.
 
-use crate::http::{Call, Reply};
+use protocols::clearml::error::ApiError;
+
+use crate::http::{Answer, Call};
 use crate::state::State;
 
 mod auth;
@@ -11,9 +13,11 @@ pub(crate) mod files;
 mod hostler;
 mod login;
 mod models;
-mod organization;
+pub(crate) mod organization;
+mod pipelines;
 mod projects;
 mod queues;
+mod reports;
 mod server;
 mod span;
 mod tasks;
@@ -29,8 +33,10 @@ pub(crate) const NAMES: &[&str] = &[
     "login",
     "models",
     "organization",
+    "pipelines",
     "projects",
     "queues",
+    "reports",
     "server",
     "tasks",
     "users",
@@ -38,8 +44,17 @@ pub(crate) const NAMES: &[&str] = &[
 ];
 
 /// Runs one call. `None` when there is no such service or action.
-pub(crate) async fn dispatch(state: &State, service: &str, action: &str, call: Call) -> Option<Reply> {
-    match service {
+pub(crate) async fn dispatch(
+    state: &State,
+    service: &str,
+    action: &str,
+    call: Call,
+) -> Option<Result<Answer, ApiError>> {
+    // The answers that are no envelope.
+    if let ("organization", "download_for_get_all") = (service, action) {
+        return Some(organization::download_for_get_all(state, &call).await.map(Answer::Download));
+    }
+    let reply = match service {
         "auth" => auth::dispatch(state, action, call).await,
         "debug" => debug::dispatch(state, action, call).await,
         "events" => events::dispatch(state, action, call).await,
@@ -47,12 +62,15 @@ pub(crate) async fn dispatch(state: &State, service: &str, action: &str, call: C
         "login" => login::dispatch(state, action, call).await,
         "models" => models::dispatch(state, action, call).await,
         "organization" => organization::dispatch(state, action, call).await,
+        "pipelines" => pipelines::dispatch(state, action, call).await,
         "projects" => projects::dispatch(state, action, call).await,
         "queues" => queues::dispatch(state, action, call).await,
+        "reports" => reports::dispatch(state, action, call).await,
         "server" => server::dispatch(state, action, call).await,
         "tasks" => tasks::dispatch(state, action, call).await,
         "users" => users::dispatch(state, action, call).await,
         "workers" => workers::dispatch(state, action, call).await,
         _ => None,
-    }
+    };
+    reply.map(|reply| reply.map(Answer::Data))
 }

@@ -2,9 +2,10 @@
 
 use protocols::clearml::envelope::ApiVersion;
 use protocols::clearml::extension::{EXPECTED_STATUS, EXTENSIONS_KEY, WAIT_FOR_QUEUES, WAIT_FOR_TASKS};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::auth::{API_VERSION, SERVER_VERSION};
+use crate::http::endpoints::{self, Access};
 use crate::http::{Call, Reply};
 use crate::state::State;
 
@@ -12,6 +13,8 @@ use crate::state::State;
 pub(crate) async fn dispatch(state: &State, action: &str, call: Call) -> Option<Reply> {
     match action {
         "info" => Some(Ok(information(state, call.version))),
+        "endpoints" => Some(Ok(listing())),
+        "get_stats" => Some(get_stats(state).await),
         "config" => Some(Ok(config(state))),
         "report_stats_option" => Some(Ok(json!({"supported": false, "enabled": false}))),
         _ => None,
@@ -40,4 +43,41 @@ fn information(state: &State, version: ApiVersion) -> Value {
 
 fn config(state: &State) -> Value {
     json!({"api_url": state.api_url, "files_url": state.files_url, "server_id": state.server_id})
+}
+
+/// Every endpoint that a call can name; those that this version does not answer are in the documentation.
+fn listing() -> Value {
+    let all = endpoints::all().into_iter().map(|endpoint| {
+        let fields = |wanted: bool| -> Vec<&str> {
+            endpoint.fields.iter().filter(|(_, required)| *required == wanted).map(|(name, _)| *name).collect()
+        };
+        json!({
+            "name": endpoint.name,
+            "versions": endpoint.versions.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "authorize": endpoint.access != Access::Open,
+            "required_roles": if endpoint.access == Access::Admin { json!(["admin"]) } else { json!(["*"]) },
+            "required_fields": fields(true),
+            "optional_fields": fields(false),
+        })
+    });
+    json!({"endpoints": all.collect::<Vec<_>>()})
+}
+
+/// How much there is of everything.
+async fn get_stats(state: &State) -> Reply {
+    state
+        .store
+        .read(|connection| {
+            let mut counts = Map::new();
+            for table in ["users", "projects", "tasks", "models", "queues", "workers"] {
+                let count: i64 =
+                    connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0))?;
+                counts.insert(table.to_owned(), Value::from(count));
+            }
+            let mut statement = connection.prepare_cached("SELECT status, count(*) FROM tasks GROUP BY status")?;
+            let by_status = statement.query_map([], |row| Ok((row.get(0)?, Value::from(row.get::<_, i64>(1)?))))?;
+            counts.insert("task_status".to_owned(), Value::Object(by_status.collect::<Result<_, _>>()?));
+            Ok(Value::Object(counts))
+        })
+        .await
 }

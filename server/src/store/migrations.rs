@@ -26,6 +26,7 @@ const VERSIONS: &[Version] = &[
         include_str!("schema/v2/users.sql"),
         include_str!("schema/v2/time_series.sql"),
         include_str!("schema/v2/worker_properties.sql"),
+        include_str!("schema/v2/reports.sql"),
     ],
 ];
 

@@ -18,12 +18,12 @@ const STATEMENT_CACHE: usize = 256;
 pub(super) fn writable(path: &Path) -> Result<Connection, OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)
-        .and_then(|connection| {
+        .and_then(|mut connection| {
             // WAL lets readers go on beside the writer; FULL makes a commit wait for the disk.
             connection.pragma_update(None, "journal_mode", "wal")?;
             connection.pragma_update(None, "synchronous", "full")?;
             connection.pragma_update(None, "foreign_keys", true)?;
-            common(&connection)?;
+            common(&mut connection)?;
             // Touches the file, so that a damaged or unwritable one is found now.
             connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK")?;
             Ok(connection)
@@ -36,15 +36,16 @@ pub(super) fn writable(path: &Path) -> Result<Connection, OpenError> {
 /// Opens a connection that can only read.
 pub(super) fn read_only(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
-    common(&connection)?;
+    let mut connection = Connection::open_with_flags(path, flags)?;
+    common(&mut connection)?;
     Ok(connection)
 }
 
-fn common(connection: &Connection) -> rusqlite::Result<()> {
+fn common(connection: &mut Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "temp_store", "memory")?;
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+    query::watch_time(connection)?;
     query::register_functions(connection)
 }
 

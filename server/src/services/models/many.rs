@@ -106,6 +106,7 @@ pub(super) async fn move_models(state: &State, call: &Call) -> Reply {
 
 #[derive(Debug, Deserialize)]
 struct UpdateTags {
+    #[serde(default)]
     ids: Vec<String>,
     #[serde(default)]
     add_tags: Vec<String>,

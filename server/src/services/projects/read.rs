@@ -39,6 +39,31 @@ struct Extras {
     check_own_contents: bool,
     #[serde(default)]
     active_users: Vec<String>,
+    children_type: Option<ChildrenType>,
+}
+
+/// What a project may hold, somewhere below it.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum ChildrenType {
+    Pipeline,
+    Report,
+    Dataset,
+}
+
+impl ChildrenType {
+    /// Projects that hold such a thing: the folders of each carry a system tag.
+    fn condition(self) -> Expression {
+        let tag = match self {
+            Self::Pipeline => "pipeline",
+            Self::Report => "reports",
+            Self::Dataset => "dataset",
+        };
+        let below = "below.name = p.name OR below.name >= p.name || '/' AND below.name < p.name || '0'";
+        Expression::plain(format!(
+            "EXISTS (SELECT 1 FROM projects below, json_each(below.system_tags) tag WHERE tag.value = '{tag}' AND ({below}))"
+        ))
+    }
 }
 
 /// Fields that [`Extras`] reads and the engine must not.
@@ -48,6 +73,7 @@ const EXTRAS: &[&str] = &[
     "stats_for_state",
     "check_own_contents",
     "active_users",
+    "children_type",
     "include_dataset_stats",
     "stats_with_children",
     "non_public",
@@ -59,6 +85,7 @@ pub(super) async fn get_all(state: &State, call: Call, expand: bool) -> Reply {
     let mut body = call.body;
     let mut conditions = location(&mut body, extras.shallow_search);
     conditions.extend(used_by(&extras.active_users));
+    conditions.extend(extras.children_type.map(ChildrenType::condition));
     state
         .store
         .read(move |connection| {

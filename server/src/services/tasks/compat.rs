@@ -60,6 +60,31 @@ pub(super) fn upgrade(version: ApiVersion, body: &mut Row) {
     }
 }
 
+/// Adds to `only_fields` what the fields of the old shape are made of.
+pub(super) fn upgrade_fields(version: ApiVersion, body: &mut Row) {
+    if version >= CONTAINER {
+        return;
+    }
+    for list in ["only_fields", "projection"] {
+        let Some(Value::Array(fields)) = body.get_mut(list) else { continue };
+        let asked = |fields: &[Value], old: &str| fields.iter().any(|field| field.as_str() == Some(old));
+        let whole = |fields: &[Value]| asked(fields, "execution");
+        let made_of = [
+            ("execution.docker_cmd", "container", true),
+            ("execution.model", "models.input", true),
+            ("output.model", "models.output", true),
+            ("execution.parameters", "hyperparams", version < SECTIONS),
+            ("execution.model_desc", "configuration", version < SECTIONS),
+        ];
+        for (old, new, is_old) in made_of {
+            let is_asked = asked(fields, old) || (old != "output.model" && whole(fields));
+            if is_old && is_asked && !asked(fields, new) {
+                fields.push(Value::from(new));
+            }
+        }
+    }
+}
+
 /// Gives a task the shape that a caller of this version expects.
 pub(super) fn downgrade(version: ApiVersion, task: &mut Row) {
     if version >= CONTAINER {
@@ -154,6 +179,16 @@ mod tests {
         assert_eq!(task["execution"]["parameters"], json!({"lr": "0.1", "Net/deep": "3"}));
         assert_eq!(task["execution"]["model_desc"], json!({"design": "x"}));
         assert_eq!((&task["execution"]["model"], &task["output"]["model"]), (&json!("m1"), &json!("m2")));
+    }
+
+    #[test]
+    fn the_fields_of_the_old_shape_can_be_asked_for() {
+        let mut body = row(&json!({"only_fields": ["id", "execution.docker_cmd", "execution.parameters"]}));
+        upgrade_fields(AGENT, &mut body);
+        let fields = json!(["id", "execution.docker_cmd", "execution.parameters", "container", "hyperparams"]);
+        assert_eq!(body["only_fields"], fields);
+        upgrade_fields(ApiVersion::new(2, 13), &mut body);
+        assert_eq!(body["only_fields"], fields);
     }
 
     #[test]

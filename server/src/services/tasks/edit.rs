@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::{OneTask, compat, updated};
 use crate::auth::Identity;
-use crate::http::{Call, Reply, from_fields};
+use crate::http::{Call, Reply};
 use crate::query::Row;
 use crate::state::State;
 use crate::store::tasks::{self, Document, Task, TaskUpdate, forbidden_by_status, read_document};
@@ -169,7 +169,7 @@ struct UpdateTags {
 
 /// Adds tags to tasks, and takes tags away.
 pub(super) async fn update_tags(state: &State, call: &Call) -> Reply {
-    let UpdateTags { ids, add_tags, remove_tags } = from_fields(call.body.clone())?;
+    let UpdateTags { ids, add_tags, remove_tags } = call.arguments()?;
     let by = call.identity();
     let count = state
         .store

@@ -4,12 +4,14 @@ use protocols::clearml::error::ApiError;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{ManyTasks, OneTask, compat, updated};
+use super::{ManyTasks, OneTask, PipelineSteps, compat, updated};
+use crate::auth::Identity;
 use crate::http::{Call, Reply};
 use crate::query::Row;
 use crate::services::batch;
 use crate::state::State;
 use crate::store::tasks::{self, Cleaned, CloneRequest, Reset, Task};
+use crate::store::{StoreResult, Tx};
 
 #[derive(Clone, Copy, Deserialize)]
 struct CleanArguments {
@@ -31,12 +33,17 @@ impl CleanArguments {
         Reset { force: self.force, clear_all: self.clear_all, delete_output_models: self.deletes_models() }
     }
 
-    fn urls(self, cleaned: &mut Cleaned) -> Value {
-        if self.return_file_urls { cleaned.urls.take() } else { json!({}) }
+    /// Deletes a task, and before it what it started if that is to go too.
+    fn delete(self, tx: &Tx<'_>, id: &str, steps: PipelineSteps) -> StoreResult<Map<String, Value>> {
+        let task = Task::require(tx, id)?;
+        for step in steps.of(tx, &task)? {
+            tasks::delete(tx, &Task::require(tx, &step)?, self.force, self.deletes_models())?;
+        }
+        Ok(self.delete_answer(tasks::delete(tx, &task, self.force, self.deletes_models())?))
     }
 
     fn reset_answer(self, mut cleaned: Cleaned) -> Map<String, Value> {
-        let urls = self.urls(&mut cleaned);
+        let urls = if self.return_file_urls { cleaned.urls.take() } else { json!({}) };
         let mut answer = updated(cleaned.fields);
         answer.insert("dequeued".to_owned(), json!({"removed": cleaned.dequeued}));
         answer.insert("events".to_owned(), json!({}));
@@ -46,7 +53,7 @@ impl CleanArguments {
     }
 
     fn delete_answer(self, mut cleaned: Cleaned) -> Map<String, Value> {
-        let urls = self.urls(&mut cleaned);
+        let urls = if self.return_file_urls { cleaned.urls.take() } else { Value::Null };
         Map::from_iter([
             ("deleted".to_owned(), json!(true)),
             ("updated_children".to_owned(), json!(cleaned.updated_children)),
@@ -88,27 +95,17 @@ pub(super) async fn reset_many(state: &State, call: &Call) -> Reply {
 pub(super) async fn delete(state: &State, call: &Call) -> Reply {
     let OneTask { task } = call.arguments()?;
     let arguments: CleanArguments = call.arguments()?;
-    let cleaned = state
-        .store
-        .write(move |tx| tasks::delete(tx, &Task::require(tx, &task)?, arguments.force, arguments.deletes_models()))
-        .await?;
-    Ok(Value::Object(arguments.delete_answer(cleaned)))
+    let steps: PipelineSteps = call.arguments()?;
+    let answer = state.store.write(move |tx| arguments.delete(tx, &task, steps)).await?;
+    Ok(Value::Object(answer))
 }
 
 /// [`delete`] for each task.
 pub(super) async fn delete_many(state: &State, call: &Call) -> Reply {
     let ids = ManyTasks::of(call)?;
     let arguments: CleanArguments = call.arguments()?;
-    let outcome = state
-        .store
-        .write(move |tx| {
-            batch::each(tx, &ids, |id| {
-                let task = Task::require(tx, id)?;
-                let cleaned = tasks::delete(tx, &task, arguments.force, arguments.deletes_models())?;
-                Ok(arguments.delete_answer(cleaned))
-            })
-        })
-        .await?;
+    let steps: PipelineSteps = call.arguments()?;
+    let outcome = state.store.write(move |tx| batch::each(tx, &ids, |id| arguments.delete(tx, id, steps))).await?;
     Ok(Value::Object(outcome.into_answer()))
 }
 
@@ -142,6 +139,8 @@ pub(super) async fn clone(state: &State, call: &Call) -> Reply {
         arguments.new_task_configuration =
             arguments.new_task_configuration.or_else(|| part(&mut body, "configuration"));
         arguments.new_task_container = arguments.new_task_container.or_else(|| part(&mut body, "container"));
+        let models = part(&mut body, "models").and_then(|mut models| models.get_mut("input").map(Value::take));
+        arguments.new_task_input_models = arguments.new_task_input_models.or(models);
     }
     let by = call.identity();
     state
@@ -190,6 +189,16 @@ struct ArchiveArguments {
     status_message: String,
 }
 
+impl ArchiveArguments {
+    fn archive(&self, tx: &Tx<'_>, id: &str, steps: PipelineSteps, by: &Identity) -> StoreResult<bool> {
+        let task = Task::require(tx, id)?;
+        for step in steps.of(tx, &task)? {
+            tasks::archive(tx, &Task::require(tx, &step)?, &self.status_reason, &self.status_message, by)?;
+        }
+        tasks::archive(tx, &task, &self.status_reason, &self.status_message, by)
+    }
+}
+
 /// Puts tasks away.
 pub(super) async fn archive(state: &State, call: &Call) -> Reply {
     #[derive(Deserialize)]
@@ -197,15 +206,15 @@ pub(super) async fn archive(state: &State, call: &Call) -> Reply {
         tasks: Vec<String>,
     }
     let Tasks { tasks } = call.arguments()?;
-    let ArchiveArguments { status_reason, status_message } = call.arguments()?;
+    let arguments: ArchiveArguments = call.arguments()?;
+    let steps: PipelineSteps = call.arguments()?;
     let by = call.identity();
     let archived = state
         .store
         .write(move |tx| {
             let mut archived = 0;
             for id in &tasks {
-                let task = Task::require(tx, id)?;
-                archived += i64::from(tasks::archive(tx, &task, &status_reason, &status_message, &by)?);
+                archived += i64::from(arguments.archive(tx, id, steps, &by)?);
             }
             Ok(archived)
         })
@@ -216,13 +225,14 @@ pub(super) async fn archive(state: &State, call: &Call) -> Reply {
 /// [`archive`] with an answer for each task.
 pub(super) async fn archive_many(state: &State, call: &Call) -> Reply {
     let ids = ManyTasks::of(call)?;
-    let ArchiveArguments { status_reason, status_message } = call.arguments()?;
+    let arguments: ArchiveArguments = call.arguments()?;
+    let steps: PipelineSteps = call.arguments()?;
     let by = call.identity();
     let outcome = state
         .store
         .write(move |tx| {
             batch::each(tx, &ids, |id| {
-                let archived = tasks::archive(tx, &Task::require(tx, id)?, &status_reason, &status_message, &by)?;
+                let archived = arguments.archive(tx, id, steps, &by)?;
                 Ok(Map::from_iter([("archived".to_owned(), json!(archived))]))
             })
         })
@@ -233,12 +243,17 @@ pub(super) async fn archive_many(state: &State, call: &Call) -> Reply {
 /// Takes tasks back.
 pub(super) async fn unarchive_many(state: &State, call: &Call) -> Reply {
     let ids = ManyTasks::of(call)?;
+    let steps: PipelineSteps = call.arguments()?;
     let by = call.identity();
     let outcome = state
         .store
         .write(move |tx| {
             batch::each(tx, &ids, |id| {
-                let unarchived = tasks::unarchive(tx, &Task::require(tx, id)?, &by)?;
+                let task = Task::require(tx, id)?;
+                for step in steps.of(tx, &task)? {
+                    tasks::unarchive(tx, &Task::require(tx, &step)?, &by)?;
+                }
+                let unarchived = tasks::unarchive(tx, &task, &by)?;
                 Ok(Map::from_iter([("unarchived".to_owned(), json!(unarchived))]))
             })
         })

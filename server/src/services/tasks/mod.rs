@@ -17,6 +17,8 @@ use serde_json::{Map, Value, json};
 use crate::http::{Call, Reply};
 use crate::query::Row;
 use crate::state::State;
+use crate::store::tasks::{self, Task};
+use crate::store::{StoreResult, Tx};
 
 /// Runs one action of the service.
 pub(crate) async fn dispatch(state: &State, action: &str, call: Call) -> Option<Reply> {
@@ -68,14 +70,34 @@ pub(crate) async fn dispatch(state: &State, action: &str, call: Call) -> Option<
         "delete_artifacts" => outputs::delete_artifacts(state, &call).await,
         "add_or_update_model" => outputs::add_or_update_model(state, &call).await,
         "delete_models" => outputs::delete_models(state, &call).await,
+        // One company, one visibility: there is nobody to show a task to or hide it from.
+        "make_public" | "make_private" => Ok(json!({"updated": 0})),
         _ => return None,
     })
 }
 
+/// Type of tasks that start others: the steps of a pipeline.
+const CONTROLLER: &str = "controller";
+
+/// Whether the steps of a pipeline share the fate of their controller.
+#[derive(Clone, Copy, Deserialize)]
+struct PipelineSteps {
+    #[serde(default)]
+    include_pipeline_steps: bool,
+}
+
+impl PipelineSteps {
+    /// Ids of the steps of a task that are to share its fate.
+    fn of(self, tx: &Tx<'_>, task: &Task) -> StoreResult<Vec<String>> {
+        let includes = self.include_pipeline_steps && task.kind == CONTROLLER;
+        if includes { tasks::steps(tx, &task.id) } else { Ok(Vec::new()) }
+    }
+}
+
 /// `{"task": ..}`.
 #[derive(Deserialize)]
-struct OneTask {
-    task: String,
+pub(super) struct OneTask {
+    pub(super) task: String,
 }
 
 /// What every change of status takes.
@@ -102,7 +124,7 @@ impl ManyTasks {
 }
 
 /// `{"updated": 1, "fields": {..}}`.
-fn updated(fields: Row) -> Map<String, Value> {
+pub(super) fn updated(fields: Row) -> Map<String, Value> {
     let count = i64::from(!fields.is_empty());
     Map::from_iter([("updated".to_owned(), json!(count)), ("fields".to_owned(), Value::Object(fields))])
 }

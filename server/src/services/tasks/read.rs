@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 
 use super::{OneTask, compat};
 use crate::http::{Call, Reply};
-use crate::query::{self, Expression, Options, Row};
+use crate::query::{self, Options, Row};
 use crate::state::State;
+use crate::store::projects;
 use crate::store::tasks::{TASK, unknown_task};
 
 /// One task, whole.
@@ -22,12 +23,16 @@ pub(super) async fn get_by_id(state: &State, call: &Call) -> Reply {
 /// Tasks by filters; `expand` is the `_ex` form.
 pub(super) async fn get_all(state: &State, call: Call, expand: bool) -> Reply {
     let version = call.version;
-    let body = call.body;
+    let mut body = call.body;
+    compat::upgrade_fields(version, &mut body);
+    let with_children = body.remove("include_subprojects").is_some_and(|flag| flag == true);
     let mut found = state
         .store
         .read(move |connection| {
-            let (body, conditions) = with_subprojects(body);
-            let options = Options { expand, conditions, ignored: &["include_subprojects", "include_subprojects_of"] };
+            if with_children && let Some(project) = body.get("project") {
+                body.insert("project".to_owned(), projects::with_children(connection, project)?);
+            }
+            let options = Options { expand, ..Options::default() };
             query::find(connection, &TASK, &body, &options)
         })
         .await?;
@@ -37,27 +42,6 @@ pub(super) async fn get_all(state: &State, call: Call, expand: bool) -> Reply {
         answer["scroll_id"] = Value::from(scroll_id);
     }
     Ok(answer)
-}
-
-/// With `include_subprojects`, a filter by project takes the projects below it too.
-fn with_subprojects(mut body: Row) -> (Row, Vec<Expression>) {
-    let includes = body.get("include_subprojects").and_then(Value::as_bool).unwrap_or(false);
-    if !includes {
-        return (body, Vec::new());
-    }
-    let projects: Vec<String> = match body.remove("project") {
-        Some(Value::String(project)) => vec![project],
-        Some(Value::Array(projects)) => projects.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
-        Some(_) | None => return (body, Vec::new()),
-    };
-    let marks = crate::store::placeholders(projects.len());
-    let values: Vec<_> = projects.into_iter().map(rusqlite::types::Value::Text).collect();
-    let both = values.iter().chain(&values).cloned().collect();
-    let below = format!(
-        "t.project IN ({marks}) OR t.project IN (SELECT below.id FROM projects above JOIN projects below
-         ON below.name >= above.name || '/' AND below.name < above.name || '0' WHERE above.id IN ({marks}))"
-    );
-    (body, vec![Expression::new(below, both)])
 }
 
 #[derive(Deserialize)]
@@ -84,13 +68,12 @@ pub(super) async fn get_types(state: &State, call: &Call) -> Reply {
     let types = state
         .store
         .read(move |connection| {
-            let condition = match projects.len() {
-                0 => String::new(),
-                count => format!("WHERE project IN ({})", crate::store::placeholders(count)),
-            };
-            let sql = format!("SELECT DISTINCT type FROM tasks {condition} ORDER BY type");
-            let mut statement = connection.prepare_cached(&sql)?;
-            let types = statement.query_map(rusqlite::params_from_iter(projects), |row| row.get(0))?;
+            let projects = (!projects.is_empty()).then(|| Value::from(projects).to_string());
+            let mut statement = connection.prepare_cached(
+                "SELECT DISTINCT type FROM tasks
+                 WHERE ?1 IS NULL OR project IN (SELECT value FROM json_each(?1)) ORDER BY type",
+            )?;
+            let types = statement.query_map([projects], |row| row.get(0))?;
             Ok(types.collect::<Result<Vec<String>, _>>()?)
         })
         .await?;

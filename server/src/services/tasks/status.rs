@@ -6,7 +6,7 @@ use protocols::clearml::status::TaskStatus;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{ManyTasks, OneTask, Reasons, updated, updated_and};
+use super::{ManyTasks, OneTask, PipelineSteps, Reasons, updated, updated_and};
 use crate::auth::Identity;
 use crate::http::{Call, Reply};
 use crate::services::batch;
@@ -107,12 +107,6 @@ pub(super) async fn close(state: &State, call: &Call) -> Reply {
     Ok(Value::Object(updated(fields)))
 }
 
-#[derive(Clone, Copy, Deserialize)]
-struct PipelineSteps {
-    #[serde(default)]
-    include_pipeline_steps: bool,
-}
-
 /// Ends a task, or asks its worker to.
 pub(super) async fn stop(state: &State, call: &Call) -> Reply {
     let OneTask { task } = call.arguments()?;
@@ -144,12 +138,10 @@ fn stop_one(
     by: &Identity,
 ) -> StoreResult<crate::query::Row> {
     let task = Task::require(tx, id)?;
-    if steps.include_pipeline_steps && task.kind == "controller" {
-        let sql = "SELECT id FROM tasks WHERE parent = ? AND status IN ('queued', 'in_progress')";
-        let mut statement = tx.prepare_cached(sql)?;
-        let children: Vec<String> = statement.query_map([id], |row| row.get(0))?.collect::<Result<_, _>>()?;
-        for child in children {
-            tasks::stop(tx, &Task::require(tx, &child)?, &reasons.status_reason, true, by)?;
+    for step in steps.of(tx, &task)? {
+        let step = Task::require(tx, &step)?;
+        if matches!(step.status, TaskStatus::Queued | TaskStatus::InProgress) {
+            tasks::stop(tx, &step, &reasons.status_reason, true, by)?;
         }
     }
     tasks::stop(tx, &task, &reasons.status_reason, reasons.force, by)

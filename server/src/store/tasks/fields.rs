@@ -97,6 +97,8 @@ fn collect(
             update.text("status", status.as_str()).time("status_changed", time::now())
         }
         "comment" => update.text("comment", text(field, value)?),
+        "report" => update.text("report", text(field, value)?),
+        "report_assets" => update.texts("report_assets", texts(field, value)?),
         "status_message" => update.text("status_message", text(field, value)?),
         "status_reason" => update.text("status_reason", text(field, value)?),
         "parent" => match text(field, value)? {

@@ -63,6 +63,21 @@ pub(super) fn orphan_children(tx: &Tx<'_>, task: &str, tombstone: &str) -> Store
     Ok(tx.prepare_cached("UPDATE tasks SET parent = ? WHERE parent = ?")?.execute([tombstone, task])?)
 }
 
+/// The tasks that a pipeline controller started.
+pub(crate) fn steps(connection: &Connection, controller: &str) -> StoreResult<Vec<String>> {
+    let mut statement = connection.prepare_cached("SELECT id FROM tasks WHERE parent = ? ORDER BY rowid")?;
+    let steps = statement.query_map([controller], |row| row.get(0))?;
+    Ok(steps.collect::<Result<_, _>>()?)
+}
+
+/// Every tag of the tasks of a type, sorted.
+pub(crate) fn tags_of_type(connection: &Connection, kind: &str) -> StoreResult<Vec<String>> {
+    let sql = "SELECT DISTINCT tag.value FROM tasks t, json_each(t.tags) tag WHERE t.type = ? ORDER BY 1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let tags = statement.query_map([kind], |row| row.get(0))?;
+    Ok(tags.collect::<Result<_, _>>()?)
+}
+
 /// Whether a published task has this one as its parent.
 pub(super) fn has_published_children(connection: &Connection, task: &str) -> StoreResult<bool> {
     let sql = "SELECT 1 FROM tasks WHERE parent = ? AND status IN ('published', 'publishing')";

@@ -17,6 +17,7 @@ use serde_json::Value;
 pub(crate) use documents::{Document, read_document, write_document};
 pub(crate) use fields::{artifact_id, create, edit, normalise_item, sorted_artifacts};
 pub(crate) use lifecycle::{Cleaned, CloneRequest, Reset, archive, clone, delete, publish, reset, unarchive};
+pub(crate) use links::{steps, tags_of_type};
 pub(crate) use queueing::{Enqueue, clear_queue, dequeue, enqueue, leave_popped, leave_queue};
 pub(crate) use silence::{has_silent, stop_silent};
 pub(crate) use status::{STOPPING, Transition, start, stop, transition};
@@ -52,6 +53,8 @@ pub(crate) static TASK: Entity = Entity {
         Field::text("user", "t.user").list().required(),
         Field::text("company", "t.company").required(),
         Field::text("comment", "t.comment").pattern(),
+        Field::text("report", "t.report").pattern(),
+        Field::texts("report_assets", "t.report_assets"),
         Field::time("created", "t.created").range().required(),
         Field::time("started", "t.started").range(),
         Field::time("completed", "t.completed"),
@@ -205,12 +208,4 @@ pub(crate) fn unknown_task(id: &str) -> ApiError {
 /// The error for a change that the task's status forbids.
 pub(crate) fn forbidden_by_status(task: &Task, why: &str) -> ApiError {
     ApiError::invalid_task_status(why, &[("task", &task.id), ("status", &task.status)])
-}
-
-/// Every tag in use, sorted; `column` is `tags` or `system_tags`.
-pub(crate) fn all_tags(connection: &Connection, column: &'static str) -> StoreResult<Vec<String>> {
-    let sql = format!("SELECT DISTINCT value FROM tasks, json_each(tasks.{column}) ORDER BY value");
-    let mut statement = connection.prepare_cached(&sql)?;
-    let tags = statement.query_map([], |row| row.get(0))?;
-    Ok(tags.collect::<Result<_, _>>()?)
 }
