@@ -44,6 +44,10 @@ async fn filters_find_what_they_say() {
         (json!({"name": "^[ab]"}), &["ant", "bee"]),
         (json!({"name": r"^f\.o\ x$"}), &["f.o x"]),
         (json!({"name": "^ANT$"}), &[]),
+        (json!({"name": "^(?!a|b)"}), &["cat", "dog", "f.o x"]),
+        (json!({"name": "^(?=.*o)(?!d)"}), &["f.o x"]),
+        (json!({"name": r"\bo"}), &["f.o x"]),
+        (json!({"name": "{|[[o]g"}), &["dog"]),
         (json!({"type": ["testing"]}), &["cat", "dog"]),
         (json!({"type": "testing"}), &["cat", "dog"]),
         (json!({"status": ["completed"]}), &[]),
@@ -53,10 +57,25 @@ async fn filters_find_what_they_say() {
         (json!({"tags": ["__$all", "small", "wings"]}), &["bee"]),
         (json!({"tags": ["__$and", "six", "__$not", "wings"]}), &["ant"]),
         (json!({"tags": ["__$or", "wings", "__$not", "small"]}), &["bee", "cat", "dog", "f.o x"]),
+        (json!({"tags": ["__$all", "small", "__$nop", "four", "wings"]}), &["bee"]),
+        (json!({"tags": ["__$or", "__$not", "small", "wings"]}), &["bee", "cat", "dog", "f.o x"]),
+        (json!({"tags": ["__$any", "wings", "__$all", "four", "big"]}), &["bee", "dog"]),
+        (json!({"tags": []}), &["ant", "bee", "cat", "dog", "f.o x"]),
+        (json!({"id": (0..5000).map(|number| number.to_string()).collect::<Vec<_>>()}), &[]),
         (json!({"tags": [null]}), &["f.o x"]),
         (json!({"tags": [null, "big"]}), &["dog", "f.o x"]),
         (json!({"filters": {"tags": {"all": {"include": ["small"], "exclude": ["wings"]}}}}), &["ant"]),
         (json!({"filters": {"tags": {"any": {"include": ["big", "wings"]}}}}), &["bee", "dog"]),
+        (
+            json!({"filters": {"tags": {"any": {"include": ["wings"]}, "all": {"include": ["four", "big"]}, "op": "or"}}}),
+            &["bee", "dog"],
+        ),
+        (json!({"filters": {"tags": {"any": {"exclude": ["small", "six"]}}}}), &["cat", "dog", "f.o x"]),
+        (json!({"_or_": {"fields": ["name"], "pattern": "^BEE$"}}), &["bee"]),
+        (
+            json!({"_and_": {"fields": ["created", "last_update"], "datetime": [">=2020-01-01"]}, "name": "ant"}),
+            &["ant"],
+        ),
         (json!({"_any_": {"fields": ["name", "comment"], "pattern": "INSECT|cat"}}), &["ant", "cat"]),
         (json!({"_all_": {"fields": ["name", "comment"], "pattern": "n"}}), &["ant"]),
         (json!({"search_text": "insect nothing"}), &["ant"]),
@@ -96,6 +115,11 @@ async fn bad_filters_are_refused_with_the_codes_that_clients_know() {
         (json!({"page": -1}), 12),
         (json!({"scroll_id": "x", "size": 1}), 1104),
         (json!({"filters": 3}), 12),
+        (json!({"name": "x(?!y)"}), 21),
+        (json!({"name": r"(a)\1"}), 21),
+        (json!({"only_fields": vec!["name"; 1001]}), 12),
+        (json!({"order_by": vec!["name"; 33]}), 12),
+        (json!({"tags": Vec::from_iter(std::iter::once("__$all").chain(std::iter::repeat_n("x", 40_000)))}), 16),
         (json!({"name": ["a"]}), 12),
     ];
     for (filter, subcode) in cases {
@@ -131,6 +155,22 @@ async fn fields_are_projected_and_nested() {
     assert_eq!(wide["tasks"][0]["user"]["name"], "admin");
     assert!(wide["tasks"][0]["user"]["id"].is_string());
     assert_eq!(wide["tasks"][0]["company"]["name"], "clearml");
+}
+
+#[tokio::test]
+async fn the_stock_agent_asks_for_the_fields_of_its_own_version() {
+    let fixture = start().await;
+    let api = &fixture.api;
+    let task = json!({
+        "name": "old", "type": "training", "execution": {"docker_cmd": "python:3.12 -e A=1", "parameters": {"lr": "1"}},
+    });
+    let id = api.ok("v2.5/tasks.create", task).await["id"].clone();
+    let request = json!({"id": [id], "only_fields": ["execution.docker_cmd", "execution.parameters"]});
+    let found = api.ok("v2.5/tasks.get_all", request.clone()).await["tasks"][0].take();
+    assert_eq!(found["execution"]["docker_cmd"], "python:3.12 -e A=1");
+    assert_eq!(found["execution"]["parameters"], json!({"lr": "1"}));
+    let found = api.ok("v2.23/tasks.get_all", request).await["tasks"][0].take();
+    assert_eq!(found["execution"], json!({"parameters": {}}));
 }
 
 #[tokio::test]
