@@ -158,6 +158,9 @@ const OTHERWISE: &[(&str, i64, i64)] = &[
     // Nothing was ever reported.
     ("workers.get_metric_keys", 400, 1005),
     ("events.clear_scroll", 200, 0),
+    // A scroll that never began.
+    ("events.next_debug_image_sample", 400, 1104),
+    ("events.next_plot_sample", 400, 1104),
     ("queues.remove_task", 400, 703),
     ("queues.move_task_backward", 400, 703),
     ("queues.move_task_forward", 400, 703),

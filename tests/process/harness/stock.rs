@@ -17,11 +17,15 @@ impl StockAgent {
     pub(crate) fn start(place: &Place, server: &Server, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let python = python_environment("benches/requirements.txt");
         let log = File::create(place.path("logs/stock.log")).unwrap();
+        // Stock agents of one machine find each other, and count their services, by files in the temporary directory.
+        let temporary = place.path("temporary");
+        std::fs::create_dir(&temporary).unwrap();
         let child = place
             .command(Path::new(&python).with_file_name("clearml-agent"))
             .args(["daemon", "--foreground"])
             .args(arguments)
             .env("CLEARML_CONFIG_FILE", server.configuration_file())
+            .env("TMPDIR", temporary)
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())

@@ -53,7 +53,7 @@ impl ClearLog {
 /// went, or `None` when there was nothing left to look at.
 pub(crate) fn clear_log_step(connection: &Connection, owner: Owner, clear: &mut ClearLog) -> StoreResult<Option<u64>> {
     let mut select = connection.prepare_cached(
-        "SELECT id, timestamp, length(CAST(message AS BLOB)), coalesce(json_extract(extra, '$.metric'), '') \
+        "SELECT id, timestamp, length(CAST(message AS BLOB)), CAST(coalesce(json_extract(extra, '$.metric'), '') AS TEXT) \
          FROM console_lines WHERE owner = ?1 AND (timestamp, id) > (?2, ?3) AND timestamp < ?4 \
          ORDER BY timestamp, id LIMIT ?5",
     )?;

@@ -62,7 +62,7 @@ pub(crate) fn log_page(connection: &Connection, owner: Owner, page: &LogPage) ->
         Some(metrics) => connection
             .prepare_cached(
                 "SELECT count(*) FROM console_lines WHERE owner = ?1 \
-                 AND coalesce(json_extract(extra, '$.metric'), '') IN (SELECT value FROM json_each(?2))",
+                 AND CAST(coalesce(json_extract(extra, '$.metric'), '') AS TEXT) IN (SELECT value FROM json_each(?2))",
             )?
             .query_row(params![owner.key, metrics], |row| row.get(0))?,
     };
