@@ -23,6 +23,7 @@ macro_rules! scenarios {
 
 scenarios! {
     training
+    api_client
     exception
     repository
     clone_and_enqueue

@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::harness::{Daemon, Draft, Place, ProcessExt, Server, StockAgent, audit, eventually, ready_line, sdk_python};
+use crate::harness::{
+    Daemon, Draft, PATIENCE, Place, ProcessExt, Server, StockAgent, audit, eventually, eventually_some, is_alive,
+    lines_with, ready_line, sdk_python, within,
+};
 
 /// A child that ends with its test.
 struct Ended(Child);
@@ -64,16 +67,32 @@ fn our_agent_polls_a_server_without_the_extension() {
     audit(&place);
 }
 
+/// One agent, four tasks in a row: each starts only after the one before has ended as it should. The agent builds its
+/// environment once, which takes most of the time.
 #[test]
-fn the_stock_agent_runs_a_task_from_our_server() {
+fn the_stock_agent_runs_aborts_fails_and_ships_whole_consoles() {
     let place = Place::new();
     let server = Server::start(&place);
     let api = server.api();
     let _agent = StockAgent::start(&place, &server, &["--cpu-only", "--queue", "default"], &[]);
-    let program = "import six\nprint('line', six.__version__, flush=True)\n";
-    let task = Draft::script("stock", program).requirements("six==1.17.0").enqueue(&api);
-    api.ended_as(&task, "completed");
-    assert_eq!(api.console_lines(&task, "line"), ["line 1.17.0"]);
+    let note = place.path("pid");
+    let waits = format!(
+        "import os, signal\nopen({:?}, 'w').write(str(os.getpid()))\n\
+         print('line 0', flush=True)\nwhile True: signal.pause()\n",
+        note.display()
+    );
+    let six = Draft::script("six", "import six\nprint('line', six.__version__, flush=True)\n");
+    let six = six.requirements("six==1.17.0").enqueue(&api);
+    let aborted = Draft::script("aborted", &waits).enqueue(&api);
+    let failed = Draft::script("fails", "print('line 0', flush=True)\nraise SystemExit(3)\n").enqueue(&api);
+    let long = Draft::script("long", "for number in range(5000): print('line', number, flush=True)\n").enqueue(&api);
+
+    within(PATIENCE * 3, "the first environment of the stock agent", || match api.status(&six).as_str() {
+        "queued" | "in_progress" => Err("still building".to_owned()),
+        _ => Ok(()),
+    });
+    api.ended_as(&six, "completed");
+    assert_eq!(api.console_lines(&six, "line"), ["line 1.17.0"]);
     let listed = place
         .hostler()
         .args(["worker", "list", "--json"])
@@ -81,4 +100,18 @@ fn the_stock_agent_runs_a_task_from_our_server() {
         .finish_within(Duration::from_secs(30))
         .ok();
     assert!(listed.contains(":cpu:0"), "the stock agent's worker is listed: {listed}");
+
+    let pid = eventually_some("the program's pid", || std::fs::read_to_string(&note).ok()?.parse::<i32>().ok());
+    eventually("the first line", || api.console_lines(&aborted, "line") == ["line 0"]);
+    assert_eq!(api.status(&aborted), "in_progress");
+    api.call("tasks.stop", json!({ "task": aborted, "status_reason": "enough" }));
+    api.ended_as(&aborted, "stopped");
+    eventually("end of the aborted program", || !is_alive(pid));
+
+    let ended = api.ended_as(&failed, "failed");
+    assert_eq!(api.console_lines(&failed, "line"), ["line 0"]);
+    assert!(ended["status_reason"].as_str().is_some_and(|reason| reason.contains('3')), "{}", ended["status_reason"]);
+
+    api.ended_as(&long, "completed");
+    assert_eq!(api.console_lines(&long, "line"), lines_with("line", 5000));
 }
