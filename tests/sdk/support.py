@@ -53,17 +53,18 @@ def run(program, *arguments, code=0, folder=None, forked=False, **environment):
             cwd=folder,
             env=dict(os.environ, PYTHONFAULTHANDLER="1", **environment),
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            # Apart: a warning would come into the middle of a line otherwise.
+            stderr=subprocess.PIPE,
             universal_newlines=True,
             start_new_session=True,
         )
         try:
-            printed, _ = working.communicate(timeout=60 if forked else 200)
+            printed = "".join(working.communicate(timeout=60 if forked else 200))
         except subprocess.TimeoutExpired:
             # Ends with the stacks of all threads.
             working.send_signal(signal.SIGABRT)
             kill_session(working)
-            printed, _ = working.communicate()
+            printed = "".join(working.communicate())
             deadlock = "_wait_for_repo_detection" in printed and "_execute_child" in printed
             check(forked and deadlock, "hangs", printed)
             print("the SDK's own deadlock, attempt", attempt)
