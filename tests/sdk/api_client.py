@@ -1,5 +1,5 @@
-"""Every endpoint that APIClient can call, of every service of an open server: none is left out, and every answer fits
-the client's own schema of it, which discards an answer with one field of a wrong type."""
+"""Every endpoint that APIClient offers, but for the services in CLOSED. Answers must fit the client's own schema, which
+discards one with a field of a wrong type; the few that are called with `untyped` have a schema that no server fits."""
 import json
 import time
 from types import SimpleNamespace
@@ -10,7 +10,7 @@ from jsonschema import ValidationError
 
 from support import check, equal, run
 
-# Services of a commercial server: their endpoints are in the client, and in no open server.
+# Services of a commercial server, and those of an open one that are left out here: storage, serving, reports.
 CLOSED = {"datasets", "dataviews", "frames", "storage", "apps", "routers", "serving", "reports"}
 # The same among the endpoints of open services.
 CLOSED_ENDPOINTS = {"tasks.share"}
