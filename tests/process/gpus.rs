@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::harness::{Daemon, Draft, Gate, Place, ProcessExt as _, Server, audit, eventually, python_environment};
+use crate::real_cards;
 
 /// A simulated `libnvidia-ml.so.1` with this scenario, in the place's folder `driver`.
 fn simulate(place: &Place, scenario: &str) {
@@ -45,6 +46,21 @@ fn what_people_look_at_gpus_with_reads_the_simulated_driver() {
     assert_eq!(first["processes"][0]["pid"], 1);
     assert_eq!(second["memory.used"], 100);
     assert_eq!(second["utilization.gpu"], Value::Null, "a divided card has no utilisation");
+}
+
+#[test]
+fn the_inventory_is_what_another_reader_of_the_driver_says() {
+    let place = Place::new();
+    simulate(&place, "card H100\ncards 2 A100-40GB\ncard L4 uuid=GPU-0a\n");
+    let python = python_environment("tests/gpu/requirements.txt");
+    let mut command = place.command(&python);
+    command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/gpu/as_nvidia_smi.py"));
+    command.env("LD_LIBRARY_PATH", place.path("driver"));
+    let told = real_cards::told(&command.finish_within(Duration::from_secs(60)).ok());
+    assert_eq!(told.len(), 4);
+    let scenario = place.path("driver/scenario");
+    let document = real_cards::gpus_document(&place, &["--simulate", scenario.to_str().unwrap()]);
+    assert_eq!(real_cards::shown(&document), told);
 }
 
 /// A program that notes when it begins and ends, and the cards that it sees. It ends when the gate is open.

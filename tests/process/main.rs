@@ -18,6 +18,7 @@ mod harness;
 mod maintenance;
 mod output;
 mod pipelines;
+mod real_cards;
 mod sdk;
 mod server_users;
 mod stock_agent;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::process::{kill, running_with};
-use super::python::{base_python, sdk_python};
+use super::python::{base_python, given_python, sdk_python};
 
 /// Marks every process that a test starts, and whatever those start.
 const MARK: &str = "HOSTLER_TEST_PLACE";
@@ -24,9 +24,11 @@ impl Place {
         for name in ["home", "bin", "logs"] {
             std::fs::create_dir(place.path(name)).unwrap();
         }
-        // `uv` is on PATH, the rest of the SDK's environment is not: tasks must not find the SDK by accident.
-        let uv = Path::new(sdk_python()).parent().unwrap().join("uv");
-        std::os::unix::fs::symlink(uv, place.path("bin/uv")).unwrap();
+        if given_python().is_none() {
+            // `uv` is on PATH, the rest of the SDK's environment is not: tasks must not find the SDK by accident.
+            let uv = Path::new(sdk_python()).parent().unwrap().join("uv");
+            std::os::unix::fs::symlink(uv, place.path("bin/uv")).unwrap();
+        }
         place
     }
 
@@ -76,14 +78,22 @@ impl Place {
             .env("NO_PROXY", "127.0.0.1,localhost")
             .env("no_proxy", "127.0.0.1,localhost")
             // Downloads are shared between tests; environments are not.
-            .env("UV_CACHE_DIR", shared_cache("uv"))
-            .env("PIP_CACHE_DIR", shared_cache("pip"));
+            .env("UV_CACHE_DIR", self.cache("uv"))
+            .env("PIP_CACHE_DIR", self.cache("pip"));
         command
     }
 
     /// The processes that this place's programs started and that are still alive.
     pub(crate) fn running(&self) -> Vec<i32> {
         running_with(MARK, self.directory.path())
+    }
+
+    /// A folder of downloads that outlives the test run; where nothing is downloaded, one of the place.
+    fn cache(&self, name: &str) -> PathBuf {
+        if given_python().is_some() {
+            return self.path("home/downloads").join(name);
+        }
+        Path::new(sdk_python()).ancestors().nth(3).unwrap().join("cache").join(name)
     }
 
     fn print_logs(&self) {
@@ -123,9 +133,4 @@ fn collect_logs(folder: &Path, found: &mut Vec<PathBuf>) {
         }
     }
     found.sort();
-}
-
-/// A folder of downloads that outlives the test run.
-fn shared_cache(name: &str) -> PathBuf {
-    Path::new(sdk_python()).ancestors().nth(3).unwrap().join("cache").join(name)
 }

@@ -28,14 +28,27 @@ pub(crate) fn python_environment(requirements: &str) -> String {
     made.ok().trim().to_owned()
 }
 
-/// The machine's interpreter that the SDK's environment was made from: what a task finds as `python3`.
+/// The interpreter that `HOSTLER_TEST_PYTHON` names. Where it is set nothing is made and nothing downloaded: for the
+/// tests of real cards, on machines without network.
+pub(super) fn given_python() -> Option<&'static str> {
+    static PYTHON: OnceLock<Option<String>> = OnceLock::new();
+    let given = || {
+        let name = std::env::var_os("HOSTLER_TEST_PYTHON").filter(|name| !name.is_empty())?;
+        Some(printed_by(Command::new(name), "import sys; print(sys.executable)"))
+    };
+    PYTHON.get_or_init(given).as_deref()
+}
+
+/// The machine's interpreter: what a task finds as `python3`. The given one, or the one that the SDK's environment
+/// was made from.
 pub(crate) fn base_python() -> &'static str {
     static PYTHON: OnceLock<String> = OnceLock::new();
-    PYTHON.get_or_init(|| {
-        let mut command = Command::new(sdk_python());
-        command.args(["-c", "import os, sys; print(os.path.join(sys.base_prefix, 'bin', 'python3'))"]);
-        command.finish_within(Duration::from_secs(60)).ok().trim().to_owned()
-    })
+    let base = "import os, sys; print(os.path.join(sys.base_prefix, 'bin', 'python3'))";
+    PYTHON.get_or_init(|| given_python().map_or_else(|| printed_by(Command::new(sdk_python()), base), str::to_owned))
+}
+
+fn printed_by(mut python: Command, program: &str) -> String {
+    python.args(["-c", program]).finish_within(Duration::from_secs(60)).ok().trim().to_owned()
 }
 
 /// Runs a script of `tests/sdk` against a server, with the configuration file that the server wrote.
