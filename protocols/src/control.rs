@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::explain::Explanation;
 use crate::failure::Phase;
 use crate::gpu::{GpuCard, MilliGpu};
 use crate::ids::{AttemptId, QueueId, TaskId, WorkerId};
@@ -20,6 +21,11 @@ pub enum ControlRequest {
     Stop,
     /// Leave the tasks running, and leave.
     Detach,
+    /// What does a task, or the next of a queue, wait for?
+    Explain {
+        /// Name or id of a queue or a task.
+        of: String,
+    },
 }
 
 /// The answer to a [`ControlRequest`].
@@ -28,6 +34,8 @@ pub enum ControlRequest {
 pub enum ControlAnswer {
     /// To `Status`.
     Status(Box<DaemonStatus>),
+    /// To `Explain`.
+    Explanation(Box<Explanation>),
     /// The request was taken; the daemon acts on it now.
     Accepted,
     /// It was not.

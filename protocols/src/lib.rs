@@ -6,6 +6,7 @@
 
 pub mod clearml;
 pub mod control;
+pub mod explain;
 pub mod failure;
 pub mod gpu;
 pub mod ids;
@@ -14,3 +15,4 @@ pub mod journal;
 pub mod lifecycle;
 pub mod order;
 pub mod task;
+pub mod words;

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args};
+use clap::{ArgAction, Args, ValueEnum};
 
 /// Where a server listens.
 #[derive(Clone, Debug, Args)]
@@ -78,6 +78,16 @@ pub(crate) struct UpArgs {
     pub(crate) cache_dir: Option<PathBuf>,
 }
 
+/// What is done with cards in MIG mode.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MigMode {
+    /// Instances that are there are leased as they are.
+    #[default]
+    Existing,
+    /// Instances are made and destroyed on demand. Those of others, and those in use, stay.
+    Dynamic,
+}
+
 /// What `daemon` is for.
 pub(super) const DAEMON_ABOUT: &str = "\
 Takes tasks from queues of a ClearML server and runs them, each in its own Python environment.
@@ -96,6 +106,7 @@ Examples:
   hostler daemon --queue urgent normal --gpus 0,1 --gpus 2,3
   hostler daemon --queue cpu --cpu-only --workers 4 --create-queue
   hostler daemon --dynamic-gpus --gpus 0-7 --queue large=4 small=1 half=0.5
+  hostler daemon --dynamic-gpus --mig dynamic --gpus 0-7 --queue whole=1 small=1g.10gb@mig
   hostler daemon --simulate 8xH100 --dynamic-gpus --queue large=4 small=1     a rehearsal, without a GPU
   hostler daemon --drain                                    finish what runs, take nothing new
   hostler daemon --stop                                     stop what runs, with time to end
@@ -115,6 +126,9 @@ pub(crate) struct DaemonArgs {
     /// Divide the GPUs among tasks, as much for each as its queue says: --queue large=4 elastic=1-4 half=0.5
     #[arg(long, conflicts_with_all = ["cpu_only", "workers"])]
     pub(crate) dynamic_gpus: bool,
+    /// Make and destroy MIG instances on cards in MIG mode as tasks demand them: --queue small=1g.10gb@mig
+    #[arg(long, value_enum, value_name = "MODE", requires = "dynamic_gpus", default_value_t)]
+    pub(crate) mig: MigMode,
     /// Pretend that the machine has these GPUs: `8xH100`, `4xH100+2xL4`, or a scenario file
     #[arg(long, value_name = "MACHINE", conflicts_with = "cpu_only")]
     pub(crate) simulate: Option<String>,
@@ -172,16 +186,24 @@ pub(crate) struct ExecutorArgs {
 
 /// What `status` is for.
 pub(super) const STATUS_ABOUT: &str = "\
-Asks the daemon of this machine, not the server: its workers, their GPUs, and the tasks that it runs, with their phases.";
+Asks the daemon of this machine, not the server: its workers, their GPUs, and the tasks that it runs, with their phases.
+
+--explain tells what a task waits for, or the next task of a queue: the cards and who has them, or the workers and what \
+they do, and who is before it.";
 
 /// Flags of `status`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Examples:
   hostler status
+  hostler status --explain large          why does nothing of the queue `large` start?
+  hostler status --explain train-resnet   a task, by its name or its id
   hostler status --data-dir ./trial       of a `hostler up --data-dir ./trial`
   hostler status --json")]
 pub(crate) struct StatusArgs {
+    /// What does this task, or the next of this queue, wait for? A name or an id
+    #[arg(long, value_name = "TASK|QUEUE")]
+    pub(crate) explain: Option<String>,
     /// The daemon's state directory
     #[arg(long, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
@@ -204,7 +226,7 @@ Examples:
   hostler gpus --explain 2                which two GPUs a task would get now, and why
   hostler gpus --simulate 8xH100          a machine that is not there")]
 pub(crate) struct GpusArgs {
-    /// Which GPUs a task would get now that wants so many: 2, 1-4, or 0.5
+    /// Which GPUs a task would get now that wants so many: 2, 1-4, 0.5, or 1g.10gb@mig
     #[arg(long, value_name = "DEMAND")]
     pub(crate) explain: Option<String>,
     /// Pretend that the machine has these GPUs: `8xH100`, `4xH100+2xL4`, or a scenario file

@@ -61,19 +61,26 @@ pub(super) fn ask(state_dir: &Path, request: &ControlRequest) -> Result<ControlA
     exchange(&mut stream).map_err(no_answer)
 }
 
+/// As [`ask`], with an error for people.
+pub(super) fn answer(state_dir: &Path, request: &ControlRequest) -> anyhow::Result<ControlAnswer> {
+    ask(state_dir, request).map_err(unavailable)
+}
+
 /// What the daemon does.
 pub(super) fn status(state_dir: &Path) -> anyhow::Result<DaemonStatus> {
-    match ask(state_dir, &ControlRequest::Status).map_err(unavailable)? {
+    match answer(state_dir, &ControlRequest::Status)? {
         ControlAnswer::Status(status) => Ok(*status),
-        ControlAnswer::Accepted => Err(Problem::with(Exit::Internal, "the daemon gave the answer to another question")),
+        ControlAnswer::Accepted | ControlAnswer::Explanation(_) => {
+            Err(Problem::with(Exit::Internal, "the daemon gave the answer to another question"))
+        }
         ControlAnswer::Refused { why } => Err(Problem::refused(why)),
     }
 }
 
 /// Tells the daemon to do something.
 pub(super) fn tell(state_dir: &Path, request: &ControlRequest) -> anyhow::Result<()> {
-    match ask(state_dir, request).map_err(unavailable)? {
-        ControlAnswer::Accepted | ControlAnswer::Status(_) => Ok(()),
+    match answer(state_dir, request)? {
+        ControlAnswer::Accepted | ControlAnswer::Status(_) | ControlAnswer::Explanation(_) => Ok(()),
         ControlAnswer::Refused { why } => Err(Problem::refused(why)),
     }
 }

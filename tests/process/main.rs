@@ -19,6 +19,7 @@ mod maintenance;
 mod output;
 mod pipelines;
 mod real_cards;
+mod scheduling;
 mod sdk;
 mod server_users;
 mod stock_agent;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix::prelude::*;
+use drivers::clearml::TaskServer;
 use protocols::control::{ControlAnswer, ControlRequest, DaemonMode, DaemonStatus, WorkerStatus};
 use protocols::failure::Phase;
 use protocols::gpu::WHOLE_GPU;
@@ -15,7 +16,9 @@ use tracing::{debug, warn};
 
 use super::board::Board;
 use super::child::Child;
+use super::explain::explain;
 use super::settings::DaemonSettings;
+use super::waits::Waits;
 use crate::kit::{Lifeline, tell};
 
 /// No request is longer, in bytes.
@@ -28,11 +31,13 @@ const REQUEST_WITHIN: Duration = Duration::from_secs(5);
 #[rtype(result = "()")]
 pub(crate) struct ControlCommand(pub(crate) ControlRequest);
 
-/// What a status is made of: read models only (invariant B1).
+/// What answers are made of: read models (invariant B1), and what the server has in the queues.
 #[derive(Clone)]
 pub(crate) struct ControlView {
     pub(crate) settings: Arc<DaemonSettings>,
     pub(crate) board: Board,
+    pub(crate) waits: Waits,
+    pub(crate) server: Arc<dyn TaskServer>,
     pub(crate) mode: watch::Receiver<DaemonMode>,
     pub(crate) reachable: Arc<AtomicBool>,
     pub(crate) started_at_ms: i64,
@@ -127,6 +132,10 @@ async fn answer(mut stream: UnixStream, view: ControlView, commands: Recipient<C
     }
     let answer = match serde_json::from_str(&line) {
         Ok(ControlRequest::Status) => ControlAnswer::Status(Box::new(view.status())),
+        Ok(ControlRequest::Explain { of }) => match explain(&view, &of).await {
+            Ok(explanation) => ControlAnswer::Explanation(Box::new(explanation)),
+            Err(why) => ControlAnswer::Refused { why },
+        },
         Ok(request) => {
             tell(&commands, ControlCommand(request));
             ControlAnswer::Accepted

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use actix::prelude::*;
-use protocols::gpu::{Claim, Demand, GpuCard, GpuLedger, Lease, LeaseId, MilliGpu, Verdict, WHOLE_GPU, decide};
-use protocols::ids::{TaskId, WorkerId};
+use protocols::gpu::{Claim, Demand, GpuCard, GpuLedger, Lease, LeaseId, MilliGpu, Pool, Verdict, WHOLE_GPU, decide};
+use protocols::ids::{GpuId, QueueId, TaskId, WorkerId};
 use tracing::{debug, error, info, warn};
 
 use super::child::Child;
 use super::settings::{DaemonSettings, DynamicGpus};
+use super::shaping::{Reshaped, Shape, Shaping};
+use super::waits::{Wait, Waits};
 use super::worker_names;
 use crate::kit::{Lifeline, Port};
 
@@ -20,13 +22,36 @@ pub(crate) struct ReserveLease {
     pub(crate) workers: Vec<WorkerId>,
 }
 
-/// Reserves dynamic GPUs for the first of those that wait that can start now, and says which one that is. `None` means
-/// "none of them now": wait for [`LeaseFreed`].
+/// Reserves dynamic GPUs for the first of those that wait that can start now.
 #[derive(Message, Debug)]
-#[rtype(result = "Option<(usize, Lease)>")]
+#[rtype(result = "Reserved")]
 pub(crate) struct ReserveFirst {
-    /// Who wants what, in order of priority.
-    pub(crate) waiting: Vec<(TaskId, Demand)>,
+    /// The heads of the queues, in order of priority.
+    pub(crate) waiting: Vec<Wanted>,
+}
+
+/// What the head of a queue wants.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) task: TaskId,
+    pub(crate) queue: QueueId,
+    pub(crate) demand: Demand,
+}
+
+/// Answer of [`ReserveFirst`].
+#[derive(Debug, Default, MessageResponse)]
+pub(crate) struct Reserved {
+    /// Whose turn it is, by position, and the lease. `None` means "none of them now": wait for [`LeaseFreed`].
+    pub(crate) lease: Option<(usize, Lease)>,
+    /// Those that want more than the machine has.
+    pub(crate) never: Vec<usize>,
+}
+
+/// The cards that are not given out for now, and why; replaces what was told before. What runs on them goes on.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct SetOutOfUse {
+    pub(crate) cards: BTreeMap<GpuId, String>,
 }
 
 /// Books a lease that a recovered run holds. Never refused: what runs, runs.
@@ -60,8 +85,11 @@ pub(crate) struct GpuPartitioner {
     slots: BTreeMap<WorkerId, Slot>,
     dynamic: Option<DynamicGpus>,
     ledger: GpuLedger,
-    /// Those that wait, and which cards of the pool they hold meanwhile.
-    held: BTreeMap<TaskId, Vec<usize>>,
+    /// Those that wait, and which cards they hold meanwhile.
+    held: BTreeMap<TaskId, Vec<GpuId>>,
+    shaping: Option<Shaping>,
+    out_of_use: BTreeMap<GpuId, String>,
+    waits: Waits,
     /// In whose name each live lease is.
     leases: BTreeMap<LeaseId, WorkerId>,
     next_lease: u64,
@@ -70,7 +98,12 @@ pub(crate) struct GpuPartitioner {
 }
 
 impl GpuPartitioner {
-    pub(crate) fn new(settings: &DaemonSettings, freed: Port<LeaseFreed>, lifeline: Lifeline<Child>) -> Self {
+    pub(crate) fn new(
+        settings: &DaemonSettings,
+        waits: Waits,
+        freed: Port<LeaseFreed>,
+        lifeline: Lifeline<Child>,
+    ) -> Self {
         let dynamic = settings.dynamic.clone();
         let pinned = if dynamic.is_some() { &[] } else { settings.workers.as_slice() };
         let cards = pinned.iter().flat_map(|worker| &worker.gpus);
@@ -80,8 +113,20 @@ impl GpuPartitioner {
             .iter()
             .map(|worker| (worker.id.clone(), Slot { gpus: worker.gpus.clone(), leases: Vec::new() }))
             .collect();
-        let (held, leases) = (BTreeMap::new(), BTreeMap::new());
-        Self { slots, dynamic, ledger, held, leases, next_lease: 1, freed, _lifeline: lifeline }
+        let shaping = dynamic.as_ref().and_then(|dynamic| dynamic.mig.clone()).map(Shaping::new);
+        Self {
+            slots,
+            shaping,
+            dynamic,
+            ledger,
+            held: BTreeMap::new(),
+            out_of_use: BTreeMap::new(),
+            waits,
+            leases: BTreeMap::new(),
+            next_lease: 1,
+            freed,
+            _lifeline: lifeline,
+        }
     }
 
     fn book(&mut self, worker: &WorkerId, gpus: Vec<GpuCard>, share: MilliGpu) -> Option<Lease> {
@@ -99,37 +144,101 @@ impl GpuPartitioner {
         Some(Lease { id, worker: worker.clone(), gpus, share })
     }
 
-    fn reserve_first(&mut self, waiting: &[(TaskId, Demand)]) -> Option<(usize, Lease)> {
-        let dynamic = self.dynamic.as_ref()?;
-        let claims = waiting
-            .iter()
-            .map(|(task, demand)| Claim { demand: *demand, held: self.held.get(task).cloned().unwrap_or_default() });
-        let verdicts = decide(&dynamic.pool, &self.ledger, |_| true, claims);
+    fn reserve_first(&mut self, waiting: Vec<Wanted>, ctx: &mut Context<Self>) -> Reserved {
+        let Some(dynamic) = &self.dynamic else { return Reserved::default() };
+        let (ledger, out_of_use) = (&self.ledger, &self.out_of_use);
+        let is_free = |card: &GpuCard| ledger.free(&card.id).is_whole() && !out_of_use.contains_key(&card.id);
+        let wants = waiting.iter().map(|wanted| (&wanted.task, &wanted.demand));
+        let shape = self.shaping.as_mut().map(|shaping| shaping.plan(wants, is_free));
+        let verdicts = self.judge(dynamic, &waiting, shape.as_ref());
+        let first = verdicts.iter().enumerate().find_map(|(position, verdict)| match verdict {
+            Verdict::Starts { cards, share } => Some((position, cards_at(&dynamic.pool, cards), *share)),
+            Verdict::Waits { .. } | Verdict::Behind | Verdict::Lacks { .. } | Verdict::Never => None,
+        });
+        let never = verdicts.iter().enumerate().filter(|(_, verdict)| matches!(verdict, Verdict::Never));
+        let never = never.map(|(position, _)| position).collect();
+        let name = dynamic.name.clone();
+        self.show(waiting, verdicts, shape.as_ref());
+        let Some((position, gpus, share)) = first else {
+            // Only now: whatever is there was given out.
+            self.divide(shape, ctx);
+            return Reserved { lease: None, never };
+        };
+        let is_taken = |name: &WorkerId| self.leases.values().any(|worker| worker == name);
+        let worker = worker_names::of_lease(&name, &gpus, share, is_taken);
+        Reserved { lease: self.book(&worker, gpus, share).map(|lease| (position, lease)), never }
+    }
+
+    fn judge(&self, dynamic: &DynamicGpus, waiting: &[Wanted], shape: Option<&Shape>) -> Vec<Verdict> {
+        let pool = &dynamic.pool;
+        let position_of = |gpu: &GpuId| pool.cards().iter().position(|card| card.id == *gpu);
+        let claims = waiting.iter().enumerate().map(|(position, wanted)| Claim {
+            demand: wanted.demand,
+            held: self.held.get(&wanted.task).into_iter().flatten().filter_map(position_of).collect(),
+            making: self.shaping.as_ref().zip(shape).and_then(|(shaping, shape)| shaping.making(shape, position, pool)),
+        });
+        let is_usable = |position: usize| {
+            let gpu = &pool.cards()[position].id;
+            let is_going = self.shaping.as_ref().is_some_and(|shaping| shaping.is_going(gpu));
+            !is_going && !self.out_of_use.contains_key(gpu)
+        };
+        decide(pool, &self.ledger, is_usable, claims)
+    }
+
+    /// Remembers what those that go on waiting hold, and shows it. Says so of each that begins to wait.
+    fn show(&mut self, waiting: Vec<Wanted>, verdicts: Vec<Verdict>, shape: Option<&Shape>) {
+        let Some(dynamic) = &self.dynamic else { return };
         let mut held = BTreeMap::new();
-        for ((task, demand), verdict) in waiting.iter().zip(&verdicts) {
-            let cards = match verdict {
-                Verdict::Starts { .. } => continue,
-                Verdict::Waits { cards } => cards.clone(),
-                Verdict::Behind | Verdict::Never => Vec::new(),
+        let mut shown = Vec::with_capacity(waiting.len());
+        for (position, (Wanted { task, queue, demand }, verdict)) in waiting.into_iter().zip(verdicts).enumerate() {
+            let kept = match &verdict {
+                Verdict::Waits { cards } => cards_at(&dynamic.pool, cards),
+                Verdict::Starts { .. } | Verdict::Behind | Verdict::Lacks { .. } | Verdict::Never => Vec::new(),
             };
-            if !self.held.contains_key(task) {
-                let indexes: Vec<u32> = cards.iter().map(|card| dynamic.pool.cards()[*card].index).collect();
-                info!(%task, gpus = %demand, holds = ?indexes, "waits for GPUs");
+            if !matches!(verdict, Verdict::Starts { .. }) {
+                if !self.held.contains_key(&task) {
+                    let indexes: Vec<u32> = kept.iter().map(|card| card.index).collect();
+                    info!(%task, gpus = %demand, holds = ?indexes, "waits for GPUs");
+                }
+                held.insert(task.clone(), kept.iter().map(|card| card.id.clone()).collect());
             }
-            held.insert(task.clone(), cards);
+            let making = self.shaping.as_ref().zip(shape).and_then(|(shaping, shape)| shaping.place(shape, position));
+            shown.push(Wait { task, queue, demand, verdict, kept, making });
         }
         self.held = held;
-        let (position, cards, share) =
-            verdicts.into_iter().enumerate().find_map(|(position, verdict)| match verdict {
-                Verdict::Starts { cards, share } => Some((position, cards, share)),
-                Verdict::Waits { .. } | Verdict::Behind | Verdict::Never => None,
-            })?;
-        let gpus: Vec<GpuCard> = cards.into_iter().map(|card| dynamic.pool.cards()[card].clone()).collect();
-        let worker = worker_names::of_lease(&dynamic.name, &gpus, share, |name| {
-            self.leases.values().any(|worker| worker == name)
-        });
-        Some((position, self.book(&worker, gpus, share)?))
+        self.waits.show(|now| now.waiting = shown);
     }
+
+    /// Makes instances for those who wait, beside this actor.
+    fn divide(&mut self, shape: Option<Shape>, ctx: &mut Context<Self>) {
+        let (Some(shaping), Some(shape), Some(dynamic)) = (&mut self.shaping, shape, &self.dynamic) else { return };
+        let Some(work) = shaping.begin(shape, &dynamic.pool) else { return };
+        let working = tokio::task::spawn_blocking(work);
+        ctx.spawn(working.into_actor(self).map(|reshaped, this, ctx| {
+            this.divided(reshaped.expect("dividing GPUs does not panic"), ctx);
+        }));
+    }
+
+    fn divided(&mut self, reshaped: Reshaped, ctx: &mut Context<Self>) {
+        let (Some(shaping), Some(dynamic)) = (&mut self.shaping, &mut self.dynamic) else { return };
+        if let Some(pool) = shaping.finish(reshaped, &mut self.ledger) {
+            dynamic.pool = pool;
+        }
+        // After a failure the driver is not asked again at once: somebody may do something about it meanwhile.
+        if let Some(pause) = shaping.pause() {
+            ctx.run_later(pause, |this, _| {
+                if let Some(shaping) = &mut this.shaping {
+                    shaping.is_working = false;
+                }
+                this.freed.tell(LeaseFreed);
+            });
+        }
+        self.freed.tell(LeaseFreed);
+    }
+}
+
+fn cards_at(pool: &Pool, positions: &[usize]) -> Vec<GpuCard> {
+    positions.iter().map(|position| pool.cards()[*position].clone()).collect()
 }
 
 impl Actor for GpuPartitioner {
@@ -142,17 +251,31 @@ impl Handler<ReserveLease> for GpuPartitioner {
     fn handle(&mut self, message: ReserveLease, _: &mut Self::Context) -> Self::Result {
         let free = message.workers.iter().find_map(|worker| {
             let slot = self.slots.get(worker)?;
-            slot.leases.is_empty().then(|| (worker.clone(), slot.gpus.clone()))
+            let is_usable = !slot.gpus.iter().any(|gpu| self.out_of_use.contains_key(&gpu.id));
+            (slot.leases.is_empty() && is_usable).then(|| (worker.clone(), slot.gpus.clone()))
         });
         MessageResult(free.and_then(|(worker, gpus)| self.book(&worker, gpus, WHOLE_GPU)))
     }
 }
 
 impl Handler<ReserveFirst> for GpuPartitioner {
-    type Result = MessageResult<ReserveFirst>;
+    type Result = Reserved;
 
-    fn handle(&mut self, message: ReserveFirst, _: &mut Self::Context) -> Self::Result {
-        MessageResult(self.reserve_first(&message.waiting))
+    fn handle(&mut self, message: ReserveFirst, ctx: &mut Self::Context) -> Self::Result {
+        self.reserve_first(message.waiting, ctx)
+    }
+}
+
+impl Handler<SetOutOfUse> for GpuPartitioner {
+    type Result = ();
+
+    fn handle(&mut self, message: SetOutOfUse, _: &mut Self::Context) {
+        let came_back = self.out_of_use.keys().any(|gpu| !message.cards.contains_key(gpu));
+        self.out_of_use.clone_from(&message.cards);
+        self.waits.show(|now| now.out_of_use = message.cards);
+        if came_back {
+            self.freed.tell(LeaseFreed);
+        }
     }
 }
 

@@ -20,6 +20,7 @@ mod child;
 mod control_gateway;
 mod executor_gateway;
 mod exit;
+mod explain;
 mod gpu_partitioner;
 mod journal;
 mod long_poll;
@@ -29,16 +30,19 @@ mod queue_poller;
 mod reporter;
 mod run;
 mod settings;
+mod shaping;
 mod supervisor;
 mod task_manager;
 mod task_runner;
+mod waits;
 mod watchdog;
 mod watched;
 mod worker_names;
 
 pub use exit::{DaemonError, DaemonExit};
 pub use run::run;
-pub use settings::{DaemonSettings, DynamicGpus, WorkerSettings, control_socket};
+pub use settings::{DaemonSettings, Division, DynamicGpus, DynamicMig, WorkerSettings, control_socket};
+pub use shaping::look as look_at_division;
 
 #[cfg(test)]
 mod tests;

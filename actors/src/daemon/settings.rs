@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use drivers::journal::JournalOptions;
-use protocols::gpu::{Demand, GpuCard, Pool};
+use drivers::nvml::MigCard;
+use protocols::clearml::tasks::Task;
+use protocols::gpu::mig::Placed;
+use protocols::gpu::{Demand, DemandSource, GpuCard, Pool, Wish, WishError};
 use protocols::ids::{QueueId, WorkerId};
 use protocols::order::{GitSettings, PythonSettings};
 
@@ -35,6 +38,75 @@ pub struct DynamicGpus {
     pub pool: Pool,
     /// What tasks of each queue get, in order of priority.
     pub demands: Vec<(QueueId, Demand)>,
+    /// Cards that are divided on demand.
+    pub mig: Option<DynamicMig>,
+}
+
+/// Cards in MIG mode of which instances are made and destroyed as tasks demand.
+#[derive(Clone, Debug)]
+pub struct DynamicMig {
+    /// The NVIDIA library, where it is not the system's.
+    pub library: Option<PathBuf>,
+    /// Where it is written down which instances are ours.
+    pub record: PathBuf,
+    /// The cards, as they are divided now.
+    pub division: Division,
+}
+
+/// How cards are divided.
+#[derive(Clone, Debug, Default)]
+pub struct Division {
+    /// The cards.
+    pub cards: Vec<MigCard>,
+    /// Which of their instances were made by us, for each card.
+    pub ours: Vec<Vec<Placed>>,
+}
+
+/// Why the cards of this machine are nothing for a task.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Misfit {
+    /// What it says of GPUs makes no sense.
+    #[error(transparent)]
+    Wish(#[from] WishError),
+    /// It wants more.
+    #[error(
+        "the task wants {demand} GPUs (says {source_of_demand}); this machine gives out {cards} of that kind, and no \
+         other worker serves the queue"
+    )]
+    Never { demand: Demand, source_of_demand: DemandSource, cards: usize },
+}
+
+impl DynamicGpus {
+    /// How much a task of a queue gets.
+    pub(crate) fn wish(&self, task: &Task, queue: &QueueId) -> Result<Wish, WishError> {
+        // A queue of an earlier configuration: as if it said the least.
+        let of_queue = self.demands.iter().find(|(id, _)| id == queue).map(|(_, demand)| *demand);
+        Wish::of(task, of_queue.unwrap_or(Demand::Cards { least: 1, most: 1 }))
+    }
+
+    /// How many cards or instances there are, or could be, of the kind that is demanded.
+    pub fn suitable(&self, demand: &Demand) -> usize {
+        let there = self.pool.suitable(demand);
+        match (demand, &self.mig) {
+            (Demand::Instance(profile), Some(mig)) => {
+                let can_have = |card: &&MigCard| card.geometry.shape(*profile).is_some();
+                there.max(mig.division.cards.iter().filter(can_have).count())
+            }
+            (Demand::Cards { .. } | Demand::Share(_) | Demand::Instance(_), _) => there,
+        }
+    }
+
+    /// What keeps a task of a queue from ever running on this machine.
+    pub(crate) fn misfit(&self, task: &Task, queue: &QueueId) -> Option<Misfit> {
+        match self.wish(task, queue) {
+            Err(error) => Some(error.into()),
+            Ok(Wish { demand, source }) => {
+                let cards = self.suitable(&demand);
+                let is_never = demand.least_cards() > cards;
+                is_never.then_some(Misfit::Never { demand, source_of_demand: source, cards })
+            }
+        }
+    }
 }
 
 /// A daemon's configuration, complete and checked.

@@ -33,6 +33,7 @@ use super::task_manager::{
     Load, LoadChanged, ReopenLanes, RepeatWorkerTasks, StopAll, TaskManager, TaskManagerAsks, TaskManagerPorts,
 };
 use super::task_runner::{RunFact, RunnerTools};
+use super::waits::Waits;
 use crate::kit::{ChildExited, Lifeline, Port, RestartDecision, RestartHistory, RestartPolicy, tell};
 
 /// How long a pull that is under way may hold up the daemon's leaving.
@@ -95,6 +96,7 @@ enum Leaving {
 pub(crate) struct Supervisor {
     prepared: Prepared,
     board: Board,
+    waits: Waits,
     ports: Ports,
     pub(super) core: Option<Core>,
     poller: Option<Addr<QueuePoller>>,
@@ -114,6 +116,7 @@ impl Supervisor {
         Self {
             prepared,
             board: Board::default(),
+            waits: Waits::default(),
             ports: Ports::default(),
             core: None,
             poller: None,
@@ -134,8 +137,8 @@ impl Supervisor {
         let Prepared { settings, server, clock, store, .. } = &self.prepared;
         let lifeline = |child| Lifeline::new(&ctx.address(), child);
         let journal = Journal::new(store.clone(), clock.clone(), lifeline(Child::Journal)).start();
-        let partitioner =
-            GpuPartitioner::new(settings, self.ports.freed.clone(), lifeline(Child::GpuPartitioner)).start();
+        let (freed, waits) = (self.ports.freed.clone(), self.waits.clone());
+        let partitioner = GpuPartitioner::new(settings, waits, freed, lifeline(Child::GpuPartitioner)).start();
         let tools = RunnerTools {
             settings: settings.clone(),
             server: server.clone(),
@@ -277,6 +280,8 @@ impl Supervisor {
         let view = ControlView {
             settings: self.prepared.settings.clone(),
             board: self.board.clone(),
+            waits: self.waits.clone(),
+            server: self.prepared.server.clone(),
             mode: self.mode.subscribe(),
             reachable: self.reachable.clone(),
             started_at_ms: self.prepared.started_at_ms,
@@ -441,7 +446,7 @@ impl Handler<ControlCommand> for Supervisor {
 
     fn handle(&mut self, message: ControlCommand, ctx: &mut Self::Context) {
         match message.0 {
-            ControlRequest::Status => {}
+            ControlRequest::Status | ControlRequest::Explain { .. } => {}
             ControlRequest::Drain => self.leave(Leaving::Drain, false, ctx),
             ControlRequest::Stop => self.leave(Leaving::Stop, self.leaving == Some(Leaving::Stop), ctx),
             ControlRequest::Detach => self.leave(Leaving::Detach, false, ctx),

@@ -15,12 +15,15 @@ use protocols::clearml::queues::{
 };
 use protocols::clearml::status::TaskStatus;
 use protocols::clearml::tasks::{SetRequirementsRequest, StatusChangeRequest, Task, TaskRequest};
-use protocols::clearml::workers::{RegisterRequest, StatusReport};
+use protocols::clearml::workers::{GetAllWorkersResponse, RegisterRequest, StatusReport, Worker};
 use protocols::ids::{QueueId, TaskId, WorkerId};
 use serde_json::{Map, Value, json};
 
 use super::steps::{PAGE_SIZE, read};
 use super::{ClearMlClient, ClientError, ServerFuture, TaskServer};
+
+/// A worker that was not heard of for longer is gone.
+const RECENT_SECONDS: u64 = 600;
 
 impl TaskServer for ClearMlClient {
     fn login(&self) -> ServerFuture<'_, ()> {
@@ -134,6 +137,26 @@ impl TaskServer for ClearMlClient {
 
     fn task<'a>(&'a self, task: &'a TaskId) -> ServerFuture<'a, Option<Task>> {
         self.get_task(task).boxed()
+    }
+
+    fn task_wishes<'a>(&'a self, tasks: &'a [TaskId]) -> ServerFuture<'a, HashMap<TaskId, Task>> {
+        async move {
+            if tasks.is_empty() {
+                return Ok(HashMap::new());
+            }
+            self.get_tasks(tasks, &["id", "name", "hyperparams.properties", "container"]).await
+        }
+        .boxed()
+    }
+
+    fn queue_workers<'a>(&'a self, queue: &'a QueueId) -> ServerFuture<'a, Vec<WorkerId>> {
+        async move {
+            let request = json!({ "last_seen": RECENT_SECONDS });
+            let answer: GetAllWorkersResponse = self.ask("workers.get_all", &request).await?;
+            let serves = |worker: &Worker| worker.queues.iter().any(|served| served.id == *queue);
+            Ok(answer.workers.into_iter().filter(serves).map(|worker| worker.id).collect())
+        }
+        .boxed()
     }
 
     fn task_statuses<'a>(&'a self, tasks: &'a [TaskId]) -> ServerFuture<'a, Vec<WatchedTask>> {

@@ -1,6 +1,6 @@
 //! What the agent asks of a ClearML server, as an interface: the real client and the fake implement it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -63,6 +63,13 @@ pub trait TaskServer: Send + Sync + std::fmt::Debug + 'static {
 
     /// A whole task; `None` where it does not exist (any more).
     fn task<'a>(&'a self, task: &'a TaskId) -> ServerFuture<'a, Option<Task>>;
+
+    /// What tells how much of the machine tasks want, of many at once: name, user properties and container. A task that
+    /// does not exist (any more) is left out.
+    fn task_wishes<'a>(&'a self, tasks: &'a [TaskId]) -> ServerFuture<'a, HashMap<TaskId, Task>>;
+
+    /// The workers that served a queue in the last minutes, on all machines.
+    fn queue_workers<'a>(&'a self, queue: &'a QueueId) -> ServerFuture<'a, Vec<WorkerId>>;
 
     /// Status and status message of many tasks at once, in the order asked for; `status` is absent where a task
     /// does not exist (any more).

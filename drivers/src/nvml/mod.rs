@@ -7,12 +7,18 @@
 mod connection;
 mod error;
 mod library;
+mod mig;
+mod mig_raw;
+mod mig_record;
 mod raw;
 mod report;
 mod sample;
 
 pub use error::NvmlError;
 pub use library::{FoundCard, NvmlProbe};
+pub use mig::{MigCard, MigError, MigInstance};
+pub use mig_raw::CallError;
+pub use mig_record::{MigRecord, RecordError};
 pub use raw::RemappedRows;
 pub use report::{CardReport, GpuProcess, InstanceReport, MachineReport, SampleReport};
 pub use sample::GpuSample;

@@ -21,6 +21,32 @@ pub struct RegisterRequest {
     pub tags: Vec<String>,
 }
 
+/// Answer of `workers.get_all`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GetAllWorkersResponse {
+    /// The workers that were heard of.
+    #[serde(deserialize_with = "null_as_default")]
+    pub workers: Vec<Worker>,
+}
+
+/// A worker as `workers.get_all` gives it; the fields that an agent reads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Worker {
+    /// The worker.
+    pub id: WorkerId,
+    /// The queues that it serves.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub queues: Vec<ServedQueue>,
+}
+
+/// A queue of a [`Worker`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServedQueue {
+    /// The queue.
+    pub id: QueueId,
+}
+
 /// Request of `workers.status_report`: the heartbeat of a worker.
 ///
 /// A report without `task` tells the server that the worker is idle.

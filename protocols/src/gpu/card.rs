@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::MigProfile;
 use crate::ids::{GpuId, WorkerId};
 
 /// A share of a GPU in thousandths.
@@ -65,6 +66,11 @@ impl GpuCard {
     /// What `CUDA_VISIBLE_DEVICES` calls it: its UUID; its index, where no driver could be asked for that.
     pub fn visible_as(&self) -> String {
         self.id.as_str().strip_prefix("index:").unwrap_or(self.id.as_str()).to_owned()
+    }
+
+    /// The size of a MIG instance; `None` for a whole card.
+    pub fn profile(&self) -> Option<MigProfile> {
+        MigProfile::of_device(&self.name)
     }
 }
 

@@ -5,14 +5,18 @@ use super::pool::Pool;
 /// More sets than that are not all looked at: then the set grows card by card from each beginning.
 const MOST_SETS: u64 = 4096;
 
+/// From more cards than that no set is grown: those come first that are the least connected.
+const MOST_BEGINNINGS: usize = 64;
+
 /// The best `count` of the `free` positions, ascending; `None` where there are fewer.
 pub(super) fn choose(pool: &Pool, free: &[usize], count: usize) -> Option<Vec<usize>> {
-    if free.len() < count {
-        return None;
+    if free.len() <= count {
+        return (free.len() == count).then(|| free.to_vec());
     }
+    let connections = Connections::new(pool, free);
     let mut best: Option<(Score, Vec<usize>)> = None;
     let mut consider = |set: Vec<usize>| {
-        let score = Score::of(pool, free, &set);
+        let score = connections.score(&set);
         // Of equals the first stays: the one with the smallest indexes.
         if best.as_ref().is_none_or(|(known, _)| score > *known) {
             best = Some((score, set));
@@ -21,8 +25,8 @@ pub(super) fn choose(pool: &Pool, free: &[usize], count: usize) -> Option<Vec<us
     if sets(free.len() as u64, count as u64) <= MOST_SETS {
         each_set(free, count, &mut Vec::new(), &mut consider);
     } else {
-        for beginning in free {
-            consider(grown(pool, free, *beginning, count));
+        for beginning in connections.beginnings(free) {
+            consider(grown(pool, free, beginning, count));
         }
     }
     best.map(|(_, set)| set)
@@ -37,20 +41,34 @@ struct Score {
     broken: std::cmp::Reverse<u64>,
 }
 
-impl Score {
-    fn of(pool: &Pool, free: &[usize], set: &[usize]) -> Self {
-        let (mut within, mut broken) = (0, 0);
-        for one in set {
-            for other in free {
-                let nearness = pool.nearness(*one, *other);
-                match set.binary_search(other) {
-                    Ok(_) if one < other => within += nearness,
-                    Ok(_) => {}
-                    Err(_) => broken += nearness,
-                }
-            }
+/// How near each card is to all the free ones together, by position.
+struct Connections<'a> {
+    pool: &'a Pool,
+    to_free: Vec<u64>,
+}
+
+impl<'a> Connections<'a> {
+    fn new(pool: &'a Pool, free: &[usize]) -> Self {
+        let mut to_free = vec![0; pool.cards().len()];
+        for one in free {
+            to_free[*one] = free.iter().filter(|other| *other != one).map(|other| pool.nearness(*one, *other)).sum();
         }
-        Self { within, broken: std::cmp::Reverse(broken) }
+        Self { pool, to_free }
+    }
+
+    fn score(&self, set: &[usize]) -> Score {
+        let pairs = set.iter().enumerate().flat_map(|(at, one)| set[at + 1..].iter().map(move |other| (*one, *other)));
+        let within: u64 = pairs.map(|(one, other)| self.pool.nearness(one, other)).sum();
+        let all: u64 = set.iter().map(|card| self.to_free[*card]).sum();
+        // Each pair within the set is in the sums of both its cards.
+        Score { within, broken: std::cmp::Reverse(all - 2 * within) }
+    }
+
+    fn beginnings(&self, free: &[usize]) -> Vec<usize> {
+        let mut beginnings = free.to_vec();
+        beginnings.sort_by_key(|card| (self.to_free[*card], *card));
+        beginnings.truncate(MOST_BEGINNINGS);
+        beginnings
     }
 }
 
@@ -135,8 +153,9 @@ mod tests {
             let free: Vec<usize> = free.into_iter().collect();
             prop_assume!(count <= free.len());
             let pool = pool(8, |one, other| if one / 4 == other / 4 { Nearness::NODE } else { Nearness::SYSTEM });
-            let best = choose(&pool, &free, count).map(|set| Score::of(&pool, &free, &set).within);
-            let grown = free.iter().map(|card| Score::of(&pool, &free, &grown(&pool, &free, *card, count)).within).max();
+            let connections = Connections::new(&pool, &free);
+            let best = choose(&pool, &free, count).map(|set| connections.score(&set).within);
+            let grown = free.iter().map(|card| connections.score(&grown(&pool, &free, *card, count)).within).max();
             prop_assert_eq!(best, grown);
         }
     }

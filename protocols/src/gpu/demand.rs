@@ -3,7 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{MilliGpu, WHOLE_GPU};
+use super::{MigProfile, MilliGpu, WHOLE_GPU};
+
+/// What follows the name of a MIG profile.
+const MIG: &str = "@mig";
 
 /// What a task wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,11 +20,13 @@ pub enum Demand {
     },
     /// A part of one card.
     Share(MilliGpu),
+    /// A MIG instance of this size.
+    Instance(MigProfile),
 }
 
 /// A demand that makes no sense.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is no number of GPUs: {why}; write 2, 1-4, or a part like 0.5")]
+#[error("`{text}` is no number of GPUs: {why}; write 2, 1-4, a part like 0.5, or an instance like 1g.10gb@mig")]
 pub struct DemandError {
     text: String,
     why: &'static str,
@@ -32,7 +37,7 @@ impl Demand {
     pub fn least_cards(&self) -> usize {
         match self {
             Self::Cards { least, .. } => *least,
-            Self::Share(_) => 1,
+            Self::Share(_) | Self::Instance(_) => 1,
         }
     }
 }
@@ -43,6 +48,7 @@ impl fmt::Display for Demand {
             Self::Cards { least, most } if least == most => write!(formatter, "{least}"),
             Self::Cards { least, most } => write!(formatter, "{least}-{most}"),
             Self::Share(share) => write!(formatter, "{share}"),
+            Self::Instance(profile) => write!(formatter, "{profile}{MIG}"),
         }
     }
 }
@@ -50,7 +56,7 @@ impl fmt::Display for Demand {
 impl FromStr for Demand {
     type Err = DemandError;
 
-    /// `2`, `1-4`, `-4` (from one to four), `0.5`, as the stock agent writes them.
+    /// `2`, `1-4`, `-4` (from one to four), `0.5`, as the stock agent writes them; `1g.10gb@mig`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let wrong = |why| DemandError { text: text.to_owned(), why };
         let cards = |text: &str| match milli(text) {
@@ -59,6 +65,10 @@ impl FromStr for Demand {
             Some(MilliGpu(amount)) if amount % WHOLE_GPU.0 != 0 => Err(wrong("more than a part of one card is whole")),
             Some(MilliGpu(amount)) => Ok((amount / WHOLE_GPU.0) as usize),
         };
+        if let Some(profile) = text.strip_suffix(MIG) {
+            let profile = profile.parse().map_err(|_| wrong("not the name of a MIG profile"))?;
+            return Ok(Self::Instance(profile));
+        }
         if let Some((least, most)) = text.split_once('-') {
             let least = if least.is_empty() { 1 } else { cards(least)? };
             let most = cards(most)?;
@@ -105,15 +115,17 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_again() {
-        for text in ["2", "1-4", "0.5", "0.125"] {
+        for text in ["2", "1-4", "0.5", "0.125", "1g.10gb@mig", "1g.10gb+me@mig"] {
             assert_eq!(text.parse::<Demand>().unwrap().to_string(), text);
         }
     }
 
     #[test]
     fn the_rest_is_refused() {
-        for text in ["", "0", "0.0", "1.5", "4-1", "0.5-2", "1-", "-", ".", "two", "-0.5", "0.0005", "1e3", "99999999"]
-        {
+        for text in [
+            "", "0", "0.0", "1.5", "4-1", "0.5-2", "1-", "-", ".", "two", "-0.5", "0.0005", "1e3", "99999999", "@mig",
+            "2@mig", "1g@mig",
+        ] {
             assert!(text.parse::<Demand>().is_err(), "{text}");
         }
     }

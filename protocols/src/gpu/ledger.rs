@@ -49,6 +49,18 @@ impl GpuLedger {
         self.leased.contains_key(gpu)
     }
 
+    /// Books a card too that came later. One that is known stays as it is.
+    pub fn add(&mut self, gpu: GpuId) {
+        self.leased.entry(gpu).or_default();
+    }
+
+    /// Forgets a card that is gone, unless somebody has it.
+    pub fn remove(&mut self, gpu: &GpuId) {
+        if self.leased.get(gpu).is_some_and(BTreeMap::is_empty) {
+            self.leased.remove(gpu);
+        }
+    }
+
     /// What is free of a card; nothing of a card that is not known.
     pub fn free(&self, gpu: &GpuId) -> MilliGpu {
         self.leased.get(gpu).map_or(MilliGpu(0), |leases| MilliGpu(WHOLE_GPU.0 - Self::sum(leases)))

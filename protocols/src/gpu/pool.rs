@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::GpuCard;
+use super::{Demand, GpuCard, MigProfile};
 use crate::ids::GpuId;
 
 /// More than any neighbourhood on the bus.
@@ -56,6 +56,8 @@ pub struct Pool {
     cards: Vec<GpuCard>,
     /// Row by row, symmetrical.
     nearness: Vec<Nearness>,
+    /// Which of them are MIG instances, and of what size.
+    profiles: Vec<Option<MigProfile>>,
 }
 
 impl Pool {
@@ -65,7 +67,8 @@ impl Pool {
         for one in &cards {
             all.extend(cards.iter().map(|other| nearness(one, other)));
         }
-        Self { cards, nearness: all }
+        let profiles = cards.iter().map(GpuCard::profile).collect();
+        Self { cards, nearness: all, profiles }
     }
 
     /// The cards.
@@ -76,6 +79,25 @@ impl Pool {
     /// The identity of the card at a position.
     pub(super) fn id(&self, position: usize) -> &GpuId {
         &self.cards[position].id
+    }
+
+    /// Whether the card at a position is of the kind that is demanded. MIG instances count as cards only where there is
+    /// no whole card.
+    pub(super) fn suits(&self, position: usize, demand: &Demand) -> bool {
+        match (demand, &self.profiles[position]) {
+            (Demand::Instance(wanted), profile) => *profile == Some(*wanted),
+            (Demand::Cards { .. } | Demand::Share(_), None) => true,
+            (Demand::Cards { .. } | Demand::Share(_), Some(_)) => self.has_only_instances(),
+        }
+    }
+
+    fn has_only_instances(&self) -> bool {
+        self.profiles.iter().all(Option::is_some)
+    }
+
+    /// How many cards there are of the kind that is demanded, whoever has them.
+    pub fn suitable(&self, demand: &Demand) -> usize {
+        (0..self.cards.len()).filter(|position| self.suits(*position, demand)).count()
     }
 
     /// How near the cards at two positions are.

@@ -6,8 +6,6 @@
 //! is not. So it starts at the latest when the tasks that ran when it began to wait have ended, however many small ones
 //! are behind it.
 
-use std::collections::BTreeSet;
-
 use super::choose::choose;
 use super::pool::Pool;
 use super::{Demand, GpuLedger, MilliGpu, WHOLE_GPU};
@@ -19,12 +17,21 @@ pub struct Claim {
     pub demand: Demand,
     /// The cards, by their positions in the pool, that it held at the last judgement.
     pub held: Vec<usize>,
+    /// For what is made on demand.
+    pub making: Option<Making>,
+}
+
+/// That what one wants can be made, even where nothing of the kind is there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Making {
+    /// What must be kept from those behind it meanwhile, by positions in the pool.
+    pub keeps: Vec<usize>,
 }
 
 impl From<Demand> for Claim {
     /// One that waits for the first time.
     fn from(demand: Demand) -> Self {
-        Self { demand, held: Vec::new() }
+        Self { demand, held: Vec::new(), making: None }
     }
 }
 
@@ -45,6 +52,12 @@ pub enum Verdict {
     },
     /// There is more in front of it than the machine has at a time.
     Behind,
+    /// So many cards there are, but not all of them may be leased now. It holds nothing meanwhile: nobody knows when
+    /// they come back.
+    Lacks {
+        /// How many may be leased.
+        usable: usize,
+    },
     /// The machine has not so many cards.
     Never,
 }
@@ -58,61 +71,98 @@ pub fn decide(
     usable: impl Fn(usize) -> bool,
     waiting: impl IntoIterator<Item = Claim>,
 ) -> Vec<Verdict> {
-    let usable: Vec<usize> = (0..pool.cards().len()).filter(|position| usable(*position)).collect();
-    let free = usable.into_iter().map(|card| (card, ledger.free(pool.id(card)))).collect();
-    let mut room = Room { pool, free, held: BTreeSet::new() };
+    let free: Vec<Option<MilliGpu>> =
+        (0..pool.cards().len()).map(|position| usable(position).then(|| ledger.free(pool.id(position)))).collect();
+    let open = free.iter().flatten().count();
+    let mut room = Room { pool, held: vec![false; free.len()], free, open };
     waiting.into_iter().map(|claim| room.judge(&claim)).collect()
 }
 
 struct Room<'a> {
     pool: &'a Pool,
-    /// Every usable card, with what is free of it.
-    free: Vec<(usize, MilliGpu)>,
+    /// What is free of each card; `None` of one that may not be leased.
+    free: Vec<Option<MilliGpu>>,
     /// Cards that somebody in front waits for.
-    held: BTreeSet<usize>,
+    held: Vec<bool>,
+    /// How many cards may be leased and are not held.
+    open: usize,
 }
 
 impl Room<'_> {
     fn judge(&mut self, claim: &Claim) -> Verdict {
-        if claim.demand.least_cards() > self.free.len() {
-            return Verdict::Never;
-        }
-        match claim.demand {
-            Demand::Cards { least, most } => self.judge_cards(least, most, &claim.held),
-            Demand::Share(share) => self.judge_share(share, &claim.held),
+        let verdict = self.judge_what_is_there(claim);
+        let Some(Making { keeps }) = &claim.making else { return verdict };
+        match verdict {
+            Verdict::Starts { .. } => verdict,
+            Verdict::Waits { .. } | Verdict::Behind | Verdict::Lacks { .. } | Verdict::Never => {
+                keeps.iter().for_each(|card| self.hold(*card));
+                Verdict::Waits { cards: keeps.clone() }
+            }
         }
     }
 
-    /// The cards that nobody in front waits for.
-    fn open(&self) -> impl Iterator<Item = (usize, MilliGpu)> + '_ {
-        self.free.iter().copied().filter(|(card, _)| !self.held.contains(card))
+    fn hold(&mut self, card: usize) {
+        if !std::mem::replace(&mut self.held[card], true) && self.free[card].is_some() {
+            self.open -= 1;
+        }
     }
 
-    fn judge_cards(&mut self, least: usize, most: usize, held: &[usize]) -> Verdict {
-        let whole: Vec<usize> = self.open().filter(|(_, free)| free.is_whole()).map(|(card, _)| card).collect();
+    fn judge_what_is_there(&mut self, claim: &Claim) -> Verdict {
+        let Claim { demand, held, .. } = claim;
+        let least = demand.least_cards();
+        let suits = |position: &usize| self.pool.suits(*position, demand);
+        let usable = (0..self.free.len()).filter(|position| self.free[*position].is_some()).filter(suits).count();
+        if least > usable {
+            let is_never = least > self.pool.suitable(demand);
+            return if is_never { Verdict::Never } else { Verdict::Lacks { usable } };
+        }
+        if self.open == 0 {
+            return Verdict::Behind;
+        }
+        match demand {
+            Demand::Cards { least, most } => self.judge_cards(demand, *least, *most, held),
+            // Who can have one made waits for that, not for one that is there.
+            Demand::Instance(_) if claim.making.is_some() && self.whole(demand).is_empty() => Verdict::Behind,
+            Demand::Instance(_) => self.judge_cards(demand, 1, 1, held),
+            Demand::Share(share) => self.judge_share(demand, *share, held),
+        }
+    }
+
+    /// The cards of the kind that is demanded that nobody in front waits for.
+    fn open(&self, demand: &Demand) -> impl Iterator<Item = (usize, MilliGpu)> + '_ {
+        let demand = *demand;
+        let cards = self.free.iter().enumerate().filter_map(|(card, free)| Some((card, (*free)?)));
+        cards.filter(move |(card, _)| !self.held[*card] && self.pool.suits(*card, &demand))
+    }
+
+    fn whole(&self, demand: &Demand) -> Vec<usize> {
+        self.open(demand).filter(|(_, free)| free.is_whole()).map(|(card, _)| card).collect()
+    }
+
+    fn judge_cards(&mut self, demand: &Demand, least: usize, most: usize, held: &[usize]) -> Verdict {
+        let whole = self.whole(demand);
         if whole.len() >= least {
             let cards = choose(self.pool, &whole, whole.len().min(most)).unwrap_or_default();
             return self.start(cards, WHOLE_GPU);
         }
-        self.wait(least, held)
+        self.wait(demand, least, held)
     }
 
-    fn judge_share(&mut self, share: MilliGpu, held: &[usize]) -> Verdict {
+    fn judge_share(&mut self, demand: &Demand, share: MilliGpu, held: &[usize]) -> Verdict {
         // Best fit: the fullest of the divided cards that has room, else the whole card that breaks least.
-        let divided = self.open().filter(|(_, free)| *free >= share && !free.is_whole());
+        let divided = self.open(demand).filter(|(_, free)| *free >= share && !free.is_whole());
         if let Some((card, _)) = divided.min_by_key(|(card, free)| (*free, *card)) {
             return self.start(vec![card], share);
         }
-        let whole: Vec<usize> = self.open().filter(|(_, free)| free.is_whole()).map(|(card, _)| card).collect();
-        if let Some(cards) = choose(self.pool, &whole, 1) {
+        if let Some(cards) = choose(self.pool, &self.whole(demand), 1) {
             return self.start(cards, share);
         }
-        self.wait(1, held)
+        self.wait(demand, 1, held)
     }
 
     fn start(&mut self, cards: Vec<usize>, share: MilliGpu) -> Verdict {
-        for (card, free) in &mut self.free {
-            if cards.contains(card) {
+        for card in &cards {
+            if let Some(free) = &mut self.free[*card] {
                 free.0 -= share.0;
             }
         }
@@ -120,15 +170,15 @@ impl Room<'_> {
     }
 
     /// Holds so many cards: those that are wholly free, then those that were held before, then the freest.
-    fn wait(&mut self, count: usize, held: &[usize]) -> Verdict {
-        let mut open: Vec<(usize, MilliGpu)> = self.open().collect();
+    fn wait(&mut self, demand: &Demand, count: usize, held: &[usize]) -> Verdict {
+        let mut open: Vec<(usize, MilliGpu)> = self.open(demand).collect();
         open.sort_by_key(|(card, free)| (!free.is_whole(), !held.contains(card), std::cmp::Reverse(*free), *card));
         let mut cards: Vec<usize> = open.into_iter().take(count).map(|(card, _)| card).collect();
         if cards.is_empty() {
             return Verdict::Behind;
         }
         cards.sort_unstable();
-        self.held.extend(&cards);
+        cards.iter().for_each(|card| self.hold(*card));
         Verdict::Waits { cards }
     }
 }
@@ -173,6 +223,7 @@ pub(super) mod tests {
                 Verdict::Starts { cards, share } => format!("starts {cards:?} {share}"),
                 Verdict::Waits { cards } => format!("waits {cards:?}"),
                 Verdict::Behind => "behind".to_owned(),
+                Verdict::Lacks { usable } => format!("lacks all but {usable}"),
                 Verdict::Never => "never".to_owned(),
             })
             .collect();
@@ -211,24 +262,68 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn cards_that_are_not_usable_are_as_if_they_were_not_there() {
+    fn who_needs_cards_that_are_not_usable_waits_and_holds_nothing() {
         let pool = plain(3);
-        let claims = ["2", "3"].map(|text| text.parse::<Demand>().unwrap().into());
+        let claims = ["3", "2", "4"].map(|text| text.parse::<Demand>().unwrap().into());
         let verdicts = decide(&pool, &ledger(&pool, &[0, 0, 0]), |card| card != 1, claims);
-        assert_eq!(verdicts, [Verdict::Starts { cards: vec![0, 2], share: WHOLE_GPU }, Verdict::Never]);
+        let starts = Verdict::Starts { cards: vec![0, 2], share: WHOLE_GPU };
+        assert_eq!(verdicts, [Verdict::Lacks { usable: 2 }, starts, Verdict::Never]);
+    }
+
+    #[test]
+    fn instances_go_to_those_who_ask_for_their_size() {
+        let names = ["H100", "H100 MIG 1g.10gb", "H100 MIG 1g.10gb", "H100 MIG 3g.40gb"];
+        let judge = |names: &[&str], demands: &[&str]| {
+            let card = |(index, name): (usize, &&str)| GpuCard {
+                id: GpuId::new(format!("GPU-{index}")),
+                index: 0,
+                name: (*name).to_owned(),
+                memory_bytes: 0,
+            };
+            let pool = Pool::new(names.iter().enumerate().map(card).collect(), |_, _| Nearness::UNKNOWN);
+            let claims = demands.iter().map(|text| text.parse::<Demand>().unwrap().into());
+            decide(&pool, &ledger(&pool, &[]), |_| true, claims)
+        };
+        let starts = |card: usize| Verdict::Starts { cards: vec![card], share: WHOLE_GPU };
+        let waits = |card: usize| Verdict::Waits { cards: vec![card] };
+        let demands = ["1g.10gb@mig", "1g.10gb@mig", "1g.10gb@mig", "3g.40gb@mig", "7g.80gb@mig", "1", "1", "2"];
+        let expected = [starts(1), starts(2), waits(1), starts(3), Verdict::Never, starts(0), waits(0), Verdict::Never];
+        assert_eq!(judge(&names, &demands), expected);
+        assert_eq!(judge(&names[1..], &["1-2"]), [Verdict::Starts { cards: vec![0, 1], share: WHOLE_GPU }]);
     }
 
     #[test]
     fn what_is_held_is_kept_unless_a_card_is_wholly_free() {
         let pool = plain(4);
         let judge = |leased: &[u32], held: &[usize]| {
-            let claim = Claim { demand: Demand::Cards { least: 2, most: 2 }, held: held.to_vec() };
+            let demand = Demand::Cards { least: 2, most: 2 };
+            let claim = Claim { demand, held: held.to_vec(), making: None };
             decide(&pool, &ledger(&pool, leased), |_| true, [claim]).remove(0)
         };
         let waits = |cards: &[usize]| Verdict::Waits { cards: cards.to_vec() };
         assert_eq!(judge(&[500, 600, 1000, 1000], &[]), waits(&[0, 1]));
         assert_eq!(judge(&[500, 600, 250, 1000], &[0, 1]), waits(&[0, 1]), "others are freer now");
         assert_eq!(judge(&[500, 600, 1000, 0], &[0, 1]), waits(&[0, 3]));
+    }
+
+    #[test]
+    fn what_is_made_for_one_is_kept_from_those_behind() {
+        let card = |(index, name): (usize, &&str)| GpuCard {
+            id: GpuId::new(format!("MIG-{index}")),
+            index: 0,
+            name: (*name).to_owned(),
+            memory_bytes: 0,
+        };
+        let names = ["H100 MIG 1g.10gb", "H100 MIG 1g.10gb"];
+        let pool = Pool::new(names.iter().enumerate().map(card).collect(), |_, _| Nearness::UNKNOWN);
+        let claim = |text: &str, keeps: Option<&[usize]>| Claim {
+            making: keeps.map(|keeps| Making { keeps: keeps.to_vec() }),
+            ..text.parse::<Demand>().unwrap().into()
+        };
+        let claims = [claim("3g.40gb@mig", Some(&[0])), claim("1g.10gb@mig", Some(&[])), claim("1g.10gb@mig", None)];
+        let verdicts = decide(&pool, &ledger(&pool, &[]), |_| true, claims);
+        let starts = Verdict::Starts { cards: vec![1], share: WHOLE_GPU };
+        assert_eq!(verdicts, [Verdict::Waits { cards: vec![0] }, starts, Verdict::Waits { cards: vec![1] }]);
     }
 
     fn demand() -> impl Strategy<Value = Demand> {
@@ -270,6 +365,7 @@ pub(super) mod tests {
                                 prop_assert!((*least..=*most).contains(&cards.len()) && share.is_whole());
                             }
                             Demand::Share(wanted) => prop_assert_eq!((cards.len(), share), (1, wanted)),
+                            Demand::Instance(_) => prop_assert!(false, "the pool has no instances"),
                         }
                     }
                 }

@@ -1,13 +1,15 @@
 //! Which workers a command line asks for, and which cards they get.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
+use actors::daemon::{Division, look_at_division};
 use drivers::nvml::{FoundCard, NvmlProbe};
 use protocols::gpu::{GpuCard, Nearness, Pool};
 use protocols::ids::GpuId;
 
-use super::selection::{Selected, everything, select};
-use crate::cli::DaemonArgs;
+use super::selection::{Selected, everything, names, select};
+use crate::cli::{DaemonArgs, MigMode};
 use crate::config::{Config, Environment};
 use crate::exit::{Exit, Problem};
 
@@ -45,6 +47,8 @@ pub(super) struct Plan {
     pub(super) shares: Vec<Share>,
     /// The cards of a dynamic worker.
     pub(super) pool: Option<Pool>,
+    /// Those of them that are divided on demand, and how they are divided now.
+    pub(super) mig: Option<Division>,
 }
 
 impl Share {
@@ -80,10 +84,12 @@ impl Share {
 }
 
 /// The workers that are asked for, in order.
-pub(super) fn plan(args: &DaemonArgs, config: &Config) -> anyhow::Result<Plan> {
+///
+/// `mig_record` is where it is written down which MIG instances are ours.
+pub(super) fn plan(args: &DaemonArgs, config: &Config, mig_record: &Path) -> anyhow::Result<Plan> {
     let is_simulated = args.simulate.is_some();
     let count = usize::from(args.workers.unwrap_or(1));
-    let pinned = |shares| Ok(Plan { shares, pool: None });
+    let pinned = |shares| Ok(Plan { shares, pool: None, mig: None });
     if args.cpu_only {
         return pinned(vec![Share::Cpu; count]);
     }
@@ -102,7 +108,8 @@ pub(super) fn plan(args: &DaemonArgs, config: &Config) -> anyhow::Result<Plan> {
     let probe = probe(config)?;
     let inventory = probe.as_ref().map(NvmlProbe::inventory).transpose()?;
     if args.dynamic_gpus {
-        return dynamic(&lists, inventory.as_deref(), probe.as_ref());
+        let record = (args.mig == MigMode::Dynamic).then_some(mig_record);
+        return dynamic(&lists, inventory.as_deref(), probe.as_ref(), record);
     }
     pinned(shares(&lists, inventory.as_deref(), is_simulated)?)
 }
@@ -130,8 +137,28 @@ fn probe(config: &Config) -> anyhow::Result<Option<NvmlProbe>> {
     }
 }
 
-/// One worker for all lists, whose cards are divided among tasks.
-fn dynamic(lists: &[String], inventory: Option<&[FoundCard]>, probe: Option<&NvmlProbe>) -> anyhow::Result<Plan> {
+/// One worker for all lists, whose cards are divided among tasks; with a `record` those in MIG mode by hardware, too.
+fn dynamic(
+    lists: &[String],
+    inventory: Option<&[FoundCard]>,
+    probe: Option<&NvmlProbe>,
+    record: Option<&Path>,
+) -> anyhow::Result<Plan> {
+    let mig = match (record, inventory, probe) {
+        (Some(record), Some(inventory), Some(probe)) => Some(divided(lists, inventory, probe, record)?),
+        (Some(_), _, _) => {
+            return Err(Problem::usage("--mig dynamic: the NVIDIA driver cannot be asked to divide GPUs here"));
+        }
+        (None, _, _) => None,
+    };
+    // Those that were taken away at the start are not there any more.
+    let inventory = match (&mig, probe) {
+        (Some(_), Some(probe)) => Some(probe.inventory()?),
+        (_, _) => inventory.map(<[FoundCard]>::to_vec),
+    };
+    let inventory = inventory.as_deref();
+    let text = lists.join(",");
+    let lists = &without_divided(lists, mig.as_ref(), inventory)?;
     let mut selected = Vec::new();
     for list in lists {
         match (list.trim(), inventory) {
@@ -145,15 +172,65 @@ fn dynamic(lists: &[String], inventory: Option<&[FoundCard]>, probe: Option<&Nvm
         }
     }
     given_once(&selected, &mut BTreeSet::new())?;
-    let cards: Vec<GpuCard> = selected.into_iter().map(|selected| selected.card).collect();
-    if cards.is_empty() {
+    let mut cards: Vec<GpuCard> = selected.into_iter().map(|selected| selected.card).collect();
+    let instances = mig.iter().flat_map(|division| &division.cards).flat_map(|card| &card.instances);
+    for device in instances.filter_map(|instance| instance.device.clone()) {
+        if !cards.contains(&device) {
+            cards.push(device);
+        }
+    }
+    cards.sort_by_key(|card| card.index);
+    if cards.is_empty() && mig.is_none() {
         return Err(Problem::usage("there are no GPUs that could be divided among tasks"));
     }
     let pool = match probe {
         Some(probe) => probe.pool(cards.clone()),
         None => Pool::new(cards.clone(), |_, _| Nearness::UNKNOWN),
     };
-    Ok(Plan { shares: vec![Share::Dynamic { text: lists.join(",").replace(':', "."), cards }], pool: Some(pool) })
+    Ok(Plan { shares: vec![Share::Dynamic { text: text.replace(':', "."), cards }], pool: Some(pool), mig })
+}
+
+/// The cards of these lists that are in MIG mode, and how they are divided now.
+fn divided(lists: &[String], inventory: &[FoundCard], probe: &NvmlProbe, record: &Path) -> anyhow::Result<Division> {
+    let is_named = |found: &&FoundCard| {
+        let (index, id) = (found.card.index.to_string(), found.card.id.as_str());
+        let names =
+            |list: &String| names(list).is_ok_and(|names| names.iter().any(|name| *name == index || name == id));
+        found.has_mig_mode && lists.iter().any(|list| matches!(list.trim(), "all" | EACH) || names(list))
+    };
+    let cards: Vec<GpuCard> = inventory.iter().filter(is_named).map(|found| found.card.clone()).collect();
+    if cards.is_empty() {
+        return Err(Problem::usage(
+            "--mig dynamic: none of the GPUs is in MIG mode; an operator turns it on, for example nvidia-smi -i 0 -mig 1",
+        ));
+    }
+    look_at_division(probe, record, &cards)
+        .map_err(|why| Problem::with(Exit::Unavailable, format!("--mig dynamic: {why}")))
+}
+
+/// What is left to select: the cards that are divided on demand come by themselves.
+fn without_divided(
+    lists: &[String],
+    mig: Option<&Division>,
+    inventory: Option<&[FoundCard]>,
+) -> anyhow::Result<Vec<String>> {
+    let Some(division) = mig else { return Ok(lists.to_vec()) };
+    let is_divided = |name: &str| {
+        division.cards.iter().any(|card| card.card.index.to_string() == name || card.card.id.as_str() == name)
+    };
+    let mut left = Vec::new();
+    for list in lists {
+        let all = || {
+            let whole = inventory.unwrap_or_default().iter().filter(|found| !found.has_mig_mode);
+            whole.map(|found| found.card.index.to_string()).collect()
+        };
+        let names: Vec<String> = if matches!(list.trim(), "all" | EACH) { all() } else { names(list)? };
+        let rest: Vec<String> = names.into_iter().filter(|name| !is_divided(name)).collect();
+        if !rest.is_empty() {
+            left.push(rest.join(","));
+        }
+    }
+    Ok(left)
 }
 
 fn shares(lists: &[String], inventory: Option<&[FoundCard]>, is_simulated: bool) -> anyhow::Result<Vec<Share>> {

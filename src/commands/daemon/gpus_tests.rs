@@ -105,7 +105,7 @@ fn simulated_cards_are_seen_by_their_uuids_only() {
 #[test]
 fn a_dynamic_worker_has_every_card_of_its_lists() {
     let cards = [card(0), card(1), divided(2)];
-    let plan = |given: &[&str]| dynamic(&lists(given), Some(&cards), None);
+    let plan = |given: &[&str]| dynamic(&lists(given), Some(&cards), None, None);
     let indexes = |given: &[&str]| {
         let pool = plan(given).unwrap().pool.unwrap();
         pool.cards().iter().map(|card| card.id.to_string()).collect::<Vec<_>>()

@@ -1,5 +1,6 @@
 //! `hostler daemon`.
 
+mod cards;
 mod detach;
 mod gpus;
 mod leave;
@@ -11,10 +12,11 @@ mod slots;
 
 use std::path::{Path, PathBuf};
 
-use actors::daemon::{DaemonError, DaemonExit, DynamicGpus};
+use actors::daemon::{DaemonError, DaemonExit, DynamicGpus, DynamicMig};
 use protocols::clearml::queues::QueueSummary;
 use protocols::control::ControlRequest;
-use protocols::gpu::{Demand, Pool};
+use protocols::gpu::{Demand, GpuCard};
+use protocols::ids::QueueId;
 
 pub(super) use self::gpus::EACH;
 use self::gpus::Plan;
@@ -26,6 +28,9 @@ use crate::exit::{Exit, Problem};
 
 /// In the state directory: held as long as a daemon works there.
 const LOCK_FILE: &str = "daemon.lock";
+
+/// In the state directory: which MIG instances are ours.
+const MIG_FILE: &str = "mig.mpk";
 
 pub(super) fn run(context: &Context, mut args: DaemonArgs) -> anyhow::Result<Exit> {
     if args.git_pass.is_some() {
@@ -72,21 +77,27 @@ fn serve(
     server: &Server,
     state_dir: PathBuf,
 ) -> anyhow::Result<Exit> {
-    let Plan { shares, pool } = gpus::plan(&args, config)?;
-    let demands = match &pool {
-        Some(pool) => queues::demands(&args, pool.cards().len())?,
-        None => Vec::new(),
-    };
+    let mig_record = state_dir.join(MIG_FILE);
+    let Plan { shares, pool, mig } = gpus::plan(&args, config, &mig_record)?;
+    let name = config.agent.worker_name.clone().unwrap_or_else(api::host_name);
+    // On the server, too, everybody sees that these workers have no real cards.
+    let marked = |name: String| if args.simulate.is_some() { format!("{name}-simulated") } else { name };
+    let (name, id) = (marked(name), config.agent.worker_id.clone().map(marked));
+    let library = config.hostler.gpu_library.clone();
+    let mig = mig.map(|division| DynamicMig { library, record: mig_record, division });
+    let mut dynamic = pool.map(|pool| DynamicGpus { name: name.clone(), pool, demands: Vec::new(), mig });
+    let demands = dynamic.as_ref().map(|dynamic| queues::demands(&args, dynamic)).transpose()?.unwrap_or_default();
     if !demands.is_empty() {
         args.queue = demands.iter().map(|(name, _)| name.clone()).collect();
     }
-    // On the server, too, everybody sees that these workers have no real cards.
-    let marked = |name: String| if args.simulate.is_some() { format!("{name}-simulated") } else { name };
-    let name = marked(config.agent.worker_name.clone().unwrap_or_else(api::host_name));
-    let id = config.agent.worker_id.clone().map(marked);
     let slots = slots::take(&state_dir, server, &name, id.as_deref(), &shares)?;
+    let mig_cards = dynamic.iter().flat_map(|dynamic| &dynamic.mig).flat_map(|mig| &mig.division.cards);
+    let mig_cards: Vec<GpuCard> = mig_cards.map(|card| card.card.clone()).collect();
+    let _cards = cards::take(&shares, &mig_cards, args.simulate.is_some())?;
     let queues = queues::resolve(&args, server, &state_dir)?;
-    let dynamic = pool.map(|pool| dynamic(name, pool, &queues, demands)).transpose()?;
+    if let Some(dynamic) = &mut dynamic {
+        dynamic.demands = of_queues(&queues, demands)?;
+    }
     let workers = slots.workers(shares, &queues);
     let settings = settings::settings(context, &args, config, server, &state_dir, workers, dynamic)?;
     if args.lifeline {
@@ -103,17 +114,11 @@ fn serve(
 }
 
 /// Queues are found in the order in which they were named, each once.
-fn dynamic(
-    name: String,
-    pool: Pool,
-    queues: &[QueueSummary],
-    demands: Vec<(String, Demand)>,
-) -> anyhow::Result<DynamicGpus> {
+fn of_queues(queues: &[QueueSummary], demands: Vec<(String, Demand)>) -> anyhow::Result<Vec<(QueueId, Demand)>> {
     if queues.len() != demands.len() {
         return Err(Problem::usage("one queue is given twice, by its name and by its id"));
     }
-    let demands = queues.iter().zip(demands).map(|(queue, (_, demand))| (queue.id.clone(), demand)).collect();
-    Ok(DynamicGpus { name, pool, demands })
+    Ok(queues.iter().zip(demands).map(|(queue, (_, demand))| (queue.id.clone(), demand)).collect())
 }
 
 fn explain(error: DaemonError) -> anyhow::Error {

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use actors::daemon::DynamicGpus;
 use actors::kit::Backoff;
 use anyhow::Context as _;
 use drivers::clearml::{ClearMlClient, ClientError, TaskServer as _};
@@ -26,8 +27,8 @@ struct Remembered {
     queues: Vec<QueueSummary>,
 }
 
-/// The queues with what their tasks get, `name=2`, `name=1-4`, `name=0.5`, for dynamic GPUs.
-pub(super) fn demands(args: &DaemonArgs, cards: usize) -> anyhow::Result<Vec<(String, Demand)>> {
+/// The queues with what their tasks get, `name=2`, `name=1-4`, `name=0.5`, `name=1g.10gb@mig`, for dynamic GPUs.
+pub(super) fn demands(args: &DaemonArgs, gpus: &DynamicGpus) -> anyhow::Result<Vec<(String, Demand)>> {
     if args.queue.is_empty() {
         return Err(Problem::usage(
             "--dynamic-gpus needs to know how many GPUs tasks get, for example --queue large=4 small=1",
@@ -41,10 +42,16 @@ pub(super) fn demands(args: &DaemonArgs, cards: usize) -> anyhow::Result<Vec<(St
             ))
         })?;
         let demand = demand.parse::<Demand>().map_err(|error| Problem::usage(format!("--queue {queue}: {error}")))?;
+        let cards = gpus.suitable(&demand);
         if demand.least_cards() > cards {
-            return Err(Problem::usage(format!(
-                "--queue {queue}: there are {cards} GPUs, its tasks would never start"
-            )));
+            return Err(Problem::usage(match demand {
+                Demand::Instance(profile) => {
+                    format!("--queue {queue}: there is no MIG instance {profile}, its tasks would never start")
+                }
+                Demand::Cards { .. } | Demand::Share(_) => {
+                    format!("--queue {queue}: there are {cards} GPUs, its tasks would never start")
+                }
+            }));
         }
         if demands.iter().any(|(known, _)| known == name) {
             return Err(Problem::usage(format!("the queue {name} is given twice")));

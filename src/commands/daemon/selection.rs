@@ -53,7 +53,7 @@ pub(super) fn everything(inventory: &[FoundCard]) -> Vec<Selected> {
 }
 
 /// `0,2-3` is `0`, `2`, `3`.
-fn names(list: &str) -> anyhow::Result<Vec<String>> {
+pub(super) fn names(list: &str) -> anyhow::Result<Vec<String>> {
     let wrong = |why: &str| Problem::usage(format!("--gpus {list:?}: {why}; write 0,1 or 0-3, UUIDs, or 0:1 for MIG"));
     let is_index = |text: &str| text.parse::<u32>().is_ok();
     let mut names = Vec::new();

@@ -92,9 +92,7 @@ struct Holder {
 
 impl Holder {
     fn new(api_server: &str) -> anyhow::Result<Self> {
-        let user = nix::unistd::Uid::effective();
-        let directory = private_file::directory(&std::env::temp_dir().join(format!("hostler-workers-{user}")))?;
-        Ok(Self { directory, prefix: file_name(api_server) })
+        Ok(Self { directory: lock_directory()?, prefix: file_name(api_server) })
     }
 
     fn first_free(&self, candidates: &[WorkerId]) -> anyhow::Result<(WorkerId, File)> {
@@ -109,8 +107,14 @@ impl Holder {
     }
 }
 
+/// Where the daemons of this user on this machine keep what they hold.
+pub(super) fn lock_directory() -> anyhow::Result<PathBuf> {
+    let user = nix::unistd::Uid::effective();
+    private_file::directory(&std::env::temp_dir().join(format!("hostler-workers-{user}")))
+}
+
 /// A text as part of a file's name: different texts give different names.
-fn file_name(text: &str) -> String {
+pub(super) fn file_name(text: &str) -> String {
     text.bytes()
         .map(|byte| {
             if byte.is_ascii_alphanumeric() || b".,-".contains(&byte) {

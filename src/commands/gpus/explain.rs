@@ -17,7 +17,7 @@ pub(super) fn run(context: &Context, probe: &NvmlProbe, view: &View, demand: Dem
     let (kind, cards) = match &verdict {
         Verdict::Starts { cards, .. } => ("starts", cards.as_slice()),
         Verdict::Waits { cards } => ("waits", cards.as_slice()),
-        Verdict::Behind => ("waits", [].as_slice()),
+        Verdict::Behind | Verdict::Lacks { .. } => ("waits", [].as_slice()),
         Verdict::Never => ("never", [].as_slice()),
     };
     let ids: Vec<&GpuCard> = cards.iter().map(|card| &pool.cards()[*card]).collect();
@@ -59,7 +59,8 @@ fn describe(demand: Demand, verdict: &Verdict, pool: &Pool, view: &View) -> Stri
             format!("{demand}: waits for {}, held by {}", names(cards, pool), holders.join(", "))
         }
         Verdict::Behind => format!("{demand}: waits behind others"),
-        Verdict::Never => format!("{demand}: never, there are {} GPUs to give out", pool.cards().len()),
+        Verdict::Lacks { usable } => format!("{demand}: waits, {usable} GPUs of that kind are given out now"),
+        Verdict::Never => format!("{demand}: never, there are {} GPUs of that kind", pool.suitable(&demand)),
     }
 }
 

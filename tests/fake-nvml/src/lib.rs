@@ -8,6 +8,7 @@
 
 mod api;
 mod code;
+mod division;
 mod layout;
 mod library;
 mod machine;

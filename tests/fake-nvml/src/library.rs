@@ -4,16 +4,20 @@ use std::ffi::{CStr, OsStr, c_char, c_void};
 use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::code::Code;
-use crate::machine::{Effect, Machine, Place};
-use crate::scenario;
+use crate::machine::{Card, Effect, Machine, Place};
+use crate::{division, scenario};
 
 /// Beside the library's own file: what it is to simulate.
 const SCENARIO_FILE: &str = "scenario";
+
+/// Beside it: how programs have divided the cards.
+const DIVISION_FILE: &str = "division";
 
 /// `nvmlDevice_t`: not a pointer to anything.
 pub(crate) type Handle = *mut c_void;
@@ -21,12 +25,49 @@ pub(crate) type Handle = *mut c_void;
 /// Handles of a card: its own, then those of its instances.
 const HANDLES_PER_CARD: usize = 64;
 
+/// `nvmlGpuInstance_t` and `nvmlComputeInstance_t`: a card, and the number of an instance there.
+#[derive(Clone, Copy, Debug)]
+#[repr(transparent)]
+pub(crate) struct PartHandle(*mut c_void);
+
+/// What such a handle begins with, by what it stands for.
+const GPU_INSTANCE: usize = 1 << 24;
+const COMPUTE_INSTANCE: usize = 1 << 25;
+
+impl PartHandle {
+    /// Of a GPU instance.
+    pub(crate) fn gpu(card: usize, id: u32) -> Self {
+        Self(std::ptr::without_provenance_mut(GPU_INSTANCE | (card << 8) | id as usize))
+    }
+
+    /// Of the compute instance in it.
+    pub(crate) fn of_compute(self) -> Self {
+        Self(self.0.map_addr(|address| (address & !GPU_INSTANCE) | COMPUTE_INSTANCE))
+    }
+
+    /// Of the GPU instance around it.
+    pub(crate) fn of_gpu(self) -> Self {
+        Self(self.0.map_addr(|address| (address & !COMPUTE_INSTANCE) | GPU_INSTANCE))
+    }
+
+    fn card(self) -> usize {
+        (self.0.addr() & 0xff_ff00) >> 8
+    }
+
+    /// Where it is now among the instances of its card.
+    fn instance(self, machine: &Machine) -> Result<usize, Code> {
+        let id = (self.0.addr() & 0xff) as u32;
+        let card = machine.cards.get(self.card()).ok_or(Code::INVALID_ARGUMENT)?;
+        card.instances.iter().position(|instance| instance.id == id).ok_or(Code::INVALID_ARGUMENT)
+    }
+}
+
 struct Library {
     /// How often it was initialised and not shut down.
     users: usize,
     machine: Machine,
-    /// The file as it was read.
-    read: Option<Stamp>,
+    /// The files as they were read.
+    read: Option<(Stamp, Option<Stamp>)>,
 }
 
 /// Tells a file that has changed.
@@ -35,6 +76,14 @@ struct Stamp {
     inode: u64,
     length: u64,
     changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(path: &Path) -> std::io::Result<Self> {
+        let metadata = std::fs::metadata(path)?;
+        let changed = (metadata.mtime(), metadata.mtime_nsec());
+        Ok(Self { inode: metadata.ino(), length: metadata.len(), changed })
+    }
 }
 
 static LIBRARY: Mutex<Option<Library>> = Mutex::new(None);
@@ -72,14 +121,26 @@ impl Library {
     fn refresh(&mut self) -> Result<(), String> {
         let path = own_file().ok_or("cannot find the file of this library")?.with_file_name(SCENARIO_FILE);
         let unreadable = |error: std::io::Error| format!("cannot read the scenario {}: {error}", path.display());
-        let metadata = std::fs::metadata(&path).map_err(unreadable)?;
-        let changed = (metadata.mtime(), metadata.mtime_nsec());
-        let stamp = Stamp { inode: metadata.ino(), length: metadata.len(), changed };
-        if self.read != Some(stamp) {
+        let division = path.with_file_name(DIVISION_FILE);
+        let stamps = (Stamp::of(&path).map_err(unreadable)?, Stamp::of(&division).ok());
+        if self.read != Some(stamps) {
             let text = std::fs::read_to_string(&path).map_err(unreadable)?;
-            self.machine = scenario::read(&text).map_err(|why| format!("{}: {why}", path.display()))?;
-            self.read = Some(stamp);
+            let mut machine = scenario::read(&text).map_err(|why| format!("{}: {why}", path.display()))?;
+            division::apply(&mut machine, &std::fs::read_to_string(&division).unwrap_or_default());
+            self.machine = machine;
+            self.read = Some(stamps);
         }
+        Ok(())
+    }
+
+    /// Keeps how the cards are divided now.
+    fn keep_division(&mut self) -> std::io::Result<()> {
+        let path = own_file().ok_or(std::io::ErrorKind::NotFound)?.with_file_name(DIVISION_FILE);
+        let draft = path.with_extension(std::process::id().to_string());
+        std::fs::write(&draft, division::write(&self.machine))?;
+        std::fs::rename(&draft, &path)?;
+        let division = Stamp::of(&path)?;
+        self.read = self.read.map(|(scenario, _)| (scenario, Some(division)));
         Ok(())
     }
 }
@@ -124,6 +185,8 @@ fn fault(machine: &Machine, function: &str, card: Option<usize>) -> (Duration, O
         if function.starts_with(&fault.function) && (fault.card.is_none() || fault.card == card) {
             match fault.effect {
                 Effect::Fail(code) => failure = Some(code),
+                Effect::FailOnce(code) if !fault.is_spent.swap(true, Ordering::Relaxed) => failure = Some(code),
+                Effect::FailOnce(_) => {}
                 Effect::Wait(time) => wait += time,
             }
         }
@@ -146,9 +209,68 @@ pub(crate) fn ask_about(
     about(function, Some(place), |machine| answer(machine, place))
 }
 
+/// Answers a call about an instance that programs may destroy: its card, the card's number, and its position there.
+pub(crate) fn ask_about_part(
+    function: &str,
+    part: PartHandle,
+    answer: impl FnOnce(&Card, usize, usize) -> Result<(), Code>,
+) -> Code {
+    let place = Place { card: part.card(), instance: None };
+    about(function, Some(place), |machine| {
+        let instance = part.instance(machine)?;
+        answer(&machine.cards[place.card], place.card, instance)
+    })
+}
+
+/// Does what a call asks to be done, and keeps it.
+pub(crate) fn change(
+    function: &str,
+    handle: Handle,
+    change: impl FnOnce(&mut Machine, Place) -> Result<(), Code>,
+) -> Code {
+    let Some(place) = place(handle) else { return Code::INVALID_ARGUMENT };
+    alter(function, place, |machine| change(machine, place))
+}
+
+/// Does what a call asks to be done with an instance, and keeps it.
+pub(crate) fn change_part(
+    function: &str,
+    part: PartHandle,
+    change: impl FnOnce(&mut Card, usize) -> Result<(), Code>,
+) -> Code {
+    let place = Place { card: part.card(), instance: None };
+    alter(function, place, |machine| {
+        let instance = part.instance(machine)?;
+        change(&mut machine.cards[place.card], instance)
+    })
+}
+
+fn alter(function: &str, place: Place, change: impl FnOnce(&mut Machine) -> Result<(), Code>) -> Code {
+    match enter(function, Some(place)) {
+        Err(code) => code,
+        Ok(mut guard) => {
+            let Some(library) = guard.as_mut() else { return Code::UNINITIALIZED };
+            match change(&mut library.machine) {
+                Err(code) => code,
+                Ok(()) => library.keep_division().map_or(Code::UNKNOWN, |()| Code::SUCCESS),
+            }
+        }
+    }
+}
+
 fn about(function: &str, place: Option<Place>, answer: impl FnOnce(&Machine) -> Result<(), Code>) -> Code {
+    let guard = match enter(function, place) {
+        Ok(guard) => guard,
+        Err(code) => return code,
+    };
+    let Some(library) = guard.as_ref() else { return Code::UNINITIALIZED };
+    answer(&library.machine).map_or_else(|code| code, |()| Code::SUCCESS)
+}
+
+/// The library as it is now, after the time that the call takes; or how the call fails.
+fn enter(function: &str, place: Option<Place>) -> Result<MutexGuard<'static, Option<Library>>, Code> {
     let mut guard = lock();
-    let Some(library) = guard.as_mut().filter(|library| library.users > 0) else { return Code::UNINITIALIZED };
+    let Some(library) = guard.as_mut().filter(|library| library.users > 0) else { return Err(Code::UNINITIALIZED) };
     if let Err(why) = library.refresh() {
         // Caught in the middle of a change: what was there last still holds.
         complain(&why);
@@ -159,21 +281,21 @@ fn about(function: &str, place: Option<Place>, answer: impl FnOnce(&Machine) -> 
         take_time(wait);
         guard = lock();
     }
-    let Some(library) = guard.as_ref() else { return Code::UNINITIALIZED };
+    let Some(library) = guard.as_ref() else { return Err(Code::UNINITIALIZED) };
     if let Some(failure) = failure {
-        return failure;
+        return Err(failure);
     }
     if let Some(place) = place {
         match library.machine.cards.get(place.card) {
-            None => return Code::INVALID_ARGUMENT,
-            Some(card) if card.is_lost => return Code::GPU_IS_LOST,
+            None => return Err(Code::INVALID_ARGUMENT),
+            Some(card) if card.is_lost => return Err(Code::GPU_IS_LOST),
             Some(card) if place.instance.is_some_and(|instance| instance >= card.instances.len()) => {
-                return Code::INVALID_ARGUMENT;
+                return Err(Code::INVALID_ARGUMENT);
             }
             Some(_) => {}
         }
     }
-    answer(&library.machine).map_or_else(|code| code, |()| Code::SUCCESS)
+    Ok(guard)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the time that a slow driver takes, on the thread of whoever calls it")]

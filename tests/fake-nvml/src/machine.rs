@@ -1,6 +1,7 @@
 //! The machine that a scenario describes.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use crate::code::Code;
@@ -24,6 +25,8 @@ pub(crate) struct Card {
     pub(crate) load: Load,
     pub(crate) has_mig_mode: bool,
     pub(crate) instances: Vec<Instance>,
+    /// A program has made or destroyed instances.
+    pub(crate) is_redivided: bool,
     pub(crate) processes: Vec<Process>,
     pub(crate) ecc: Ecc,
     /// It has fallen off the bus.
@@ -50,13 +53,16 @@ pub(crate) struct Ecc {
     pub(crate) has_failed_remapping: bool,
 }
 
-/// A MIG device: one GPU instance with one compute instance.
+/// A GPU instance; a MIG device when it has its one compute instance.
 #[derive(Debug)]
 pub(crate) struct Instance {
     pub(crate) profile: &'static Profile,
     /// Its first memory slice.
     pub(crate) start: u32,
     pub(crate) uuid: String,
+    /// Its number on its card, from 1.
+    pub(crate) id: u32,
+    pub(crate) has_compute: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,11 +80,15 @@ pub(crate) struct Fault {
     pub(crate) card: Option<usize>,
     pub(crate) function: String,
     pub(crate) effect: Effect,
+    /// It has happened.
+    pub(crate) is_spent: AtomicBool,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Effect {
     Fail(Code),
+    /// The next call only, until the scenario is read again.
+    FailOnce(Code),
     Wait(Duration),
 }
 
@@ -110,6 +120,7 @@ impl Card {
             load: Load { temperature_celsius: 34, power_watts: model.power_limit_watts / 10, ..Load::default() },
             has_mig_mode: false,
             instances: Vec::new(),
+            is_redivided: false,
             processes: Vec::new(),
             ecc: Ecc::default(),
             is_lost: false,

@@ -1,6 +1,7 @@
 //! Reading a scenario: one thing a line, `#` begins a remark.
 
 use std::str::FromStr;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use crate::code::Code;
@@ -40,6 +41,10 @@ fn apply(machine: &mut Machine, first: &str, rest: &[&str]) -> Result<(), String
         ("fail", [card, function, code]) => {
             let code = Code::named(code).ok_or_else(|| format!("no error is called {code}"))?;
             fault(machine, card, function, Effect::Fail(code))?;
+        }
+        ("once", [card, function, code]) => {
+            let code = Code::named(code).ok_or_else(|| format!("no error is called {code}"))?;
+            fault(machine, card, function, Effect::FailOnce(code))?;
         }
         ("slow", [card, function, milliseconds]) => {
             let wait = Duration::from_millis(number(milliseconds)?);
@@ -134,19 +139,14 @@ fn instance(card: &mut Card, index: &str, profile: &str, start: u32) -> Result<(
     if !profile.starts.contains(&start) {
         return Err(format!("{} begins at one of the memory slices {:?}", profile.name(), profile.starts));
     }
-    let same = card.instances.iter().filter(|other| std::ptr::eq(other.profile, profile)).count();
-    let compute: u32 = card.instances.iter().map(|other| other.profile.compute_slices).sum();
-    let overlaps = card
-        .instances
-        .iter()
-        .any(|other| start < other.start + other.profile.memory_slices && other.start < start + profile.memory_slices);
-    if overlaps || same == profile.most || compute + profile.compute_slices > model.compute_slices() {
+    if !card.has_place(profile, start) {
         return Err(format!("{} at {start} has no place beside the other instances of card {index}", profile.name()));
     }
     let card_number: usize = number(index)?;
     let uuid = format!("MIG-51310000-0000-5000-8{card_number:03x}-{:012x}", card.instances.len());
     card.has_mig_mode = true;
-    card.instances.push(Instance { profile, start, uuid });
+    let id = card.instances.len() as u32 + 1;
+    card.instances.push(Instance { profile, start, uuid, id, has_compute: true });
     Ok(())
 }
 
@@ -164,7 +164,7 @@ fn process(machine: &mut Machine, place: &str, pid: u32, memory_mib: u64) -> Res
 
 fn fault(machine: &mut Machine, card: &str, function: &str, effect: Effect) -> Result<(), String> {
     let card = if card == "*" { None } else { Some(index(machine, card)?) };
-    machine.faults.push(Fault { card, function: function.to_owned(), effect });
+    machine.faults.push(Fault { card, function: function.to_owned(), effect, is_spent: AtomicBool::new(false) });
     Ok(())
 }
 

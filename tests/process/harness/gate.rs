@@ -19,6 +19,11 @@ impl Gate {
         Self { path: path.to_path_buf(), held: Some(held) }
     }
 
+    /// The file, for `flock --shared`.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Lets everybody through who waits, and everybody who comes.
     pub(crate) fn open(&mut self) {
         self.held = None;

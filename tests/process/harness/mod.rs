@@ -14,7 +14,7 @@ mod stock;
 mod wait;
 
 pub(crate) use api::Api;
-pub(crate) use audit::{audit, audit_state, check as check_journal, last_sequence};
+pub(crate) use audit::{audit, audit_state, check as check_journal, journal_of, last_sequence};
 pub(crate) use daemon::Daemon;
 pub(crate) use gate::Gate;
 pub(crate) use place::Place;

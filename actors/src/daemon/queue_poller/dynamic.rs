@@ -1,9 +1,10 @@
 //! The loop that gives dynamic GPUs to those that wait in the queues.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use drivers::clearml::ClientError;
-use protocols::gpu::Demand;
+use protocols::gpu::{Demand, MilliGpu, WishError};
 use protocols::ids::{QueueId, TaskId};
 use tokio::sync::{Notify, watch};
 use tracing::{debug, info, warn};
@@ -11,23 +12,18 @@ use tracing::{debug, info, warn};
 use super::group::{LONG_POLL, STILL_SETTLING};
 use super::pull::{self, Pull};
 use super::tools::{PollerTools, Reservation};
-use crate::daemon::gpu_partitioner::ReserveFirst;
+use crate::daemon::gpu_partitioner::{ReserveFirst, Reserved, RestoreLease, Wanted};
+use crate::daemon::settings::DynamicGpus;
 use crate::daemon::task_manager::FindRunner;
 use crate::kit::Backoff;
-
-/// The head of a queue.
-#[derive(Clone, Debug)]
-struct Waiting {
-    queue: QueueId,
-    task: TaskId,
-    demand: Demand,
-}
 
 /// What the queues have.
 #[derive(Clone, Debug, Default)]
 struct Heads {
     /// In order of priority.
-    waiting: Vec<Waiting>,
+    waiting: Vec<Wanted>,
+    /// Heads that say nonsense of GPUs.
+    refused: Vec<(QueueId, TaskId, WishError)>,
     empty: Vec<QueueId>,
     /// A head is there whose earlier run is still being settled.
     is_settling: bool,
@@ -35,23 +31,26 @@ struct Heads {
 
 pub(super) struct Dynamic {
     tools: PollerTools,
-    queues: Vec<(QueueId, Demand)>,
+    gpus: DynamicGpus,
     freed: Arc<Notify>,
     pulling: watch::Receiver<bool>,
     backoff: Backoff,
     /// For `--order-fairness`: where the next round begins.
     next_queue: usize,
     warned: bool,
+    /// Tasks that want more than this machine has, and that are left to other workers.
+    left: BTreeSet<TaskId>,
 }
 
 impl Dynamic {
     pub(super) fn new(
         tools: PollerTools,
-        queues: Vec<(QueueId, Demand)>,
+        gpus: DynamicGpus,
         freed: Arc<Notify>,
         pulling: watch::Receiver<bool>,
     ) -> Self {
-        Self { tools, queues, freed, pulling, backoff: Backoff::for_server(), next_queue: 0, warned: false }
+        let (backoff, left) = (Backoff::for_server(), BTreeSet::new());
+        Self { tools, gpus, freed, pulling, backoff, next_queue: 0, warned: false, left }
     }
 
     /// Looks, leases, pulls, until told to stop. Never stops between an intent and its decision.
@@ -66,8 +65,7 @@ impl Dynamic {
                 _ = pulling.changed() => continue,
             };
             let Some(heads) = heads else { continue };
-            if let Some((waiting, reservation)) = self.reserve(&heads).await {
-                self.take(waiting, reservation).await;
+            if self.serve(&heads).await {
                 continue;
             }
             tokio::select! {
@@ -78,31 +76,72 @@ impl Dynamic {
         }
     }
 
-    /// Invariant Q1: the lease comes before the pull.
-    async fn reserve(&self, heads: &Heads) -> Option<(Waiting, Reservation)> {
-        if heads.waiting.is_empty() {
-            return None;
+    /// Takes one of the heads, if one can be taken. Invariant Q1: the lease comes before the pull.
+    async fn serve(&mut self, heads: &Heads) -> bool {
+        if let Some((queue, task, why)) = heads.refused.first() {
+            warn!(%task, %why, "a task is refused");
+            self.refuse(task.clone(), queue.clone()).await;
+            return true;
         }
-        let waiting = heads.waiting.iter().map(|waiting| (waiting.task.clone(), waiting.demand)).collect();
-        let (position, lease) = self.tools.reserve_first.send(ReserveFirst { waiting }).await.ok()??;
-        let reservation = Reservation::new(lease, self.tools.release.clone());
-        Some((heads.waiting[position].clone(), reservation))
+        let asked = self.tools.reserve_first.send(ReserveFirst { waiting: heads.waiting.clone() }).await;
+        let Ok(Reserved { lease, never }) = asked else { return false };
+        if let Some((position, lease)) = lease {
+            let reservation = Reservation::new(lease, self.tools.release.clone());
+            let Wanted { task, queue, .. } = heads.waiting[position].clone();
+            self.take(task, queue, reservation).await;
+            return true;
+        }
+        self.left.retain(|task| heads.waiting.iter().any(|wanted| wanted.task == *task));
+        for position in never {
+            let Wanted { task, queue, demand } = &heads.waiting[position];
+            if self.has_no_other(queue).await {
+                warn!(%task, gpus = %demand, "a task wants more GPUs than there are");
+                self.refuse(task.clone(), queue.clone()).await;
+                return true;
+            }
+            if self.left.insert(task.clone()) {
+                info!(%task, gpus = %demand, "a task wants more GPUs than there are: it is left to other workers");
+            }
+        }
+        false
     }
 
-    async fn take(&mut self, waiting: Waiting, reservation: Reservation) {
-        let Waiting { task, queue, .. } = waiting;
-        if let Some(index) = self.queues.iter().position(|(other, _)| *other == queue) {
+    async fn take(&mut self, task: TaskId, queue: QueueId, reservation: Reservation) {
+        if let Some(index) = self.gpus.demands.iter().position(|(other, _)| *other == queue) {
             self.next_queue = index + 1;
         }
         pull::pull(&self.tools, Pull { task, queue, reservation }).await;
     }
 
-    /// What stands at the head of each queue; `None` to look again.
+    /// Takes a task without cards, in the name of the daemon's own worker: its runner finds what is wrong, and fails it.
+    /// So a refusal survives a crash as everything that was taken does.
+    async fn refuse(&mut self, task: TaskId, queue: QueueId) {
+        let Some(own) = self.tools.settings.workers.first() else { return };
+        let nothing = RestoreLease { worker: own.id.clone(), gpus: Vec::new(), share: MilliGpu(0) };
+        if let Ok(lease) = self.tools.restore.send(nothing).await {
+            self.take(task, queue, Reservation::new(lease, self.tools.release.clone())).await;
+        }
+    }
+
+    /// Whether nobody but this daemon serves a queue. Not so as long as the server does not say.
+    async fn has_no_other(&self, queue: &QueueId) -> bool {
+        let own = format!("{}:", self.gpus.name);
+        let is_own =
+            |id: &str| id.starts_with(&own) || self.tools.settings.workers.iter().any(|own| own.id.as_str() == id);
+        match self.tools.server.queue_workers(queue).await {
+            Ok(workers) => workers.iter().all(|worker| is_own(worker.as_str())),
+            Err(error) => {
+                debug!(%queue, %error, "cannot find out who else serves the queue");
+                false
+            }
+        }
+    }
+
+    /// What stands at the head of each queue, and what it wants; `None` to look again.
     async fn heads(&mut self) -> Option<Heads> {
         let order = self.queue_order();
-        let ids: Vec<QueueId> = order.iter().map(|(queue, _)| queue.clone()).collect();
-        let found = match self.tools.server.queues_heads(&ids).await {
-            Ok(found) => found,
+        let heads = match self.look(&order).await {
+            Ok(heads) => heads,
             Err(error) => {
                 self.is_away(&error).await;
                 return None;
@@ -112,8 +151,16 @@ impl Dynamic {
             info!("the server answers again");
         }
         self.backoff.reset();
+        Some(heads)
+    }
+
+    async fn look(&self, order: &[(QueueId, Demand)]) -> Result<Heads, ClientError> {
+        let ids: Vec<QueueId> = order.iter().map(|(queue, _)| queue.clone()).collect();
+        let found = self.tools.server.queues_heads(&ids).await?;
+        let tasks: Vec<TaskId> = found.iter().filter_map(|(_, head)| head.clone()).collect();
+        let mut wishes = self.tools.server.task_wishes(&tasks).await?;
         let mut heads = Heads::default();
-        for (queue, demand) in order {
+        for queue in ids {
             let head = found.iter().find(|(other, _)| *other == queue).and_then(|(_, head)| head.clone());
             let Some(task) = head else {
                 heads.empty.push(queue);
@@ -122,11 +169,16 @@ impl Dynamic {
             if self.is_settling(&task).await {
                 debug!(%task, "waits for its earlier run to be settled");
                 heads.is_settling = true;
-            } else {
-                heads.waiting.push(Waiting { queue, task, demand });
+                continue;
+            }
+            // One that is gone by now is taken like any other: its runner finds that out.
+            let said = wishes.remove(&task).unwrap_or_default();
+            match self.gpus.wish(&said, &queue) {
+                Ok(wish) => heads.waiting.push(Wanted { task, queue, demand: wish.demand }),
+                Err(error) => heads.refused.push((queue, task, error)),
             }
         }
-        Some(heads)
+        Ok(heads)
     }
 
     /// Its last run has ended, and the server has not acknowledged, or the journal not noted, that yet.
@@ -174,9 +226,9 @@ impl Dynamic {
     }
 
     fn queue_order(&self) -> Vec<(QueueId, Demand)> {
-        let mut order = self.queues.clone();
+        let mut order = self.gpus.demands.clone();
         if self.tools.settings.order_fairness && !order.is_empty() {
-            order.rotate_left(self.next_queue % self.queues.len());
+            order.rotate_left(self.next_queue % self.gpus.demands.len());
         }
         order
     }

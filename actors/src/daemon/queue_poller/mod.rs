@@ -50,8 +50,8 @@ impl QueuePoller {
 
     fn start_loops(&mut self, ctx: &mut Context<Self>) {
         if let Some(dynamic) = &self.tools.settings.dynamic {
-            let queues = dynamic.demands.clone();
-            let dynamic = Dynamic::new(self.tools.clone(), queues, Arc::clone(&self.freed), self.pulling.subscribe());
+            let (tools, gpus) = (self.tools.clone(), dynamic.clone());
+            let dynamic = Dynamic::new(tools, gpus, Arc::clone(&self.freed), self.pulling.subscribe());
             self.start_loop(dynamic.run(), ctx);
             return;
         }

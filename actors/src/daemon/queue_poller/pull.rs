@@ -50,6 +50,13 @@ pub(super) async fn pull(tools: &PollerTools, pull: Pull) {
     if popped != task {
         // A server older than the conditional pop gave its new head: that one is ours now.
         append(tools, &task, JournalRecord::PullAbandoned).await;
+        if share.0 == 0 {
+            // Taken to be refused, but another was given: it goes back to its queue, to be judged by itself.
+            if let Err(error) = tools.server.enqueue(&popped, &queue).await {
+                warn!(task = %popped, %queue, %error, "cannot give back a task that was taken by mistake");
+            }
+            return;
+        }
     }
     if let Some(lease) = reservation.claim() {
         pulled(tools, popped, queue, lease).await;
@@ -104,7 +111,9 @@ async fn decide(tools: &PollerTools, task: TaskId, intent: Intent) {
         return;
     }
     info!(%task, %queue, "was taken by an earlier daemon that could not write it down");
-    if let Some(pinned) = tools.settings.workers.iter().find(|settings| settings.id == worker && gpus.is_empty()) {
+    // Which cards a pinned worker has is in the configuration; a task that was taken to be refused has none.
+    let pinned = if tools.settings.dynamic.is_some() { &[] } else { tools.settings.workers.as_slice() };
+    if let Some(pinned) = pinned.iter().find(|settings| settings.id == worker && gpus.is_empty()) {
         gpus.clone_from(&pinned.gpus);
     }
     if let Ok(lease) = tools.restore.send(RestoreLease { worker, gpus, share }).await {

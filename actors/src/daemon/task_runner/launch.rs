@@ -56,6 +56,10 @@ impl TaskRunner {
         }
         self.tools.board.update(&self.task, |snapshot| snapshot.name.clone_from(&task.name));
         self.report(ReportItem::Pulled);
+        if let Some(failure) = self.misfit(&task) {
+            self.fail_before_start(failure, ctx);
+            return;
+        }
         match TaskSpec::from_task(&task) {
             Ok(spec) => {
                 self.spec = Some(Box::new(spec));
@@ -66,6 +70,24 @@ impl TaskRunner {
                 self.fail_before_start(failure, ctx);
             }
         }
+    }
+
+    /// Of a task that was taken although no cards are for it: why it is refused.
+    fn misfit(&self, task: &Task) -> Option<TaskFailure> {
+        let settings = &self.tools.settings;
+        let dynamic = settings.dynamic.as_ref()?;
+        let is_without_cards = settings.workers.iter().any(|worker| worker.id == self.run.worker);
+        if !is_without_cards {
+            return None;
+        }
+        Some(match dynamic.misfit(task, &self.run.queue) {
+            Some(misfit) => TaskFailure::new(FailureClass::User, Phase::Pulled, &misfit),
+            None => TaskFailure::because(
+                FailureClass::User,
+                Phase::Pulled,
+                "what the task says of GPUs was changed while it was refused for it: enqueue it again",
+            ),
+        })
     }
 
     /// A lost attempt is followed by the next.

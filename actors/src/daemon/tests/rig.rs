@@ -130,7 +130,7 @@ impl Daemon {
     pub(super) async fn status(&self) -> Option<DaemonStatus> {
         match ask(&self.state_dir, &ControlRequest::Status).await? {
             ControlAnswer::Status(status) => Some(*status),
-            ControlAnswer::Accepted | ControlAnswer::Refused { .. } => None,
+            ControlAnswer::Explanation(_) | ControlAnswer::Accepted | ControlAnswer::Refused { .. } => None,
         }
     }
 

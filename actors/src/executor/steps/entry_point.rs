@@ -9,9 +9,9 @@ use protocols::task::Interpreter;
 
 use super::environment::{self, Places};
 use super::script::{ScriptFile, StandsFor};
-use super::words::{WordsError, split};
 use super::{Draft, PrepareStep, StepError};
 use crate::executor::launch::Launch;
+use protocols::words::{WordsError, split};
 
 /// Why there is nothing to start.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]

@@ -5,7 +5,6 @@ mod entry_point;
 mod environment;
 mod packages;
 mod script;
-mod words;
 mod workdir;
 
 use std::path::PathBuf;

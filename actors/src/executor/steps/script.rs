@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use protocols::failure::{FailureClass, Phase};
 use protocols::task::{CodeSource, Interpreter, TaskSpec};
 
-use super::words::split;
 use super::{Draft, PrepareStep, StepError};
+use protocols::words::split;
 
 /// The file that a literal script was written into.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! [`TaskServer`] in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -125,6 +125,20 @@ impl TaskServer for FakeServer {
 
     fn task<'a>(&'a self, task: &'a TaskId) -> ServerFuture<'a, Option<Task>> {
         self.perform("task", task.to_string(), move |state| Ok(state.tasks.get(task).cloned()))
+    }
+
+    fn task_wishes<'a>(&'a self, tasks: &'a [TaskId]) -> ServerFuture<'a, HashMap<TaskId, Task>> {
+        self.perform("task_wishes", joined(tasks.iter().map(TaskId::as_str)), move |state| {
+            Ok(tasks.iter().filter_map(|id| Some((id.clone(), state.tasks.get(id)?.clone()))).collect())
+        })
+    }
+
+    fn queue_workers<'a>(&'a self, queue: &'a QueueId) -> ServerFuture<'a, Vec<WorkerId>> {
+        self.perform("queue_workers", queue.to_string(), move |state| {
+            let serving =
+                state.workers.iter().filter(|(_, worker)| worker.is_registered && worker.queues.contains(queue));
+            Ok(serving.map(|(id, _)| id.clone()).collect())
+        })
     }
 
     fn task_statuses<'a>(&'a self, tasks: &'a [TaskId]) -> ServerFuture<'a, Vec<WatchedTask>> {

@@ -32,7 +32,7 @@ unsafe extern "C" fn nvmlDeviceGetMigDeviceHandleByIndex(device: Handle, index: 
     ask_about("nvmlDeviceGetMigDeviceHandleByIndex", device, |machine, _| {
         let card = card_of(device)?;
         let instance = index as usize;
-        if instance >= machine.cards[card].instances.len() {
+        if !machine.cards[card].instances.get(instance).is_some_and(|instance| instance.has_compute) {
             return Err(Code::NOT_FOUND);
         }
         // SAFETY: the caller's variable.
@@ -58,10 +58,10 @@ unsafe extern "C" fn nvmlDeviceGetDeviceHandleFromMigDeviceHandle(device: Handle
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn nvmlDeviceGetGpuInstanceId(device: Handle, id: *mut u32) -> Code {
-    ask_about("nvmlDeviceGetGpuInstanceId", device, |_, place| {
+    ask_about("nvmlDeviceGetGpuInstanceId", device, |machine, place| {
         let instance = place.instance.ok_or(Code::INVALID_ARGUMENT)?;
         // SAFETY: the caller's variable.
-        unsafe { put(id, instance as u32 + 1) }
+        unsafe { put(id, machine.cards[place.card].instances[instance].id) }
     })
 }
 

@@ -1,5 +1,6 @@
 //! The functions, by what they are about. Each does what NVIDIA's document of the same name says.
 
+mod division;
 mod health;
 mod identity;
 mod load;

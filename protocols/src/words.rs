@@ -1,8 +1,8 @@
-//! Words of an entry point, as a Python program would take it apart.
+//! Words of a line, an entry point or the arguments of a container, as a Python program would take it apart.
 
 /// A quote or an escape that is not finished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum WordsError {
+pub enum WordsError {
     /// A quote is not closed.
     #[error("the quote {0} is not closed")]
     OpenQuote(char),
@@ -14,7 +14,7 @@ pub(super) enum WordsError {
 /// Splits at white space, with the quotes and escapes of a shell and nothing else of it: no comments, no variables.
 ///
 /// These are the rules of Python's `shlex.split`, after which the stock agent's users write their entry points.
-pub(super) fn split(text: &str) -> Result<Vec<String>, WordsError> {
+pub fn split(text: &str) -> Result<Vec<String>, WordsError> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut characters = text.chars();

@@ -1,5 +1,7 @@
 //! `hostler status`: this machine's daemon.
 
+mod explain;
+
 use std::fmt::Write as _;
 
 use protocols::control::{DaemonMode, DaemonStatus, TaskSnapshot};
@@ -13,6 +15,9 @@ use crate::output::{Age, Table};
 pub(super) fn run(context: &Context, args: StatusArgs) -> anyhow::Result<Exit> {
     let state_dir = args.state_dir.or_else(|| args.data_dir.map(|dir| dir.join(super::up::STATE_DIR)));
     let state_dir = context.config()?.state_dir(state_dir)?;
+    if let Some(of) = args.explain {
+        return explain::run(context, &state_dir, of);
+    }
     let status = control::status(&state_dir)?;
     if context.output.json {
         context.output.document(&serde_json::to_value(&status)?)?;
