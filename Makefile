@@ -45,6 +45,10 @@ check: ## Format, lints, documentation: what must be clean before a commit.
 bench: ## Measure enqueue to first line of user code, against the stock clearml-agent.
 	@benches/run.sh
 
+.PHONY: bench-scheduling
+bench-scheduling: ## Measure who gets which GPUs: the cost of a decision, utilisation and waits beside other rules.
+	@benches/scheduling.sh
+
 .PHONY: bench-server
 bench-server: ## Measure the server beside the limit of its store: pairs, events, lists, curves, long-polls.
 	@benches/server.sh
