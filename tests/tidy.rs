@@ -106,6 +106,63 @@ fn daemon_and_executor_do_not_import_each_other() {
     }
 }
 
+/// What a line of Rust says that belongs below the boundary of the store, if it does.
+fn database_talk(line: &str) -> Option<&'static str> {
+    let code = line.trim_start();
+    if code.starts_with("//") {
+        return None;
+    }
+    const STATEMENTS: [&str; 9] = [
+        "SELECT ",
+        "INSERT INTO ",
+        "UPDATE ",
+        "DELETE FROM ",
+        " WHERE ",
+        "EXISTS (",
+        "PRAGMA ",
+        "IS NULL",
+        "json_each",
+    ];
+    if code.contains(".prepare(") && !code.contains(".prepare()") {
+        return Some(".prepare(");
+    }
+    let calls = ["rusqlite", ".prepare_cached(", ".query_row(", ".query_map(", ".execute_batch("];
+    calls.into_iter().chain(STATEMENTS).find(|said| code.contains(said))
+}
+
+#[test]
+fn only_the_store_talks_to_the_database() {
+    for (path, text) in
+        rust_files().filter(|(path, _)| path.starts_with("server/src") && !path.starts_with("server/src/store"))
+    {
+        let production = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
+        for (number, line) in production.lines().enumerate() {
+            if let Some(said) = database_talk(line) {
+                panic!(
+                    "{}:{} says `{said}`: SQL and its rows belong below server/src/store",
+                    path.display(),
+                    number + 1
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn database_talk_is_seen() {
+    for line in [
+        "use rusqlite::Connection;",
+        "let mut statement = connection.prepare(sql)?;",
+        "\"SELECT id FROM tasks\"",
+        "Expression::plain(\"p.parent IS NULL\")",
+    ] {
+        assert!(database_talk(line).is_some(), "{line}");
+    }
+    for line in ["// SELECT the task", "let lock = places.prepare()?;", "update.text(\"queue\", queue);"] {
+        assert_eq!(database_talk(line), None, "{line}");
+    }
+}
+
 #[test]
 #[expect(clippy::print_stderr, reason = "a hint for whoever runs the tests, not a failure")]
 fn files_stay_small() {

@@ -178,6 +178,16 @@ impl Authority {
         self.registry().identity(id).cloned()
     }
 
+    /// Whether `given` is the password of a user, or the user has none. Guesses are slowed down as at a login.
+    ///
+    /// # Errors
+    /// 429 when too many from there wait already.
+    pub(crate) async fn is_own_password(&self, user: &str, given: String, source: Source) -> Result<bool, ApiError> {
+        let registry = self.registry();
+        let Some(password) = registry.password_of(user).cloned() else { return Ok(true) };
+        self.gate.pass(source, move || password.is(&given)).await
+    }
+
     /// Whether anybody can log in with a password.
     pub(crate) fn has_passwords(&self) -> bool {
         self.registry().has_passwords()

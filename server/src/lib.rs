@@ -2,7 +2,7 @@
 //!
 //! [`Server::start`] opens the store in a data directory, binds three ports (API, web, files) and answers the
 //! calls of the unmodified ClearML SDK and agent. See `http` for the way of a call, `store` for durability,
-//! `query` for the generic `get_all`.
+//! `store::query` for the generic `get_all`.
 //!
 //! Invariant W1: agent and server meet on the wire alone; nothing here knows the agent.
 
@@ -18,7 +18,6 @@ mod ids;
 pub mod maintenance;
 mod metrics;
 mod places;
-mod query;
 mod run;
 mod serve;
 mod services;

@@ -14,7 +14,28 @@ pub(crate) fn now() -> Micros {
 /// ISO 8601 with six digits and `+00:00`, as the API shows every time.
 pub(crate) fn to_iso(micros: Micros) -> String {
     let timestamp = Timestamp::from_microsecond(micros).unwrap_or(Timestamp::UNIX_EPOCH);
-    timestamp.strftime("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string()
+    let moment = TimeZone::UTC.to_datetime(timestamp);
+    if moment.year() < 0 {
+        return timestamp.strftime("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string();
+    }
+    // By hand: a list of tasks has thousands of these.
+    let mut text = *b"0000-00-00T00:00:00.000000+00:00";
+    let fields = [
+        (0, 4, i32::from(moment.year())),
+        (5, 2, i32::from(moment.month())),
+        (8, 2, i32::from(moment.day())),
+        (11, 2, i32::from(moment.hour())),
+        (14, 2, i32::from(moment.minute())),
+        (17, 2, i32::from(moment.second())),
+        (20, 6, moment.subsec_nanosecond() / 1000),
+    ];
+    for (start, width, mut number) in fields {
+        for digit in text[start..start + width].iter_mut().rev() {
+            *digit += (number % 10) as u8;
+            number /= 10;
+        }
+    }
+    text.iter().map(|byte| char::from(*byte)).collect()
 }
 
 /// Reads ISO 8601 in the forms that clients send: with `T` or a space, with an offset or without (then UTC),
@@ -37,6 +58,12 @@ mod tests {
         let micros = 1_700_000_000_123_456;
         assert_eq!(to_iso(micros), "2023-11-14T22:13:20.123456+00:00");
         assert_eq!(to_iso(0), "1970-01-01T00:00:00.000000+00:00");
+        for micros in
+            [-1, -62_135_596_800_000_000, 253_402_207_200_000_000, -70_000_000_000_000_000, i64::MAX, i64::MIN]
+        {
+            let timestamp = Timestamp::from_microsecond(micros).unwrap_or(Timestamp::UNIX_EPOCH);
+            assert_eq!(to_iso(micros), timestamp.strftime("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string(), "{micros}");
+        }
         for text in ["2023-11-14T22:13:20.123456+00:00", "2023-11-14T22:13:20.123456Z", "2023-11-14 22:13:20.123456"] {
             assert_eq!(from_iso(text), Some(micros), "{text}");
         }

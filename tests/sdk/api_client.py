@@ -10,8 +10,10 @@ from jsonschema import ValidationError
 
 from support import check, equal, run
 
-# Services of a commercial server, and those of an open one that are left out here: storage, serving, reports.
-CLOSED = {"datasets", "dataviews", "frames", "storage", "apps", "routers", "serving", "reports"}
+# Services of a commercial server. APIClient offers no `reports`, `storage`, `serving`, `users` and `server`: this SDK has no
+# schema of theirs. Reports are walked past it below; storage and serving this server does not have, as
+# docs/compatibility.md says.
+CLOSED = {"datasets", "dataviews", "frames"}
 # The same among the endpoints of open services.
 CLOSED_ENDPOINTS = {"tasks.share"}
 
@@ -264,6 +266,25 @@ def events():
     call("events.delete_for_model", model=model_id)
 
 
+def reports():
+    """A report, from its draft to its end; APIClient has no methods for it."""
+    made = untyped("reports.create", name="of a test", project=project, report="# A report", tags=["weekly"])
+    report = made["id"]
+    check(client.projects.get_by_id(project=made["project_id"]).name.endswith("/.reports"), "the folder of reports")
+    untyped("reports.update", task=report, report="# A report, edited", comment="edited")
+    found = untyped("reports.get_all_ex", id=[report], only_fields=["report", "comment"])["tasks"]
+    equal([(one["report"], one["comment"]) for one in found], [("# A report, edited", "edited")])
+    check("weekly" in untyped("reports.get_tags")["tags"], "a tag of a report")
+    data = untyped("reports.get_task_data", id=[task_id], only_fields=["name"])
+    equal([task["name"] for task in data["tasks"]], ["reports"])
+    equal(untyped("reports.archive", task=report), {"archived": 1})
+    equal(untyped("reports.unarchive", task=report), {"unarchived": 1})
+    untyped("reports.move", task=report, project_name="Hostler/Reports")
+    untyped("reports.publish", task=report)
+    draft = untyped("reports.create", name="a draft", project=project)
+    untyped("reports.delete", task=draft["id"])
+
+
 def organization():
     """Tags of everything, and a pipeline that is started."""
     untyped("organization.get_tags", include_system=True)
@@ -275,7 +296,7 @@ def organization():
 
 
 equal(unknown, CLOSED_ENDPOINTS, "endpoints that the server does not have")
-for section in (auth, projects, queues, workers, models, tasks, events, organization):
+for section in (auth, projects, queues, workers, models, tasks, reports, events, organization):
     section()
 # Sent with bodies that are lines of JSON or batches, by every other scenario, or internal to a server.
 left = offered - called - CLOSED_ENDPOINTS - {"events.add_batch", "tasks.update_batch", "auth.edit_user"}

@@ -1,10 +1,15 @@
 //! What is written: pairs of enqueue and pop, and batches of events.
 
 use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
+use serde_json::json;
+use tokio::task::JoinSet;
 
-use crate::fill::{Filled, scalar};
+use crate::fill::{Filled, id_of, scalar};
 use crate::http::{Client, Content};
 use crate::measure::{Case, Row, Turn, in_turns, repeat, together};
 use crate::process::Process;
@@ -13,6 +18,10 @@ use crate::{Outcome, Plan};
 
 /// Clients at one time.
 pub(crate) const MANY: usize = 16;
+
+/// Agents that ask an empty queue for work beside the pairs, and how often: stock agents ask every five seconds.
+const AGENTS: usize = 200;
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Events of one batch. The SDK sends what has gathered in a few seconds, some ten to some hundreds.
 const BATCH: usize = 100;
@@ -24,8 +33,13 @@ pub(crate) async fn run(server: &Process, raw: &Raw, plan: &Plan, filled: &Fille
     let drafts = Drafts { filled, next: Cell::new(filled.tasks.len()) };
     let raw_drafts = Drafts { filled, next: Cell::new(filled.tasks.len()) };
     for connections in [1, MANY] {
-        if "enqueue + pop".contains(&plan.only) {
+        if "enqueue + pop".contains(&plan.only) && plan.clients.contains(&connections) {
             rows.extend(pairs(server, raw, plan, [&drafts, &raw_drafts], connections).await?);
+        }
+        if "enqueue + pop beside polls".contains(&plan.only) && connections == MANY {
+            let agents = Agents::start(server).await?;
+            rows.extend(pairs(server, raw, plan, [&drafts, &raw_drafts], connections).await?);
+            agents.stop().await?;
         }
         for kind in [Kind::Lines, Kind::Scalars] {
             if kind.name().contains(&plan.only) {
@@ -34,6 +48,43 @@ pub(crate) async fn run(server: &Process, raw: &Raw, plan: &Plan, filled: &Fille
         }
     }
     Ok(rows)
+}
+
+/// Agents that poll a queue which stays empty.
+struct Agents {
+    polling: JoinSet<Outcome<()>>,
+    polls: Arc<AtomicUsize>,
+    began: Instant,
+}
+
+impl Agents {
+    async fn start(server: &Process) -> Outcome<Self> {
+        let queue = id_of(&mut server.client().await?, "queues.create", &json!({"name": "stays empty"})).await?;
+        let (mut polling, polls) = (JoinSet::new(), Arc::<AtomicUsize>::default());
+        for (number, mut client) in server.clients(AGENTS).await?.into_iter().enumerate() {
+            let (body, polls) = (json!({"queue": queue}).to_string(), Arc::clone(&polls));
+            polling.spawn(async move {
+                tokio::time::sleep(POLL_INTERVAL.mul_f64(number as f64 / AGENTS as f64)).await;
+                loop {
+                    client.json("queues.get_next_task", &body).await?;
+                    polls.fetch_add(1, Ordering::Relaxed);
+                    tokio::time::sleep(POLL_INTERVAL).await;
+                }
+            });
+        }
+        Ok(Self { polling, polls, began: Instant::now() })
+    }
+
+    async fn stop(mut self) -> Outcome<()> {
+        let per_second = self.polls.load(Ordering::Relaxed) as f64 / self.began.elapsed().as_secs_f64();
+        crate::say(&format!("the last row: beside {AGENTS} agents with {per_second:.0} empty polls per second"));
+        // An agent that has ended was refused something.
+        while let Some(ended) = self.polling.try_join_next() {
+            ended??;
+        }
+        self.polling.shutdown().await;
+        Ok(())
+    }
 }
 
 /// Hands out each task once.

@@ -28,7 +28,7 @@ pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 pub(crate) type Outcome<T> = Result<T, Failure>;
 
 const USAGE: &str = "usage: benches/server.sh [--tasks N] [--points N] [--rounds N] [--turn-ms N] [--waiting N] \
-                     [--only TEXT] [--directory DIR] [--json FILE]";
+                     [--clients N] [--only TEXT] [--directory DIR] [--json FILE]";
 
 /// What the command line says.
 #[derive(Clone, Debug)]
@@ -38,6 +38,8 @@ pub(crate) struct Plan {
     pub(crate) rounds: usize,
     pub(crate) turn: Duration,
     pub(crate) waiting: usize,
+    /// Pairs are measured with so many clients.
+    pub(crate) clients: Vec<usize>,
     /// Only cases whose name contains this.
     pub(crate) only: String,
     directory: Option<PathBuf>,
@@ -52,6 +54,7 @@ impl Plan {
             rounds: 3,
             turn: Duration::from_millis(600),
             waiting: 1000,
+            clients: vec![1, cases::MANY],
             only: String::new(),
             directory: None,
             json: None,
@@ -68,6 +71,7 @@ impl Plan {
                 "--rounds" => plan.rounds = value.parse()?,
                 "--turn-ms" => plan.turn = Duration::from_millis(value.parse()?),
                 "--waiting" => plan.waiting = value.parse()?,
+                "--clients" => plan.clients = vec![value.parse()?],
                 "--only" => plan.only = value,
                 "--directory" => plan.directory = Some(value.into()),
                 "--json" => plan.json = Some(value.into()),

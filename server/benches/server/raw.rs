@@ -38,6 +38,7 @@ impl Raw {
         connection.pragma_update(None, "synchronous", "full")?;
         connection.pragma_update(None, "foreign_keys", true)?;
         connection.pragma_update(None, "cache_size", -16_384)?;
+        connection.pragma_update(None, "wal_autocheckpoint", 4000)?;
         common(&connection)?;
         Ok(connection)
     }

@@ -82,6 +82,9 @@ fn cookie(headers: &HeaderMap) -> Option<&str> {
 pub(crate) struct Source(Option<IpAddr>);
 
 impl Source {
+    /// This process itself.
+    pub(crate) const INSIDE: Self = Self(None);
+
     /// The sender of a request. A proxy on this machine is believed about whom it speaks for.
     pub(crate) fn of_request(headers: &HeaderMap, extensions: &Extensions) -> Self {
         let peer = extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());

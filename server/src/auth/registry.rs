@@ -47,6 +47,11 @@ impl Registry {
         self.users.get(id).map(|user| &user.identity)
     }
 
+    /// The password of the user of this id, if it has one.
+    pub(crate) fn password_of(&self, id: &str) -> Option<&Password> {
+        self.users.get(id)?.password.as_ref()
+    }
+
     /// Whether anybody can log in with a password.
     pub(crate) fn has_passwords(&self) -> bool {
         !self.by_name.is_empty()

@@ -25,7 +25,7 @@ use serde::de::DeserializeOwned;
 use serde::de::value::MapDeserializer;
 use serde_json::{Map, Value};
 
-use crate::auth::{Identity, Proof};
+use crate::auth::{Identity, Proof, Source};
 
 /// One call of an endpoint, after the checks of path, credentials and body syntax.
 #[derive(Clone, Debug)]
@@ -46,6 +46,8 @@ pub(crate) struct Call {
     pub(crate) worker: Option<String>,
     /// Where the call comes from.
     pub(crate) ip: Option<IpAddr>,
+    /// The same, as far as wrong passwords are counted.
+    pub(crate) source: Source,
 }
 
 /// What nearly every endpoint answers: the `data` of the envelope, or an error.
@@ -63,6 +65,7 @@ impl Call {
             proof: None,
             worker: None,
             ip: None,
+            source: Source::INSIDE,
         }
     }
 

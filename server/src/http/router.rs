@@ -17,6 +17,7 @@ use protocols::clearml::envelope::EndpointMeta;
 use protocols::clearml::error::ApiError;
 use tower::ServiceExt as _;
 use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::SizeAbove;
 use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 
 use super::answer::{CallMeta, invalid_path, unsupported_encoding};
@@ -27,6 +28,9 @@ use super::{Answer, Call, body, health};
 use crate::auth::{self, Caller, Source};
 use crate::services;
 use crate::state::State;
+
+/// Bytes of an answer that fit into one packet: to compress them saves nothing.
+const SMALL_ANSWER: u64 = 1400;
 
 /// Which port a request came in by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +61,8 @@ struct Backend {
 /// Makes the router of one port. All ports share one `intake`.
 pub(crate) fn router(state: &State, intake: Intake, port: Port) -> Router {
     let backend = Backend { state: state.clone(), intake };
-    let api = Router::new().fallback(any(call)).layer(CompressionLayer::new()).with_state(backend);
+    let compression = CompressionLayer::new().compress_when(SizeAbove::new(SMALL_ANSWER));
+    let api = Router::new().fallback(any(call)).layer(compression).with_state(backend);
     let front = Front { state: state.clone(), port, api, files: services::files::router(state.clone()) };
     let cors = CorsLayer::new()
         .allow_origin(AllowOrigin::mirror_request())
@@ -198,6 +203,7 @@ async fn answer(
         proof: caller.map(|caller| caller.proof),
         worker: either_header(&parts.headers, "x-clearml-worker", "x-trains-worker").map(str::to_owned),
         ip: ip_of(&parts.headers, parts.extensions.get::<ConnectInfo<SocketAddr>>()),
+        source,
     };
     match services::dispatch(state, &service, &action, call).await {
         Some(answer) => answer,

@@ -82,7 +82,7 @@ async fn wait_for_tasks(state: &State, call: &Call) -> Reply {
     }
 }
 
-fn needing_attention(connection: &rusqlite::Connection, watched: Vec<TaskId>) -> StoreResult<Vec<WatchedTask>> {
+fn needing_attention(connection: &crate::store::Snapshot, watched: Vec<TaskId>) -> StoreResult<Vec<WatchedTask>> {
     let mut found = Vec::new();
     for id in watched {
         let (status, status_message) = match tasks::status_of(connection, id.as_str())? {

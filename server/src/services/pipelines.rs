@@ -91,9 +91,7 @@ fn next_name(tx: &Tx<'_>, source: &Task) -> StoreResult<String> {
         Some((name, number)) if is_number(number) => name,
         Some(_) | None => &source.name,
     };
-    let sql = "SELECT count(*) FROM tasks WHERE project IS ?1 AND (name = ?2 OR substr(name, 1, length(?2) + 2) = ?2 || ' #')";
-    let mut statement = tx.prepare_cached(sql)?;
-    let runs: i64 = statement.query_row(rusqlite::params![source.project, name], |row| row.get(0))?;
+    let runs = tasks::runs_named(tx, source.project.as_deref(), name)?;
     Ok(format!("{name} #{}", runs + 1))
 }
 
@@ -122,12 +120,7 @@ async fn delete_runs(state: &State, call: &Call) -> Reply {
         .store
         .write(move |tx| {
             Project::require(tx, &project)?;
-            let sql = "SELECT count(*) FROM tasks WHERE project = ?1 AND type = 'controller' \
-                       AND id NOT IN (SELECT value FROM json_each(?2))";
-            let others: i64 = tx
-                .prepare_cached(sql)?
-                .query_row([project.as_str(), &Value::from(ids.as_slice()).to_string()], |row| row.get(0))?;
-            if others == 0 {
+            if tasks::runs_besides(tx, &project, &ids)? == 0 {
                 return Err(ApiError::cannot_remove_all_runs("", &[("project", &project)]).into());
             }
             let outcome = batch::each(tx, &ids, |id| delete_run(tx, id, &project))?;

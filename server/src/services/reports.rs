@@ -9,9 +9,9 @@ use super::events;
 use super::tasks::{OneTask, updated};
 use crate::auth::Identity;
 use crate::http::{Call, Reply};
-use crate::query::{self, Expression, Options, Row};
 use crate::state::State;
 use crate::store::projects::{self, NewProject, Project};
+use crate::store::query::{self, Options, Row};
 use crate::store::tasks::{self, TASK, Task, Transition, forbidden_by_status};
 use crate::store::{StoreResult, Tx};
 use crate::time;
@@ -212,8 +212,7 @@ async fn get_tags(state: &State) -> Reply {
 async fn get_all_ex(state: &State, call: Call) -> Reply {
     let mut body = call.body;
     body.insert("search_hidden".to_owned(), Value::Bool(true));
-    let only_reports = Expression::plain(format!("t.type = '{REPORT}'"));
-    let options = Options { expand: true, conditions: vec![only_reports], ignored: &["type"] };
+    let options = Options { expand: true, conditions: vec![tasks::is_report()], ignored: &["type"] };
     let found = state.store.read(move |connection| query::find(connection, &TASK, &body, &options)).await?;
     let mut answer = json!({"tasks": found.rows});
     if let Some(scroll_id) = found.scroll_id {

@@ -8,6 +8,7 @@ use crate::auth::{API_VERSION, SERVER_VERSION};
 use crate::http::endpoints::{self, Access};
 use crate::http::{Call, Reply};
 use crate::state::State;
+use crate::store::census;
 
 /// Runs one action of the service.
 pub(crate) async fn dispatch(state: &State, action: &str, call: Call) -> Option<Reply> {
@@ -65,19 +66,10 @@ fn listing() -> Value {
 
 /// How much there is of everything.
 async fn get_stats(state: &State) -> Reply {
-    state
-        .store
-        .read(|connection| {
-            let mut counts = Map::new();
-            for table in ["users", "projects", "tasks", "models", "queues", "workers"] {
-                let count: i64 =
-                    connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0))?;
-                counts.insert(table.to_owned(), Value::from(count));
-            }
-            let mut statement = connection.prepare_cached("SELECT status, count(*) FROM tasks GROUP BY status")?;
-            let by_status = statement.query_map([], |row| Ok((row.get(0)?, Value::from(row.get::<_, i64>(1)?))))?;
-            counts.insert("task_status".to_owned(), Value::Object(by_status.collect::<Result<_, _>>()?));
-            Ok(Value::Object(counts))
-        })
-        .await
+    let (rows, tasks) = state.store.read(census::totals).await?;
+    let mut counts: Map<String, Value> =
+        rows.into_iter().map(|(table, count)| (table.to_owned(), Value::from(count))).collect();
+    let by_status = tasks.into_iter().map(|(status, count)| (status, Value::from(count))).collect();
+    counts.insert("task_status".to_owned(), Value::Object(by_status));
+    Ok(Value::Object(counts))
 }

@@ -32,8 +32,7 @@ pub(crate) fn census(connection: &Connection, now: Micros) -> StoreResult<Census
          LEFT JOIN queue_entries e ON e.queue = q.id GROUP BY q.id ORDER BY entries DESC, q.name LIMIT ?",
     )?;
     let queues = queues.query_map([QUEUES], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-    let mut tasks = connection.prepare_cached("SELECT status, count(*) FROM tasks GROUP BY status ORDER BY status")?;
-    let tasks = tasks.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let tasks = tasks_by_status(connection)?;
     let (workers, busy_workers): (i64, i64) = connection
         .prepare_cached("SELECT count(*), count(nullif(task, '')) FROM workers WHERE expires > ?")?
         .query_row([now], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -42,11 +41,30 @@ pub(crate) fn census(connection: &Connection, now: Micros) -> StoreResult<Census
         .query_row([], |row| row.get(0))?;
     Ok(Census {
         queues: queues.collect::<Result<_, _>>()?,
-        tasks: tasks.collect::<Result<_, _>>()?,
+        tasks,
         idle_workers: workers - busy_workers,
         busy_workers,
         unused_bytes,
     })
+}
+
+fn tasks_by_status(connection: &Connection) -> StoreResult<Vec<(String, i64)>> {
+    let mut tasks = connection.prepare_cached("SELECT status, count(*) FROM tasks GROUP BY status ORDER BY status")?;
+    let tasks = tasks.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(tasks.collect::<Result<_, _>>()?)
+}
+
+/// A name, and how many there are of it.
+type Count<Name> = (Name, i64);
+
+/// How much there is of everything, and the tasks by status.
+pub(crate) fn totals(connection: &Connection) -> StoreResult<(Vec<Count<&'static str>>, Vec<Count<String>>)> {
+    let mut totals = Vec::new();
+    for table in ["users", "projects", "tasks", "models", "queues", "workers"] {
+        let count = connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0))?;
+        totals.push((table, count));
+    }
+    Ok((totals, tasks_by_status(connection)?))
 }
 
 /// Bytes of the database file and of its log.

@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::StoreResult;
+use super::{StoreResult, events};
 
 /// Findings of one kind that are shown; the others are only counted.
 const EXAMPLES: usize = 5;
@@ -110,16 +110,6 @@ const RULES: &[Rule] = &[
               WHERE bytes != stored",
     },
     Rule {
-        check: "packs",
-        what: "a pack of points is not made of the points of its curve",
-        sql: "SELECT o.owner || ', ' || s.metric || '/' || s.variant
-              FROM event_series s JOIN event_owners o ON o.key = s.owner AND o.owner IS NOT NULL
-              WHERE s.packed != (SELECT coalesce(sum(k.points), 0) FROM scalar_packs k WHERE k.series = s.key)
-                 OR EXISTS (SELECT 1 FROM scalar_packs k WHERE k.series = s.key AND (
-                     k.last_iter > s.packed_to OR k.points != (SELECT count(*) FROM scalar_points p
-                         WHERE p.series = k.series AND p.iter BETWEEN k.first_iter AND k.last_iter)))",
-    },
-    Rule {
         check: "orphan_events",
         what: "events belong to nothing",
         sql: "SELECT DISTINCT 'console lines of owner ' || owner FROM console_lines
@@ -155,6 +145,8 @@ pub(super) fn run(connection: &Connection) -> StoreResult<Vec<Finding>> {
     for rule in RULES {
         findings.extend(places(&snapshot, rule.check, rule.what, rule.sql)?);
     }
+    let what = "a pack of points is not made of the points of its curve";
+    findings.extend(finding("packs", what, events::pack_differences(&snapshot)?));
     findings.extend(damaged_documents(&snapshot)?);
     Ok(findings)
 }

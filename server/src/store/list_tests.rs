@@ -8,8 +8,8 @@ use tempfile::TempDir;
 use super::tasks::{self, TASK};
 use super::{Store, migrations, open};
 use crate::auth::Identity;
-use crate::query::{self, Options};
 use crate::signals::Signals;
+use crate::store::query::{self, Options};
 
 /// Tasks of four projects, in two statuses, a second apart.
 fn with_tasks(count: i64) -> (TempDir, Connection) {

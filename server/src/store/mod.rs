@@ -1,10 +1,11 @@
 //! The store: one SQLite file, one writer, a few readers.
 //!
 //! Everything that the server keeps goes through [`Store::write`] and [`Store::read`]. The boundary for a second
-//! engine: SQL, its dialect and the mapping of rows belong below this module and [`crate::query`]; services hand values
-//! in and get values back. A write is answered only after it is on the disk: the writer takes all jobs that wait, runs
-//! each in a savepoint of its own inside one transaction, commits once, and only then answers all of them (group
-//! commit).
+//! engine: SQL, its dialect and the mapping of rows belong below this module and nowhere else (`tests/tidy.rs` looks);
+//! services hand values in and get values back. The generic `get_all` of the API is [`query`].
+//!
+//! A write is answered only after it is on the disk: the writer takes all jobs that wait, runs each in a savepoint of
+//! its own inside one transaction, commits once, and only then answers all of them (group commit).
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -25,6 +26,7 @@ mod prune;
 mod pulse;
 mod readers;
 mod rows;
+mod shared;
 mod tx;
 mod writer;
 
@@ -32,6 +34,7 @@ pub(crate) mod census;
 pub(crate) mod events;
 pub(crate) mod models;
 pub(crate) mod projects;
+pub(crate) mod query;
 pub(crate) mod queues;
 pub(crate) mod tasks;
 pub(crate) mod time_series;
@@ -47,6 +50,9 @@ pub(crate) use prune::EndedTask;
 pub(crate) use pulse::Pulse;
 pub(crate) use rows::{parse_json, placeholders};
 pub(crate) use tx::Tx;
+
+/// The store as it is at one moment: what a query of [`Store::read`] works on, and what a [`Tx`] derefs to.
+pub(crate) type Snapshot = Connection;
 
 /// How long an attempt to write may take that only finds out whether it can be done.
 const PROBE_LIMIT: Duration = Duration::from_secs(5);

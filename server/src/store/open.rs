@@ -7,7 +7,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::error::OpenError;
-use crate::query;
+use crate::store::query;
 
 /// How long a connection waits for another one's lock. Only a checkpoint or an outside tool can hold one.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -18,6 +18,10 @@ const STATEMENT_CACHE: usize = 256;
 /// Page cache of the writer. A change of a task touches a page in each of many indexes: with these at hand it reads
 /// next to nothing.
 const WRITER_CACHE_KIB: i64 = 16 << 10;
+
+/// Pages of the log from which on the writer takes them over into the database file. A page that changed often meanwhile
+/// is taken over once.
+const CHECKPOINT_PAGES: i64 = 4000;
 
 /// Opens the writer's connection and creates the file if it is missing, readable by its owner only.
 pub(super) fn writable(path: &Path) -> Result<Connection, OpenError> {
@@ -31,6 +35,7 @@ pub(super) fn writable(path: &Path) -> Result<Connection, OpenError> {
             connection.pragma_update(None, "synchronous", "full")?;
             connection.pragma_update(None, "foreign_keys", true)?;
             connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
+            connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
             common(&mut connection)?;
             // Touches the file, so that a damaged or unwritable one is found now.
             connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK")?;

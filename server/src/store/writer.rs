@@ -23,7 +23,16 @@ const JOBS_PER_COMMIT: usize = 256;
 type Answer = Box<dyn FnOnce(Result<(), ApiError>) + Send>;
 
 /// A job inside the transaction: does its work, and says how to answer. Without a transaction it is told why.
-type Job = Box<dyn FnOnce(Result<&Tx<'_>, ApiError>) -> Answer + Send>;
+type Job = Box<dyn FnOnce(Result<Place<'_>, ApiError>) -> Answer + Send>;
+
+/// Where a job runs.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    tx: &'a Tx<'a>,
+    /// Whether the transaction is this job's alone: then its failure takes back the transaction, and no savepoint is
+    /// needed, which would copy every page that the job changes.
+    alone: bool,
+}
 
 /// Handle on the writer thread.
 pub(super) struct Writer {
@@ -49,8 +58,8 @@ impl Writer {
         let closed = || ApiError::database_unavailable("the server is stopping", &[]);
         let sender = self.jobs.lock().ok().and_then(|jobs| jobs.clone()).ok_or_else(closed)?;
         let (answer, answered) = oneshot::channel();
-        let job: Job = Box::new(move |tx| {
-            let outcome = tx.and_then(|tx| in_savepoint(tx, job));
+        let job: Job = Box::new(move |place| {
+            let outcome = place.and_then(|place| run_in(place, job));
             Box::new(move |committed| {
                 // The job's own error says more than that of the commit. A caller that went away does not need
                 // the answer.
@@ -108,20 +117,16 @@ fn commit_batch(connection: &mut Connection, batch: Vec<Job>, signals: &Signals,
     };
     let tx = Tx::new(transaction);
     let mut answers: Vec<Answer> = Vec::with_capacity(batch.len());
+    let alone = batch.len() == 1;
     let mut jobs = batch.into_iter();
     for job in jobs.by_ref() {
-        answers.push(job(Ok(&tx)));
+        answers.push(job(Ok(Place { tx: &tx, alone })));
         if tx.is_autocommit() {
             // What ran so far is undone; what comes next would run outside of any transaction.
             break;
         }
     }
-    let (transaction, changes) = tx.into_parts();
-    let committed = if transaction.is_autocommit() {
-        Err(ApiError::database_unavailable("a write at the same moment failed", &[]))
-    } else {
-        transaction.commit().map_err(|error| ApiError::from(StoreError::from(error)))
-    };
+    let (committed, changes) = finish(tx);
     pulse.end(answers.len(), committed.as_ref().err().map(|error| error.message.clone()));
     if committed.is_ok() {
         // Woken waiters must find the new state, so this comes after the commit. It also must not depend on
@@ -134,6 +139,22 @@ fn commit_batch(connection: &mut Connection, batch: Vec<Job>, signals: &Signals,
     jobs.collect()
 }
 
+/// Ends the transaction. What its jobs announced is told only if there is something to be seen.
+fn finish(tx: Tx<'_>) -> (Result<(), ApiError>, Vec<Change>) {
+    let refused = |error: StoreError| ApiError::from(error);
+    if tx.is_autocommit() {
+        return (Err(ApiError::database_unavailable("a write at the same moment failed", &[])), Vec::new());
+    }
+    if tx.is_given_up() {
+        let (transaction, _) = tx.into_parts();
+        return (transaction.rollback().map_err(|error| refused(error.into())), Vec::new());
+    }
+    let settled = tx.settle();
+    let (transaction, changes) = tx.into_parts();
+    let committed = settled.and_then(|()| Ok(transaction.commit()?));
+    (committed.map_err(refused), changes)
+}
+
 fn raise(signals: &Signals, mut changes: Vec<Change>) {
     changes.sort();
     changes.dedup();
@@ -143,32 +164,33 @@ fn raise(signals: &Signals, mut changes: Vec<Change>) {
 }
 
 /// Runs one job so that its failure, or its panic, leaves no trace in the transaction.
-fn in_savepoint<T, F>(tx: &Tx<'_>, job: F) -> Result<T, ApiError>
+fn run_in<T, F>(Place { tx, alone }: Place<'_>, job: F) -> Result<T, ApiError>
 where
     F: FnOnce(&Tx<'_>) -> StoreResult<T>,
 {
-    let announced = tx.announced();
+    let mark = tx.mark();
     let refused = |error: rusqlite::Error| ApiError::from(StoreError::from(error));
     // Prepared once: this runs for every write.
-    let run = |sql| tx.prepare_cached(sql)?.execute([]);
+    let run = |sql| if alone { Ok(0) } else { tx.prepare_cached(sql)?.execute([]) };
     run("SAVEPOINT job").map_err(refused)?;
     let outcome = catch_unwind(AssertUnwindSafe(|| job(tx)));
-    match outcome {
+    let failure = match outcome {
         Ok(Ok(value)) => {
             run("RELEASE job").map_err(refused)?;
-            Ok(value)
+            return Ok(value);
         }
-        failed => {
-            tx.forget_after(announced);
-            // Fails only when SQLite has rolled back the whole transaction itself (disk full), which is noticed
-            // after the job.
-            let _ = tx.execute_batch("ROLLBACK TO job; RELEASE job");
-            match failed {
-                Ok(Err(error)) => Err(error.into()),
-                Ok(Ok(_)) | Err(_) => Err(ApiError::internal("the operation failed unexpectedly", &[])),
-            }
-        }
+        Ok(Err(error)) => error.into(),
+        Err(_) => ApiError::internal("the operation failed unexpectedly", &[]),
+    };
+    tx.forget_after(mark);
+    if alone {
+        tx.give_up();
+    } else {
+        // Fails only when SQLite has rolled back the whole transaction itself (disk full), which is noticed
+        // after the job.
+        let _ = tx.execute_batch("ROLLBACK TO job; RELEASE job");
     }
+    Err(failure)
 }
 
 #[cfg(test)]

@@ -328,6 +328,30 @@ async fn users_are_made_found_and_changed() {
 }
 
 #[tokio::test]
+async fn everybody_changes_their_own_password_and_only_knowing_the_old_one() {
+    let fixture = start().await;
+    let (admin, ada) = (&fixture.api, fixture.user("ada", "user").await);
+    let id = ada.ok("users.get_current_user", json!({})).await["user"]["id"].clone();
+    let change = |new: &str, current: Option<&str>| json!({"user": id, "password": new, "current_password": current});
+    let log_in = |password: &'static str| {
+        let request = admin.client.get(format!("{}/auth.login", admin.url)).basic_auth("ada", Some(password));
+        async move { request.send().await.unwrap().status().as_u16() }
+    };
+    // The first one, with the credentials that the user has.
+    ada.refused("users.update", change("short", None), 400, 12).await;
+    ada.ok("users.update", change("difference engine", None)).await;
+    assert_eq!(log_in("difference engine").await, 200);
+    for wrong in [None, Some("difference"), Some("")] {
+        ada.refused("users.update", change("analytical engine", wrong), 400, 12).await;
+    }
+    assert_eq!(log_in("difference engine").await, 200, "nothing has changed");
+    // Nobody else, an administrator neither: they have auth.edit_user.
+    admin.refused("users.update", change("analytical engine", Some("difference engine")), 400, 12).await;
+    ada.ok("users.update", change("analytical engine", Some("difference engine"))).await;
+    assert_eq!((log_in("analytical engine").await, log_in("difference engine").await), (200, 401));
+}
+
+#[tokio::test]
 async fn preferences_are_each_users_own_and_merged() {
     let fixture = start().await;
     let (admin, ada) = (&fixture.api, fixture.user("ada", "user").await);

@@ -16,8 +16,8 @@ use server::{RunningServer, Server, ServerConfig};
 use tempfile::TempDir;
 use tower::ServiceExt as _;
 
+use crate::chance::Rng;
 use crate::request::{Generator, endpoints};
-use crate::rng::Rng;
 use crate::values::Known;
 
 /// Calls at one time.

@@ -3,8 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod attack;
+#[path = "../chance/mod.rs"]
+mod chance;
 mod request;
-mod rng;
 mod values;
 mod wire;
 

@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::http::{Method, Request, Uri};
 use serde_json::{Map, Value, json};
 
-use crate::rng::Rng;
+use crate::chance::Rng;
 use crate::values::{Known, filter, for_field, hostile, size};
 
 /// One line of the list of endpoints.

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::rng::Rng;
+use crate::chance::Rng;
 
 /// Ids that exist, or did a moment ago.
 #[derive(Clone, Debug, Default)]

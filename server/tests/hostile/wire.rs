@@ -8,8 +8,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::attack::{Attack, Until};
+use crate::chance::Rng;
 use crate::request::Generator;
-use crate::rng::Rng;
 use crate::values::Known;
 
 /// Connections at one time.

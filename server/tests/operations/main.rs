@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "what is missing fails the test")]
 #![expect(clippy::print_stderr, reason = "the seed, how much was done, and why a test did nothing")]
 
+#[path = "../chance/mod.rs"]
+mod chance;
 mod client;
 mod disk;
 mod durability;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rusqlite::Connection;
-use serde_json::json;
+use serde_json::{Value, json};
 use server::maintenance::{self, BackupOptions, MaintenanceError};
 
 use crate::client::Client;
@@ -197,4 +197,58 @@ async fn a_check_finds_what_does_not_fit() {
     let report = maintenance::check(&data_dir).unwrap();
     assert_eq!(report.problems.len(), 1, "{:#?}", report.problems);
     assert_eq!(report.problems[0].check, "files");
+}
+
+/// Changes the bytes of a pack in place, and leaves everything that is counted as it is.
+#[tokio::test]
+async fn a_check_names_the_curve_whose_pack_is_damaged() {
+    let directory = tempfile::tempdir().unwrap();
+    let data_dir = directory.path().join("data");
+    let fixture = Fixture::first(&data_dir, |_| ()).await;
+    let task = fixture.task("with a long curve").await;
+    for first in [0, 1500] {
+        let points: Vec<Value> = (first..first + 1500)
+            .map(|iter| {
+                json!({"task": task, "type": "training_stats_scalar", "metric": "loss", "variant": "train",
+                       "iter": iter, "value": f64::from(iter) / 7.0})
+            })
+            .collect();
+        fixture.client.try_report(&points).await.unwrap();
+    }
+    fixture.stop().await;
+    let whole = std::fs::read(data_dir.join("server.db")).unwrap();
+    let report = maintenance::check(&data_dir).unwrap();
+    assert!(report.is_clean, "{:#?}", report.problems);
+
+    let second = "key = (SELECT min(key) + 1 FROM scalar_packs)";
+    for (change, what) in [
+        // A value: the eight bytes at 17 to 24 are those of the third point.
+        (
+            "content = CAST(substr(content, 1, 17) || x'0000000000004540' || substr(content, 26) AS BLOB)",
+            "from iteration 512",
+        ),
+        ("content = substr(content, 1, 100)", "from iteration 512 on cannot be read"),
+        ("mean = mean + 1", "from iteration 512 on says of its points what they do not"),
+        ("last_time = last_time + 1", "from iteration 512 on says of its points what they do not"),
+    ] {
+        std::fs::write(data_dir.join("server.db"), &whole).unwrap();
+        let connection = Connection::open(data_dir.join("server.db")).unwrap();
+        let changed = connection.execute(&format!("UPDATE scalar_packs SET {change} WHERE {second}"), []).unwrap();
+        assert_eq!(changed, 1, "{change}");
+        connection.close().unwrap();
+        let problems = maintenance::check(&data_dir).unwrap().problems;
+        assert_eq!(problems.len(), 1, "{change}: {problems:#?}");
+        assert_eq!((problems[0].check.as_str(), problems[0].count), ("packs", 1));
+        let place = &problems[0].examples[0];
+        assert!(place.starts_with(&format!("{task}, loss/train: ")) && place.contains(what), "{change}: {place}");
+    }
+
+    // A pack that is whole in itself, and of other points than those that are stored.
+    std::fs::write(data_dir.join("server.db"), &whole).unwrap();
+    let connection = Connection::open(data_dir.join("server.db")).unwrap();
+    connection.execute("UPDATE scalar_points SET value = 1.0 WHERE iter = 700", []).unwrap();
+    connection.close().unwrap();
+    let problems = maintenance::check(&data_dir).unwrap().problems;
+    let place = &problems[0].examples[0];
+    assert!(place.ends_with("the packs differ from the points at iteration 700"), "{place}");
 }

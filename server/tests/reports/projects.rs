@@ -61,6 +61,24 @@ async fn the_tree_is_searched_with_statistics() {
 }
 
 #[tokio::test]
+async fn a_dataset_tells_its_size() {
+    let server = TestServer::start().await;
+    let (data, other) = (project(&server, "Data/.datasets/photos").await, project(&server, "Data/Other").await);
+    for (name, files) in [("1.0.0", 3), ("1.0.1", 5)] {
+        let version = json!({
+            "name": name, "type": "data_processing", "project": data, "system_tags": ["dataset"],
+            "runtime": {"ds_file_count": files, "ds_total_size": 1000 * files},
+        });
+        server.call("tasks.create", version).await;
+    }
+    let request =
+        json!({"id": [data, other], "include_dataset_stats": true, "search_hidden": true, "order_by": ["name"]});
+    let found = server.call("projects.get_all_ex", request).await["projects"].take();
+    assert_eq!(found[0]["dataset_stats"], json!({"file_count": 5, "total_size": 5000}), "of the latest version");
+    assert!(found[1].get("dataset_stats").is_none(), "no dataset: {}", found[1]);
+}
+
+#[tokio::test]
 async fn projects_move_merge_and_go() {
     let server = TestServer::start().await;
     let (one, two) = (project(&server, "One").await, project(&server, "Two").await);

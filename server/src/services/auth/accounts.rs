@@ -81,7 +81,7 @@ pub(super) async fn edit_user(state: &State, call: &Call) -> Reply {
 }
 
 /// What is kept of a password. Takes long, off the reactor.
-async fn digest(name: &str, given: Option<String>) -> Result<Option<String>, ApiError> {
+pub(in crate::services) async fn digest(name: &str, given: Option<String>) -> Result<Option<String>, ApiError> {
     let Some(given) = given else { return Ok(None) };
     check_new_password(name.trim(), &given)?;
     let hashed = tokio::task::spawn_blocking(move || hash_password(&given)).await;

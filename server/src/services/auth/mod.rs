@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::http::{Call, Reply};
 use crate::state::State;
 
-pub(super) use accounts::check_company;
+pub(super) use accounts::{check_company, digest};
 pub(super) use tokens::log_out;
 
 /// Runs one action of the service.

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use protocols::clearml::error::ApiError;
-use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -11,8 +10,8 @@ use super::request::{MetricVariants, check_count, filter, known_owner, size};
 use super::scroll;
 use crate::http::{Call, Reply};
 use crate::state::State;
-use crate::store::StoreResult;
 use crate::store::events::{self, Axis, Kind, MetricFilter, Sampled, SeriesRow};
+use crate::store::{Snapshot, StoreResult};
 
 /// Points of a curve when the request does not say, and at most.
 const DEFAULT_SAMPLES: usize = 2_000;
@@ -115,7 +114,7 @@ pub(super) async fn multi_task_histogram(state: &State, call: &Call) -> Reply {
 }
 
 fn curves(
-    connection: &Connection,
+    connection: &Snapshot,
     task: &str,
     filter: &MetricFilter,
     key: Key,
@@ -181,7 +180,7 @@ pub(super) async fn get_task_single_value_metrics(state: &State, call: &Call) ->
         .await
 }
 
-fn single_values(connection: &Connection, task: &str, filter: &MetricFilter) -> StoreResult<Vec<Value>> {
+fn single_values(connection: &Snapshot, task: &str, filter: &MetricFilter) -> StoreResult<Vec<Value>> {
     let Some(owner) = events::owner_of(connection, task)? else { return Ok(Vec::new()) };
     let mut values = Vec::new();
     for series in events::series_of(connection, owner, &[Kind::Scalar], filter)? {
@@ -195,7 +194,7 @@ fn single_values(connection: &Connection, task: &str, filter: &MetricFilter) -> 
 }
 
 /// Points of the curves; single values are none.
-fn count(connection: &Connection, series: &[SeriesRow]) -> StoreResult<i64> {
+fn count(connection: &Snapshot, series: &[SeriesRow]) -> StoreResult<i64> {
     series.iter().try_fold(0, |points, one| {
         let is_single = events::single_value(connection, one.key)?.is_some();
         Ok(points + one.events - i64::from(is_single))

@@ -1,12 +1,11 @@
 //! Pieces that requests of this service have in common.
 
 use protocols::clearml::error::ApiError;
-use rusqlite::Connection;
 use serde::Deserialize;
 
 use crate::company::COMPANY;
-use crate::store::StoreResult;
 use crate::store::events::{MetricFilter, OwnerFacts, owner_facts};
+use crate::store::{Snapshot, StoreResult};
 
 /// Tasks in one request at most.
 const MAX_TASKS: usize = 100;
@@ -29,7 +28,7 @@ pub(super) fn filter(metrics: Option<Vec<MetricVariants>>) -> MetricFilter {
 ///
 /// # Errors
 /// 400/101 or 400/201 when it does not exist.
-pub(super) fn known_owner(connection: &Connection, id: &str, is_model: bool) -> StoreResult<OwnerFacts> {
+pub(super) fn known_owner(connection: &Snapshot, id: &str, is_model: bool) -> StoreResult<OwnerFacts> {
     let facts = owner_facts(connection, id, is_model)?;
     let unknown = if is_model { ApiError::invalid_model_id } else { ApiError::invalid_task_id };
     Ok(facts.ok_or_else(|| unknown("", &[("id", &id), ("company", &COMPANY)]))?)

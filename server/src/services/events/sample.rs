@@ -1,7 +1,6 @@
 //! One debug image or plot at a time, and the one beside it: how a viewer steps through what a task reported.
 
 use protocols::clearml::error::ApiError;
-use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -9,8 +8,8 @@ use super::request::known_owner;
 use super::scroll;
 use crate::http::{Call, Reply};
 use crate::state::State;
-use crate::store::StoreResult;
 use crate::store::events::{self, Kind, MetricFilter, SeriesRow, Shown};
+use crate::store::{Snapshot, StoreResult};
 
 #[derive(Debug, Deserialize)]
 struct GetSample {
@@ -138,7 +137,7 @@ async fn next(state: &State, call: &Call, kind: Kind) -> Reply {
 }
 
 /// What is shown together, by metric and variant.
-fn groups(connection: &Connection, shown: Shown<'_>, kind: Kind, filter: &MetricFilter) -> StoreResult<Vec<Group>> {
+fn groups(connection: &Snapshot, shown: Shown<'_>, kind: Kind, filter: &MetricFilter) -> StoreResult<Vec<Group>> {
     let Some(owner) = events::owner_of(connection, shown.owner)? else { return Ok(Vec::new()) };
     let mut groups: Vec<Group> = Vec::new();
     for series in events::series_of(connection, owner, &[kind], filter)? {
@@ -153,7 +152,7 @@ fn groups(connection: &Connection, shown: Shown<'_>, kind: Kind, filter: &Metric
 
 /// The neighbour of a position: within its iteration, else at the near end of the next iteration.
 fn beside<'a>(
-    connection: &Connection,
+    connection: &Snapshot,
     groups: &'a [Group],
     position: &Position,
     earlier: bool,
@@ -189,13 +188,13 @@ fn beside<'a>(
     Ok(None)
 }
 
-fn latest(connection: &Connection, series: &[SeriesRow], range: (i64, i64)) -> StoreResult<Option<i64>> {
+fn latest(connection: &Snapshot, series: &[SeriesRow], range: (i64, i64)) -> StoreResult<Option<i64>> {
     Ok(events::iterations_of(connection, series, range, true, 1)?.first().copied())
 }
 
 /// The events of a group at a position, and between which iterations it can be seen.
 fn answer(
-    connection: &Connection,
+    connection: &Snapshot,
     shown: Shown<'_>,
     kind: Kind,
     group: Option<&Group>,

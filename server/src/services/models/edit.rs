@@ -1,7 +1,6 @@
 //! Making and editing models.
 
 use protocols::clearml::error::ApiError;
-use rusqlite::Connection;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -10,7 +9,7 @@ use crate::state::State;
 use crate::store::events::{Touched, touch_owner};
 use crate::store::models::{self, Model, NewModel, metadata_object};
 use crate::store::projects::{self, Project, RowUpdate};
-use crate::store::{StoreResult, Tx};
+use crate::store::{Snapshot, StoreResult, Tx};
 use crate::time::{self, Micros};
 
 /// Characters of a name at least.
@@ -90,7 +89,7 @@ fn new_model(fields: Fields, name: String, uri: String) -> Result<NewModel, ApiE
     })
 }
 
-fn require_task(connection: &Connection, task: &str) -> StoreResult<()> {
+fn require_task(connection: &Snapshot, task: &str) -> StoreResult<()> {
     if models::has_task(connection, task)? {
         return Ok(());
     }
@@ -150,7 +149,13 @@ fn changes(tx: &Tx<'_>, fields: &Fields) -> StoreResult<RowUpdate> {
     Ok(update)
 }
 
-fn apply(tx: &Tx<'_>, model: &Model, mut update: RowUpdate, user: &str, now: Micros) -> StoreResult<crate::query::Row> {
+fn apply(
+    tx: &Tx<'_>,
+    model: &Model,
+    mut update: RowUpdate,
+    user: &str,
+    now: Micros,
+) -> StoreResult<crate::store::query::Row> {
     update.time("last_update", now).time("last_change", now).text("last_changed_by", Some(user));
     if let Some(project) = &model.project {
         projects::touch(tx, project, now)?;

@@ -6,10 +6,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::http::{Call, Reply};
-use crate::query::{self, Options, Row};
 use crate::state::State;
 use crate::store::models::{MODEL, unknown_model};
 use crate::store::projects;
+use crate::store::query::{self, Options, Row};
 
 /// From this version on metadata is an object; before, clients are given an empty list.
 const WITH_METADATA_OBJECTS: ApiVersion = ApiVersion::new(2, 17);

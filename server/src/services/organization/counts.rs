@@ -5,46 +5,30 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::http::{Call, Reply};
-use crate::query::{self, Entity, Expression, Options, Row};
 use crate::state::State;
 use crate::store::models::MODEL;
-use crate::store::projects::PROJECT;
-use crate::store::tasks::TASK;
+use crate::store::projects::{self, PROJECT};
+use crate::store::query::{self, Entity, Expression, Options, Row};
+use crate::store::tasks::{self, TASK};
 
 /// Something that is counted under a name of its own.
 struct Counted {
     name: &'static str,
     entity: &'static Entity,
-    /// Which rows of the entity are meant; empty for all that are not hidden.
-    condition: &'static str,
+    /// Which rows of the entity are meant, hidden ones included; `None` for all that are not hidden.
+    condition: Option<fn() -> Expression>,
 }
 
 /// Pipelines and datasets are tasks in hidden projects; both carry a system tag.
 const COUNTED: &[Counted] = &[
-    Counted { name: "projects", entity: &PROJECT, condition: "" },
-    Counted { name: "tasks", entity: &TASK, condition: "" },
-    Counted { name: "models", entity: &MODEL, condition: "" },
-    Counted {
-        name: "pipelines",
-        entity: &PROJECT,
-        condition: "EXISTS (SELECT 1 FROM json_each(p.system_tags) WHERE value = 'pipeline')",
-    },
-    Counted {
-        name: "pipeline_runs",
-        entity: &TASK,
-        condition: "t.type = 'controller' AND EXISTS (SELECT 1 FROM json_each(t.system_tags) WHERE value = 'pipeline')",
-    },
-    Counted {
-        name: "datasets",
-        entity: &PROJECT,
-        condition: "EXISTS (SELECT 1 FROM json_each(p.system_tags) WHERE value = 'dataset')",
-    },
-    Counted {
-        name: "dataset_versions",
-        entity: &TASK,
-        condition: "t.type = 'data_processing' AND EXISTS (SELECT 1 FROM json_each(t.system_tags) WHERE value = 'dataset')",
-    },
-    Counted { name: "reports", entity: &TASK, condition: "t.type = 'report'" },
+    Counted { name: "projects", entity: &PROJECT, condition: None },
+    Counted { name: "tasks", entity: &TASK, condition: None },
+    Counted { name: "models", entity: &MODEL, condition: None },
+    Counted { name: "pipelines", entity: &PROJECT, condition: Some(|| projects::is_tagged("pipeline")) },
+    Counted { name: "pipeline_runs", entity: &TASK, condition: Some(tasks::is_pipeline_run) },
+    Counted { name: "datasets", entity: &PROJECT, condition: Some(|| projects::is_tagged("dataset")) },
+    Counted { name: "dataset_versions", entity: &TASK, condition: Some(tasks::is_dataset_version) },
+    Counted { name: "reports", entity: &TASK, condition: Some(tasks::is_report) },
 ];
 
 #[derive(Deserialize)]
@@ -65,7 +49,7 @@ pub(super) async fn get_entities_count(state: &State, call: &Call) -> Reply {
             Some(Value::Object(filter)) => filter.clone(),
             Some(_) => return Err(ApiError::bad_field(counted.name, "must be an object of filters")),
         };
-        if search_hidden || !counted.condition.is_empty() {
+        if search_hidden || counted.condition.is_some() {
             filter.insert("search_hidden".to_owned(), Value::Bool(true));
         }
         if !active_users.is_empty() && counted.entity.name != PROJECT.name {
@@ -79,8 +63,8 @@ pub(super) async fn get_entities_count(state: &State, call: &Call) -> Reply {
             let mut counts = Map::new();
             for (counted, filter) in asked {
                 let filter: Row = filter;
-                let condition = Some(Expression::plain(counted.condition)).filter(|condition| !condition.is_empty());
-                let options = Options { conditions: condition.into_iter().collect(), ..Options::default() };
+                let conditions = counted.condition.map(|condition| condition()).into_iter().collect();
+                let options = Options { conditions, ..Options::default() };
                 let count = query::count(connection, counted.entity, &filter, &options)?;
                 counts.insert(counted.name.to_owned(), Value::from(count));
             }

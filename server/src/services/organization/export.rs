@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 
 use crate::http::{Call, Download, Reply};
 use crate::ids;
-use crate::query::{self, Entity, Options, Row};
 use crate::state::State;
 use crate::store::models::MODEL;
+use crate::store::query::{self, Entity, Options, Row};
 use crate::store::tasks::TASK;
 
 /// Prepared downloads that are remembered; the oldest goes for a new one.

@@ -1,19 +1,18 @@
 //! `organization.get_project_usages`: who kept the machines busy.
 
 use protocols::clearml::error::ApiError;
-use rusqlite::{Connection, params};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::http::{Call, Reply};
 use crate::state::State;
-use crate::store::StoreResult;
 use crate::store::projects::subtree;
+use crate::store::tasks::{Breakdown, Usage, usage};
 use crate::time::{self, Micros};
 
-/// What usage is broken down by: the name in the API, the column of the task, the table that knows the names.
-const BREAKDOWNS: [(&str, &str, &str); 3] =
-    [("projects", "t.project", "projects"), ("users", "t.user", "users"), ("queues", "t.queue", "queues")];
+/// What usage is broken down by, as the API calls it.
+const BREAKDOWNS: [(&str, Breakdown); 3] =
+    [("projects", Breakdown::Project), ("users", Breakdown::User), ("queues", Breakdown::Queue)];
 
 #[derive(Deserialize)]
 struct Request {
@@ -29,7 +28,7 @@ struct Request {
 /// How long tasks of some projects, and of all below them, ran between two moments.
 pub(super) async fn get_project_usages(state: &State, call: &Call) -> Reply {
     let request: Request = call.arguments()?;
-    let known = |key: &String| BREAKDOWNS.iter().any(|(name, ..)| name == key);
+    let known = |key: &String| BREAKDOWNS.iter().any(|(name, _)| name == key);
     if let Some(unknown) = request.breakdown_keys.iter().find(|key| !known(key)) {
         return Err(ApiError::bad_field("breakdown_keys", &format!("unknown key {unknown:?}")));
     }
@@ -44,13 +43,12 @@ pub(super) async fn get_project_usages(state: &State, call: &Call) -> Reply {
             for project in &request.projects {
                 projects.extend(subtree(connection, project)?);
             }
-            let projects = Value::from(projects).to_string();
             let mut answer = Map::new();
-            for (name, column, table) in BREAKDOWNS {
+            for (name, by) in BREAKDOWNS {
                 if request.breakdown_keys.is_empty() || request.breakdown_keys.iter().any(|key| key == name) {
                     let span = (from, to.min(time::now()));
-                    let used = usage(connection, (column, table), &projects, span, request.include_development)?;
-                    answer.insert(name.to_owned(), Value::Array(used));
+                    let used = usage(connection, by, &projects, span, request.include_development)?;
+                    answer.insert(name.to_owned(), used.into_iter().map(shown).collect());
                 }
             }
             Ok(Value::Object(answer))
@@ -58,31 +56,7 @@ pub(super) async fn get_project_usages(state: &State, call: &Call) -> Reply {
         .await
 }
 
-/// Seconds and number of tasks for each value of `column`, the busiest first.
-fn usage(
-    connection: &Connection,
-    (column, table): (&str, &str),
-    projects: &str,
-    (from, to): (Micros, Micros),
-    include_development: bool,
-) -> StoreResult<Vec<Value>> {
-    // A task that ended without saying so (a stop does not set `completed`) ran until it was last heard of.
-    let sql = format!(
-        "SELECT {column}, (SELECT other.name FROM {table} other WHERE other.id = {column}), count(*), \
-         sum(min(?3, CASE WHEN t.status = 'in_progress' THEN ?3 ELSE coalesce(t.completed, t.last_update) END) \
-         - max(?2, t.started)) AS used FROM tasks t \
-         WHERE t.project IN (SELECT value FROM json_each(?1)) AND t.started < ?3 AND {column} IS NOT NULL \
-         AND (t.status = 'in_progress' OR coalesce(t.completed, t.last_update) > max(?2, t.started)) \
-         AND (?4 OR NOT EXISTS (SELECT 1 FROM json_each(t.system_tags) WHERE value = 'development')) \
-         GROUP BY {column} ORDER BY used DESC, {column}"
-    );
-    let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query(params![projects, from, to, include_development])?;
-    let mut used = Vec::new();
-    while let Some(row) = rows.next()? {
-        let (id, name): (String, Option<String>) = (row.get(0)?, row.get(1)?);
-        let (tasks, micros): (i64, i64) = (row.get(2)?, row.get(3)?);
-        used.push(json!({"id": id, "name": name, "tasks": tasks, "duration": micros.max(0) / 1_000_000}));
-    }
-    Ok(used)
+fn shown(usage: Usage) -> Value {
+    let Usage { id, name, tasks, seconds } = usage;
+    json!({"id": id, "name": name, "tasks": tasks, "duration": seconds})
 }

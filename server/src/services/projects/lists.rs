@@ -5,9 +5,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::http::{Call, Reply};
-use crate::query::unescape_key;
 use crate::state::State;
 use crate::store::projects::{self, Scope, TagsOf};
+use crate::store::query::unescape_key;
 
 /// Items of a page when the request does not say.
 const PAGE_SIZE: usize = 500;

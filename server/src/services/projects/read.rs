@@ -4,10 +4,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::http::{Call, Reply};
-use crate::query::{self, Expression, Options, Row};
 use crate::state::State;
-use crate::store::StoreResult;
-use crate::store::projects::{PROJECT, StatsScope, project_stats, unknown_project};
+use crate::store::projects::{self, PROJECT, StatsScope, project_stats, unknown_project};
+use crate::store::query::{self, Expression, Options, Row};
+use crate::store::{Snapshot, StoreResult};
 use crate::time;
 
 #[derive(Debug, Deserialize)]
@@ -38,6 +38,8 @@ struct Extras {
     #[serde(default)]
     check_own_contents: bool,
     #[serde(default)]
+    include_dataset_stats: bool,
+    #[serde(default)]
     active_users: Vec<String>,
     children_type: Option<ChildrenType>,
 }
@@ -54,15 +56,11 @@ enum ChildrenType {
 impl ChildrenType {
     /// Projects that hold such a thing: the folders of each carry a system tag.
     fn condition(self) -> Expression {
-        let tag = match self {
+        projects::holds_tagged(match self {
             Self::Pipeline => "pipeline",
             Self::Report => "reports",
             Self::Dataset => "dataset",
-        };
-        let below = "below.name = p.name OR below.name >= p.name || '/' AND below.name < p.name || '0'";
-        Expression::plain(format!(
-            "EXISTS (SELECT 1 FROM projects below, json_each(below.system_tags) tag WHERE tag.value = '{tag}' AND ({below}))"
-        ))
+        })
     }
 }
 
@@ -84,7 +82,7 @@ pub(super) async fn get_all(state: &State, call: Call, expand: bool) -> Reply {
     let extras: Extras = call.arguments()?;
     let mut body = call.body;
     let mut conditions = location(&mut body, extras.shallow_search);
-    conditions.extend(used_by(&extras.active_users));
+    conditions.extend((!extras.active_users.is_empty()).then(|| projects::is_used_by(&extras.active_users)));
     conditions.extend(extras.children_type.map(ChildrenType::condition));
     state
         .store
@@ -94,6 +92,9 @@ pub(super) async fn get_all(state: &State, call: Call, expand: bool) -> Reply {
             let mut projects = found.rows;
             if expand && (extras.include_stats || extras.check_own_contents) {
                 add_numbers(connection, &extras, &mut projects)?;
+            }
+            if expand && extras.include_dataset_stats {
+                add_dataset_stats(connection, &mut projects)?;
             }
             let mut reply = json!({"projects": projects});
             if let Some(scroll_id) = found.scroll_id {
@@ -109,24 +110,18 @@ pub(super) async fn get_all(state: &State, call: Call, expand: bool) -> Reply {
 fn location(body: &mut Row, shallow: bool) -> Vec<Expression> {
     if shallow {
         let at_root = body.get("parent").is_none_or(Value::is_null);
-        return at_root.then(|| Expression::plain("p.parent IS NULL")).into_iter().collect();
+        return at_root.then(projects::is_at_root).into_iter().collect();
     }
     let parent = body.remove("parent").filter(|parent| !parent.is_null());
     let Some(parent) = parent else { return Vec::new() };
     let parents = match parent {
-        Value::Array(parents) => Value::Array(parents),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => json!([parent]),
+        Value::Array(parents) => parents,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => vec![parent],
     };
-    let sql = "EXISTS (SELECT 1 FROM json_each(p.path) above WHERE above.value IN (SELECT value FROM json_each(?)))";
-    vec![Expression::new(sql, vec![parents.to_string().into()])]
+    vec![projects::is_below(parents)]
 }
 
-fn used_by(users: &[String]) -> Option<Expression> {
-    let sql = "EXISTS (SELECT 1 FROM tasks t WHERE t.project = p.id AND t.user IN (SELECT value FROM json_each(?)))";
-    (!users.is_empty()).then(|| Expression::new(sql, vec![Value::from(users).to_string().into()]))
-}
-
-fn add_numbers(connection: &rusqlite::Connection, extras: &Extras, projects: &mut [Row]) -> StoreResult<()> {
+fn add_numbers(connection: &Snapshot, extras: &Extras, projects: &mut [Row]) -> StoreResult<()> {
     let ids: Vec<String> =
         projects.iter().filter_map(|project| project.get("id")?.as_str().map(str::to_owned)).collect();
     let numbers = project_stats(connection, &ids, time::now())?;
@@ -141,6 +136,17 @@ fn add_numbers(connection: &rusqlite::Connection, extras: &Extras, projects: &mu
         if extras.check_own_contents {
             project.insert("own_tasks".to_owned(), numbers.own_tasks.into());
             project.insert("own_models".to_owned(), numbers.own_models.into());
+        }
+    }
+    Ok(())
+}
+
+fn add_dataset_stats(connection: &Snapshot, projects: &mut [Row]) -> StoreResult<()> {
+    for project in projects {
+        let Some(id) = project.get("id").and_then(Value::as_str) else { continue };
+        if let Some(stats) = projects::dataset_stats(connection, id)? {
+            let shown = json!({"file_count": stats.files, "total_size": stats.bytes});
+            project.insert("dataset_stats".to_owned(), shown);
         }
     }
     Ok(())

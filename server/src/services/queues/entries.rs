@@ -97,17 +97,19 @@ pub(super) async fn get_next_task(state: &State, call: &Call) -> Reply {
     state
         .store
         .write(move |tx| {
-            queues::require(tx, &queue)?;
-            let Some(entry) = queues::pop(tx, &queue, task.as_deref())? else { return Ok(json!({})) };
+            let Some(entry) = queues::pop(tx, &queue, task.as_deref())? else {
+                queues::require(tx, &queue)?;
+                return Ok(json!({}));
+            };
             let mut answer = json!({"entry": entry.to_json()});
-            let Some(task) = Task::find(tx, &entry.task)? else { return Ok(answer) };
-            if task.status == TaskStatus::Stopped {
+            let status = tasks::status_of(tx, &entry.task)?;
+            if status.is_some_and(|(status, _)| status == TaskStatus::Stopped.as_str()) {
+                let task = Task::require(tx, &entry.task)?;
                 let wanted = Transition { to: TaskStatus::Queued, reason: "", message: "", force: true };
                 tasks::transition(tx, &task, wanted, &by, TaskUpdate::default())?;
             }
             if get_task_info {
-                let user: String = tx.query_row("SELECT user FROM tasks WHERE id = ?", [&task.id], |row| row.get(0))?;
-                answer["task_info"] = json!({"company": COMPANY, "user": user});
+                answer["task_info"] = json!({"company": COMPANY, "user": tasks::user_of(tx, &entry.task)?});
             }
             Ok(answer)
         })

@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 
 use super::OneQueue;
 use crate::http::{Call, Reply};
-use crate::query::{self, Options, Row};
 use crate::state::State;
+use crate::store::query::{self, Options, Row};
 use crate::store::queues::{self, NewQueue, QUEUE};
 use crate::store::tasks;
 use crate::store::workers;
@@ -122,13 +122,11 @@ pub(super) async fn get_all_ex(state: &State, call: Call) -> Reply {
         .read(move |connection| {
             let mut rows = query::find(connection, &QUEUE, &body, &options)?.rows;
             let workers = workers::list(connection, time::now())?;
-            let mut name_of = connection.prepare_cached("SELECT name FROM tasks WHERE id = ?")?;
             for row in &mut rows {
                 shape(version, limit, row);
                 for entry in row.get_mut("entries").and_then(Value::as_array_mut).into_iter().flatten() {
                     let task = entry["task"].take();
-                    let mut names = name_of.query([task.as_str()])?;
-                    let name: Option<String> = names.next()?.map(|row| row.get(0)).transpose()?;
+                    let name = tasks::name_of(connection, task.as_str().unwrap_or_default())?;
                     entry["task"] = json!({"id": task, "name": name});
                 }
                 let id = row.get("id").and_then(Value::as_str).unwrap_or_default();

@@ -3,7 +3,7 @@
 use protocols::clearml::envelope::ApiVersion;
 use serde_json::{Map, Value, json};
 
-use crate::query::Row;
+use crate::store::query::Row;
 
 const SYSTEM_TAGS: ApiVersion = ApiVersion::new(2, 3);
 const SECTIONS: ApiVersion = ApiVersion::new(2, 9);

@@ -7,9 +7,9 @@ use serde_json::{Map, Value, json};
 use super::{ManyTasks, OneTask, PipelineSteps, compat, updated};
 use crate::auth::Identity;
 use crate::http::{Call, Reply};
-use crate::query::Row;
 use crate::services::batch;
 use crate::state::State;
+use crate::store::query::Row;
 use crate::store::tasks::{self, Cleaned, CloneRequest, Reset, Task};
 use crate::store::{StoreResult, Tx};
 

@@ -17,8 +17,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::http::{Call, Reply};
-use crate::query::Row;
 use crate::state::State;
+use crate::store::query::Row;
 use crate::store::tasks::{self, Task};
 use crate::store::{StoreResult, Tx};
 

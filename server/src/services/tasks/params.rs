@@ -2,14 +2,14 @@
 
 use protocols::clearml::error::ApiError;
 use protocols::clearml::status::TaskStatus;
-use rusqlite::Connection;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::http::{Call, Reply};
-use crate::query;
 use crate::state::State;
+use crate::store::Snapshot;
 use crate::store::StoreResult;
+use crate::store::query;
 use crate::store::tasks::{self, Document, TASK, Task, TaskUpdate, forbidden_by_status, normalise_item, read_document};
 
 /// Section that may be edited in any status; it says nothing about how the task runs.
@@ -303,7 +303,7 @@ fn check_editable(task: &Task, sections: &[&str], force: bool) -> Result<(), Api
     Err(forbidden_by_status(task, "The task can not be edited in this status"))
 }
 
-fn read_map(connection: &Connection, task: &str, document: Document) -> StoreResult<Map<String, Value>> {
+fn read_map(connection: &Snapshot, task: &str, document: Document) -> StoreResult<Map<String, Value>> {
     Ok(match read_document(connection, task, document)? {
         Value::Object(map) => map,
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Map::new(),

@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 
 use super::{OneTask, compat};
 use crate::http::{Answer, Call, Reply};
-use crate::query::{self, Options, Row};
 use crate::state::State;
 use crate::store::projects;
-use crate::store::tasks::{TASK, unknown_task};
+use crate::store::query::{self, Options, Row};
+use crate::store::tasks::{self, TASK, unknown_task};
 
 /// One task, whole.
 pub(super) async fn get_by_id(state: &State, call: &Call) -> Reply {
@@ -65,17 +65,6 @@ pub(super) async fn get_types(state: &State, call: &Call) -> Reply {
         projects: Vec<String>,
     }
     let Projects { projects } = call.arguments()?;
-    let types = state
-        .store
-        .read(move |connection| {
-            let projects = (!projects.is_empty()).then(|| Value::from(projects).to_string());
-            let mut statement = connection.prepare_cached(
-                "SELECT DISTINCT type FROM tasks
-                 WHERE ?1 IS NULL OR project IN (SELECT value FROM json_each(?1)) ORDER BY type",
-            )?;
-            let types = statement.query_map([projects], |row| row.get(0))?;
-            Ok(types.collect::<Result<Vec<String>, _>>()?)
-        })
-        .await?;
+    let types = state.store.read(move |connection| tasks::types_in(connection, &projects)).await?;
     Ok(json!({"types": types}))
 }

@@ -136,7 +136,7 @@ fn stop_one(
     reasons: &Reasons,
     steps: PipelineSteps,
     by: &Identity,
-) -> StoreResult<crate::query::Row> {
+) -> StoreResult<crate::store::query::Row> {
     let task = Task::require(tx, id)?;
     for step in steps.of(tx, &task)? {
         let step = Task::require(tx, &step)?;

@@ -5,8 +5,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::http::{Call, Reply};
-use crate::query::{self, Expression, Options};
 use crate::state::State;
+use crate::store::query::{self, Options};
 use crate::store::users::{self, USER};
 
 /// Fields of a request that are no filters of the engine.
@@ -55,7 +55,7 @@ pub(super) async fn get_all(state: &State, call: Call) -> Reply {
         .read(move |connection| {
             let mut options = Options { ignored: &[ACTIVE_IN], ..Options::default() };
             if let Some(projects) = active_in_projects {
-                options.conditions.push(among(&users::active_in(connection, &projects)?));
+                options.conditions.push(users::is_among(&users::active_in(connection, &projects)?));
             }
             query::find(connection, &USER, &body, &options)
         })
@@ -65,8 +65,4 @@ pub(super) async fn get_all(state: &State, call: Call) -> Reply {
         answer["scroll_id"] = Value::from(scroll_id);
     }
     Ok(answer)
-}
-
-fn among(ids: &[String]) -> Expression {
-    Expression::new("u.id IN (SELECT value FROM json_each(?))", vec![Value::from(ids).to_string().into()])
 }

@@ -1,7 +1,6 @@
 //! Which workers there are.
 
 use regex::Regex;
-use rusqlite::Connection;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -11,7 +10,7 @@ use crate::company::{COMPANY, COMPANY_NAME};
 use crate::http::{Call, Reply};
 use crate::state::State;
 use crate::store::workers::{self, Worker};
-use crate::store::{StoreResult, queues, tasks, users};
+use crate::store::{Snapshot, StoreResult, queues, tasks, users};
 use crate::time::{self, Micros};
 
 /// Seconds since its last activity after which [`get_all`] leaves a worker out, unless asked otherwise.
@@ -89,7 +88,7 @@ fn glob(pattern: &str) -> Result<Regex, ApiError> {
     Regex::new(&format!("^(?s:{escaped})$")).map_err(|_| ApiError::bad_field("worker_pattern", "is too large"))
 }
 
-fn shown(connection: &Connection, worker: &Worker) -> StoreResult<Value> {
+fn shown(connection: &Snapshot, worker: &Worker) -> StoreResult<Value> {
     let user = users::name_of(connection, &worker.user)?;
     let mut shown = json!({
         "key": worker.key,
@@ -120,7 +119,7 @@ fn shown(connection: &Connection, worker: &Worker) -> StoreResult<Value> {
     Ok(shown)
 }
 
-fn queue_shown(connection: &Connection, queue: &str) -> StoreResult<Option<Value>> {
+fn queue_shown(connection: &Snapshot, queue: &str) -> StoreResult<Option<Value>> {
     let Some((name, display_name)) = queues::names_of(connection, queue)? else { return Ok(None) };
     let mut shown = Map::new();
     shown.insert("id".to_owned(), json!(queue));
@@ -134,7 +133,7 @@ fn queue_shown(connection: &Connection, queue: &str) -> StoreResult<Option<Value
     Ok(Some(Value::Object(shown)))
 }
 
-fn add_task(connection: &Connection, id: &str, shown: &mut Value) -> StoreResult<()> {
+fn add_task(connection: &Snapshot, id: &str, shown: &mut Value) -> StoreResult<()> {
     let Some(task) = tasks::glance(connection, id)? else { return Ok(()) };
     let running_time = task.active_duration.unwrap_or_default() * 1000;
     shown["task"] = json!({

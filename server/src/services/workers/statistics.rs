@@ -1,7 +1,6 @@
 //! What workers reported, over time.
 
 use protocols::clearml::error::ApiError;
-use rusqlite::Connection;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -10,8 +9,8 @@ use super::series::{Aggregation, Series};
 use crate::http::{Call, Reply};
 use crate::services::span::{MOST_POINTS, Span};
 use crate::state::State;
-use crate::store::StoreResult;
 use crate::store::time_series::{self, FIGURES, Reporter};
+use crate::store::{Snapshot, StoreResult};
 
 #[derive(Deserialize)]
 struct Keys {
@@ -102,7 +101,7 @@ fn asked(items: &[Item]) -> Vec<Asked> {
 }
 
 fn metrics(
-    connection: &Connection,
+    connection: &Snapshot,
     reporter: &Reporter,
     asked: &[Asked],
     span: Span,

@@ -49,7 +49,7 @@ fn naive(model: &Model, axis: Axis, samples: usize) -> Vec<(i64, f64)> {
 fn compare(connection: &Connection, model: &Model) {
     let owner = owner_of(connection, "t").unwrap().unwrap();
     let series = &series_of(connection, owner, &[Kind::Scalar], &MetricFilter::default()).unwrap()[0];
-    assert_eq!(packs::check(connection, series).unwrap(), None);
+    assert_eq!(packs::difference(connection, series).unwrap(), None);
     assert_eq!(series.events, model.len() as i64);
     let raw: Vec<_> = raw_points(connection, series.key, None, usize::MAX).unwrap();
     let expected: Vec<_> = model.iter().filter(|(iter, _)| **iter != SINGLE_VALUE_ITER).collect();
@@ -159,13 +159,13 @@ fn a_pack_that_differs_is_found() {
     let check = || {
         let owner = owner_of(&connection, "t").unwrap().unwrap();
         let series = &series_of(&connection, owner, &[Kind::Scalar], &MetricFilter::default()).unwrap()[0];
-        packs::check(&connection, series).unwrap()
+        packs::difference(&connection, series).unwrap()
     };
     assert_eq!(check(), None);
     connection.execute("UPDATE scalar_points SET value = 7.5 WHERE iter = 3", []).unwrap();
     assert_eq!(check().as_deref(), Some("the packs differ from the points at iteration 3"));
     connection.execute("UPDATE scalar_packs SET content = x'00' WHERE first_iter = 0", []).unwrap();
-    assert_eq!(check().as_deref(), Some("a pack cannot be read"));
+    assert_eq!(check().as_deref(), Some("the pack from iteration 0 on cannot be read"));
     packs::discard(&connection, 1).unwrap();
     assert_eq!(check(), None);
 }

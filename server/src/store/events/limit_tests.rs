@@ -134,8 +134,11 @@ async fn curves_of_an_earlier_version_are_packed_at_the_start() {
     assert!(store.rows("scalar_packs").await > 100);
     let problem = store.read(|connection| {
         let owner = owner_of(connection, "t").unwrap().unwrap();
-        packs::check(connection, &series_of(connection, owner, &[Kind::Scalar], &MetricFilter::default()).unwrap()[0])
-            .unwrap()
+        packs::difference(
+            connection,
+            &series_of(connection, owner, &[Kind::Scalar], &MetricFilter::default()).unwrap()[0],
+        )
+        .unwrap()
     });
     assert_eq!(problem.await, None);
 }

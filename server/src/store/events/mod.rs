@@ -31,6 +31,7 @@ pub(crate) use log::{Line, LogPage, log_lines, log_page};
 pub(crate) use merge::{Cursor, MergeQuery, merged_page};
 pub(crate) use model::{Body, Kind, MetricFilter, NewEvent, Payload};
 pub(crate) use owners::{OwnerFacts, owner_facts, touch_owner};
+pub(crate) use packs::differences as pack_differences;
 pub(crate) use pages::{events_at, iterations_of, last_events, vectors};
 pub(crate) use sampler::Sampled;
 pub(crate) use scalars::{Axis, raw_points, sampled, single_value};

@@ -7,7 +7,7 @@
 use protocols::clearml::error::ApiError;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::model::SINGLE_VALUE_ITER;
+use super::model::{Kind, SINGLE_VALUE_ITER};
 use super::pack::{self, Times};
 use super::sampler::Sampler;
 use super::scalars::{RawPoint, point};
@@ -90,6 +90,8 @@ fn insert(connection: &Connection, series: i64, points: &[RawPoint]) -> StoreRes
     Ok(())
 }
 
+/// What the row of a pack says of its points.
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct Summary {
     iters: (i64, i64),
     times: (i64, i64),
@@ -259,30 +261,61 @@ pub(super) fn times(connection: &Connection, series: &SeriesRow) -> StoreResult<
     Ok(times)
 }
 
-#[cfg(test)]
-/// Compares the packs of a series with its rows; the text says what differs.
-pub(crate) fn check(connection: &Connection, series: &SeriesRow) -> StoreResult<Option<String>> {
-    let mut packed = Vec::new();
-    let only_packs = SeriesRow { packed_to: Some(i64::MAX), ..series.clone() };
-    if each_point(connection, &only_packs, |point| packed.push(point)).is_err() {
-        return Ok(Some("a pack cannot be read".to_owned()));
-    }
-    if series.packed != packed.len() as i64 {
-        return Ok(Some(format!("{} points are in packs, {} should be", packed.len(), series.packed)));
-    }
+/// Compares the packs of a series with the rows that they are made of; the text says what differs.
+pub(super) fn difference(connection: &Connection, series: &SeriesRow) -> StoreResult<Option<String>> {
     let mut select = connection.prepare_cached(
         "SELECT iter, timestamp, value FROM scalar_points WHERE series = ?1 AND iter <= ?2 AND iter <> ?3 ORDER BY iter",
     )?;
-    let Some(to) = series.packed_to else { return Ok(None) };
-    let mut packed = packed.into_iter();
-    let mut rows = select.query(params![series.key, to, SINGLE_VALUE_ITER])?;
-    while let Some(row) = rows.next()? {
-        let row = point(row)?;
-        if packed.next() != Some(row) {
-            return Ok(Some(format!("the packs differ from the points at iteration {}", row.iter)));
+    // Without a mark up to where, no point is in a pack: every iteration is greater than NULL is.
+    let mut rows = select.query(params![series.key, series.packed_to, SINGLE_VALUE_ITER])?;
+    let mut select = connection.prepare_cached(
+        "SELECT key, first_iter, points, content, last_iter, first_time, last_time, mean FROM scalar_packs \
+         WHERE series = ?1 ORDER BY first_iter",
+    )?;
+    let mut packs = select.query([series.key])?;
+    let mut packed = 0;
+    while let Some(row) = packs.next()? {
+        let pack = PackRow::read(row)?;
+        let content = row.get_ref(3)?.as_blob().unwrap_or_default();
+        let Some(points) = pack::decode(content, pack.points, pack.first_iter, Times::Read) else {
+            return Ok(Some(format!("the pack from iteration {} on cannot be read", pack.first_iter)));
+        };
+        let stored =
+            Summary { iters: (pack.first_iter, row.get(4)?), times: (row.get(5)?, row.get(6)?), mean: row.get(7)? };
+        if Summary::of(&points) != Some(stored) {
+            let first = pack.first_iter;
+            return Ok(Some(format!("the pack from iteration {first} on says of its points what they do not")));
+        }
+        packed += points.len() as i64;
+        for packed in points {
+            let stored = rows.next()?.map(point).transpose()?;
+            if stored != Some(packed) {
+                return Ok(Some(format!("the packs differ from the points at iteration {}", packed.iter)));
+            }
         }
     }
-    Ok(packed.next().map(|extra| format!("the packs have a point too many at iteration {}", extra.iter)))
+    if let Some(row) = rows.next()? {
+        return Ok(Some(format!("the point at iteration {} is in no pack", point(row)?.iter)));
+    }
+    Ok((packed != series.packed).then(|| format!("{packed} points are in packs, {} are counted", series.packed)))
+}
+
+/// Every curve whose packs are not made of its points: whose it is, its name, and what differs.
+pub(crate) fn differences(connection: &Connection) -> StoreResult<Vec<String>> {
+    let sql = SeriesRow::sql("JOIN event_owners o ON o.key = s.owner AND o.owner IS NOT NULL WHERE s.kind = ?1");
+    let mut select = connection.prepare(&sql)?;
+    let mut rows = select.query([Kind::Scalar.code()])?;
+    let mut owner_of = connection
+        .prepare("SELECT o.owner FROM event_owners o JOIN event_series s ON s.owner = o.key WHERE s.key = ?1")?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let series = SeriesRow::read(row)?;
+        if let Some(what) = difference(connection, &series)? {
+            let owner: String = owner_of.query_row([series.key], |row| row.get(0))?;
+            found.push(format!("{owner}, {}/{}: {what}", series.metric, series.variant));
+        }
+    }
+    Ok(found)
 }
 
 #[cfg(test)]

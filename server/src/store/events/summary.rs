@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 
 use super::model::Kind;
 use super::series::{Owner, SeriesRow, owner_of};
-use crate::query::Expression;
 use crate::store::StoreResult;
+use crate::store::query::Expression;
 
 /// Names in `unique_metrics` at most.
 const UNIQUE_METRICS: usize = 2000;

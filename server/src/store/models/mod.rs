@@ -13,8 +13,8 @@ pub(crate) use write::{
 
 use super::StoreResult;
 use crate::company::COMPANY;
-use crate::query::{Entity, Expression, Field, Reference, Row};
 use crate::store::events;
+use crate::store::query::{Entity, Expression, Field, Reference, Row};
 use serde_json::Value;
 
 /// System tag of models that are put away.

@@ -1,5 +1,7 @@
 //! Rows of the projects, and the tree that they are.
 
+mod conditions;
+mod datasets;
 mod delete;
 mod lists;
 mod name;
@@ -10,6 +12,8 @@ mod update;
 use protocols::clearml::error::ApiError;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+pub(crate) use conditions::{holds_tagged, is_at_root, is_below, is_tagged, is_used_by};
+pub(crate) use datasets::dataset_stats;
 pub(crate) use delete::{Contents, contents, disassociate, remove};
 pub(crate) use lists::{
     Scope, TagsOf, frameworks, hyperparameter_names, hyperparameter_values, metadata_keys, metadata_values,
@@ -21,7 +25,7 @@ pub(crate) use update::{RowUpdate, sorted};
 
 use super::StoreResult;
 use crate::company::COMPANY;
-use crate::query::{Entity, Field, Reference};
+use crate::store::query::{Entity, Field, Reference};
 use crate::time::Micros;
 
 /// Projects as the API shows them.

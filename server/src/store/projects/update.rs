@@ -4,8 +4,8 @@ use rusqlite::types::Value as SqlValue;
 use rusqlite::{Connection, params_from_iter};
 use serde_json::Value;
 
-use crate::query::Row;
 use crate::store::StoreResult;
+use crate::store::query::Row;
 use crate::time::{self, Micros};
 
 /// New values of the columns of a project or model. Collects what the answer shows under `fields` as well.

@@ -5,7 +5,8 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::super::{StoreResult, Tx};
 use crate::signals::Change;
-use crate::store::time_series::{self, Shift};
+use crate::store::shared::Shared;
+use crate::store::time_series::Shift;
 use crate::time::{self, Micros};
 
 /// One task in a queue.
@@ -42,33 +43,34 @@ pub(crate) fn entry_count(connection: &Connection, queue: &str) -> StoreResult<i
     Ok(statement.query_row([queue], |row| row.get(0))?)
 }
 
-/// Whether the task waits in the queue.
-fn contains(connection: &Connection, queue: &str, task: &str) -> StoreResult<bool> {
-    Ok(connection.prepare_cached("SELECT 1 FROM queue_entries WHERE queue = ? AND task = ?")?.exists([queue, task])?)
-}
-
 /// Takes the next entry; when `expected` is given, only if it is that task's.
 pub(crate) fn pop(tx: &Tx<'_>, queue: &str, expected: Option<&str>) -> StoreResult<Option<Entry>> {
-    let Some(next) = head(tx, queue)? else { return Ok(None) };
+    let mut statement =
+        tx.prepare_cached("SELECT task, added, rowid FROM queue_entries WHERE queue = ? ORDER BY position LIMIT 1")?;
+    let next: Option<(Entry, i64)> = statement.query_row([queue], |row| Ok((entry(row)?, row.get(2)?))).optional()?;
+    let Some((next, row)) = next else { return Ok(None) };
     if expected.is_some_and(|task| task != next.task) {
         return Ok(None);
     }
-    remove(tx, queue, &next.task)?;
+    tx.prepare_cached("DELETE FROM queue_entries WHERE rowid = ?")?.execute([row])?;
+    changed(tx, queue, Shift::Gone(next.added));
     Ok(Some(next))
 }
 
 /// Adds a task at the end.
 pub(crate) fn add(tx: &Tx<'_>, queue: &str, task: &str) -> StoreResult<()> {
-    if contains(tx, queue, task)? {
+    let now = time::now();
+    let added = tx
+        .prepare_cached(
+            "INSERT INTO queue_entries (queue, position, task, added)
+             VALUES (?1, (SELECT coalesce(max(position), 0) + 1 FROM queue_entries WHERE queue = ?1), ?2, ?3)
+             ON CONFLICT (queue, task) DO NOTHING",
+        )?
+        .execute(params![queue, task, now])?;
+    if added == 0 {
         return Err(ApiError::task_already_queued("", &[("task", &task)]).into());
     }
-    let now = time::now();
-    tx.prepare_cached(
-        "INSERT INTO queue_entries (queue, position, task, added)
-         VALUES (?1, (SELECT coalesce(max(position), 0) + 1 FROM queue_entries WHERE queue = ?1), ?2, ?3)",
-    )?
-    .execute(params![queue, task, now])?;
-    changed(tx, queue, Shift::Came(now))?;
+    changed(tx, queue, Shift::Came(now));
     tx.changed(Change::Queue(queue.to_owned()));
     Ok(())
 }
@@ -78,7 +80,7 @@ pub(crate) fn remove(tx: &Tx<'_>, queue: &str, task: &str) -> StoreResult<bool> 
     let mut statement = tx.prepare_cached("DELETE FROM queue_entries WHERE queue = ? AND task = ? RETURNING added")?;
     let removed: Option<Micros> = statement.query_row([queue, task], |row| row.get(0)).optional()?;
     if let Some(added) = removed {
-        changed(tx, queue, Shift::Gone(added))?;
+        changed(tx, queue, Shift::Gone(added));
     }
     Ok(removed.is_some())
 }
@@ -90,12 +92,16 @@ pub(crate) fn remove_from_all(tx: &Tx<'_>, task: &str) -> StoreResult<usize> {
 
 /// Takes a task out of every queue but `queue`; returns how many held it.
 pub(crate) fn remove_from_others(tx: &Tx<'_>, queue: &str, task: &str) -> StoreResult<usize> {
+    // Most tasks are in no other queue, and to look is cheaper than to delete nothing.
+    if !tx.prepare_cached("SELECT 1 FROM queue_entries WHERE task = ? AND queue != ?")?.exists([task, queue])? {
+        return Ok(0);
+    }
     let mut statement =
         tx.prepare_cached("DELETE FROM queue_entries WHERE task = ? AND queue != ? RETURNING queue, added")?;
     let removed = statement.query_map([task, queue], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let removed: Vec<(String, Micros)> = removed.collect::<Result<_, _>>()?;
     for (queue, added) in &removed {
-        changed(tx, queue, Shift::Gone(*added))?;
+        changed(tx, queue, Shift::Gone(*added));
     }
     Ok(removed.len())
 }
@@ -104,7 +110,7 @@ pub(crate) fn remove_from_others(tx: &Tx<'_>, queue: &str, task: &str) -> StoreR
 pub(crate) fn clear(tx: &Tx<'_>, queue: &str) -> StoreResult<Vec<String>> {
     let tasks = list(tx, queue)?.into_iter().map(|entry| entry.task).collect();
     tx.prepare_cached("DELETE FROM queue_entries WHERE queue = ?")?.execute([queue])?;
-    changed(tx, queue, Shift::Empty)?;
+    changed(tx, queue, Shift::Empty);
     Ok(tasks)
 }
 
@@ -140,8 +146,6 @@ pub(crate) fn move_entry(tx: &Tx<'_>, queue: &str, task: &str, offset: i64) -> S
 }
 
 /// Notes that the entries of a queue changed.
-fn changed(tx: &Tx<'_>, queue: &str, shift: Shift) -> StoreResult<()> {
-    let now = time::now();
-    tx.prepare_cached("UPDATE queues SET last_update = ? WHERE id = ?")?.execute(params![now, queue])?;
-    time_series::record_queue(tx, queue, shift, now)
+fn changed(tx: &Tx<'_>, queue: &str, shift: Shift) {
+    tx.at_commit(Shared::Queue { id: queue.to_owned(), shift, now: time::now() });
 }

@@ -14,7 +14,7 @@ pub(crate) use records::{
 };
 
 use super::StoreResult;
-use crate::query::{Entity, Field, Reference, Row};
+use crate::store::query::{Entity, Field, Reference, Row};
 use crate::time;
 
 /// Queues as the API shows them.

@@ -69,7 +69,7 @@ pub(crate) fn create(tx: &Tx<'_>, queue: NewQueue) -> StoreResult<String> {
         tags_text(queue.system_tags),
         Value::Object(queue.metadata).to_string(),
     ])?;
-    time_series::record_queue(tx, &id, Shift::Empty, now)?;
+    time_series::record_queue(tx, &id, &[(Shift::Empty, now)])?;
     Ok(id)
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Document, Task, TaskUpdate, links, read_document};
 use crate::auth::Identity;
-use crate::query::Row;
+use crate::store::query::Row;
 use crate::store::{StoreResult, Tx};
 use crate::{ids, time};
 

@@ -1,6 +1,7 @@
 //! The little that others show of a task.
 
 use rusqlite::{Connection, OptionalExtension as _};
+use serde_json::Value;
 
 use crate::store::StoreResult;
 
@@ -19,6 +20,23 @@ pub(crate) struct Glance {
 pub(crate) fn name_of(connection: &Connection, id: &str) -> StoreResult<Option<String>> {
     let mut statement = connection.prepare_cached("SELECT name FROM tasks WHERE id = ?")?;
     Ok(statement.query_row([id], |row| row.get(0)).optional()?)
+}
+
+/// The user that made a task.
+pub(crate) fn user_of(connection: &Connection, id: &str) -> StoreResult<Option<String>> {
+    let mut statement = connection.prepare_cached("SELECT user FROM tasks WHERE id = ?")?;
+    Ok(statement.query_row([id], |row| row.get(0)).optional()?)
+}
+
+/// The types of the tasks of some projects, or of all where none is named.
+pub(crate) fn types_in(connection: &Connection, projects: &[String]) -> StoreResult<Vec<String>> {
+    let projects = (!projects.is_empty()).then(|| Value::from(projects).to_string());
+    let mut statement = connection.prepare_cached(
+        "SELECT DISTINCT type FROM tasks
+         WHERE ?1 IS NULL OR project IN (SELECT value FROM json_each(?1)) ORDER BY type",
+    )?;
+    let types = statement.query_map([projects], |row| row.get(0))?;
+    Ok(types.collect::<Result<_, _>>()?)
 }
 
 /// Status of a task, as it is stored, and its status message.

@@ -9,7 +9,7 @@ use super::{
     read_document, transition,
 };
 use crate::auth::Identity;
-use crate::query::Row;
+use crate::store::query::Row;
 use crate::store::{StoreResult, Tx, events, queues};
 use crate::time;
 

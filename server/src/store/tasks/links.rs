@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params};
 
-use crate::query::Row;
+use crate::store::query::Row;
 use crate::store::{StoreResult, Tx, events};
 use crate::time::Micros;
 
@@ -19,12 +19,6 @@ pub(super) struct OutputModel {
 /// Whether there is such a project.
 pub(super) fn project_exists(connection: &Connection, project: &str) -> StoreResult<bool> {
     Ok(connection.prepare_cached("SELECT 1 FROM projects WHERE id = ?")?.exists([project])?)
-}
-
-/// Renews the last update of a project.
-pub(super) fn touch_project(connection: &Connection, project: &str, now: Micros) -> StoreResult<()> {
-    connection.prepare_cached("UPDATE projects SET last_update = ? WHERE id = ?")?.execute(params![now, project])?;
-    Ok(())
 }
 
 /// The models that a task made.
@@ -62,13 +56,6 @@ pub(super) fn orphan_models(tx: &Tx<'_>, task: &str, tombstone: &str) -> StoreRe
 /// Says in the children of a deleted task that it is gone; returns how many there are.
 pub(super) fn orphan_children(tx: &Tx<'_>, task: &str, tombstone: &str) -> StoreResult<usize> {
     Ok(tx.prepare_cached("UPDATE tasks SET parent = ? WHERE parent = ?")?.execute([tombstone, task])?)
-}
-
-/// The tasks that a pipeline controller started.
-pub(crate) fn steps(connection: &Connection, controller: &str) -> StoreResult<Vec<String>> {
-    let mut statement = connection.prepare_cached("SELECT id FROM tasks WHERE parent = ? ORDER BY rowid")?;
-    let steps = statement.query_map([controller], |row| row.get(0))?;
-    Ok(steps.collect::<Result<_, _>>()?)
 }
 
 /// Every tag of the tasks of a type, sorted.

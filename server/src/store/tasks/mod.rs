@@ -1,34 +1,40 @@
 //! Rows of the tasks. What is polled and sorted is in `tasks`, the large documents in `task_documents`.
 
+mod conditions;
 mod documents;
 mod fields;
 mod glance;
 mod lifecycle;
 mod links;
 mod queueing;
+mod runs;
 mod silence;
 mod status;
 mod update;
+mod usage;
 
 use protocols::clearml::error::ApiError;
 use protocols::clearml::status::TaskStatus;
 use rusqlite::{Connection, OptionalExtension as _};
 use serde_json::Value;
 
+pub(crate) use conditions::{is_dataset_version, is_pipeline_run, is_report};
 pub(crate) use documents::{Document, read_document, write_document};
 pub(crate) use fields::{artifact_id, create, edit, normalise_item, sorted_artifacts};
-pub(crate) use glance::{glance, name_of, status_of};
+pub(crate) use glance::{glance, name_of, status_of, types_in, user_of};
 pub(crate) use lifecycle::{Cleaned, CloneRequest, Reset, archive, clone, delete, publish, reset, unarchive};
-pub(crate) use links::{steps, tags_of_type};
+pub(crate) use links::tags_of_type;
 pub(crate) use queueing::{Enqueue, clear_queue, dequeue, enqueue, leave_popped, leave_queue};
+pub(crate) use runs::{runs_besides, runs_named, steps};
 pub(crate) use silence::{has_silent, stop_silent};
 pub(crate) use status::{STOPPING, Transition, start, stop, transition};
 pub(crate) use update::TaskUpdate;
+pub(crate) use usage::{Breakdown, Usage, usage};
 
 use super::StoreResult;
 use super::events;
 use crate::company::COMPANY;
-use crate::query::{Entity, Expression, Field, Reference, Row};
+use crate::store::query::{Entity, Expression, Field, Reference, Row};
 use crate::time::Micros;
 
 /// System tag of tasks that are put away.

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{Task, TaskUpdate, Transition, transition};
 use crate::auth::Identity;
-use crate::query::Row;
+use crate::store::query::Row;
 use crate::store::{StoreResult, Tx, queues};
 
 /// Where to enqueue.

@@ -3,9 +3,10 @@
 use protocols::clearml::error::ApiError;
 use protocols::clearml::status::TaskStatus;
 
-use super::{DEVELOPMENT, Task, TaskUpdate, forbidden_by_status, links};
+use super::{DEVELOPMENT, Task, TaskUpdate, forbidden_by_status};
 use crate::auth::Identity;
-use crate::query::Row;
+use crate::store::query::Row;
+use crate::store::shared::Shared;
 use crate::store::{StoreResult, Tx, queues};
 use crate::time::{self, Micros};
 
@@ -67,7 +68,7 @@ pub(crate) fn transition(
         update.integer("active_duration", (now - started) / 1_000_000);
     }
     if let Some(project) = &task.project {
-        links::touch_project(tx, project, now)?;
+        tx.at_commit(Shared::Project { id: project.clone(), now });
     }
     update.apply(tx, &task.id, &by.user_id)
 }

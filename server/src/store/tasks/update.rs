@@ -4,8 +4,8 @@ use rusqlite::types::Value as SqlValue;
 use serde_json::Value;
 
 use super::Document;
-use crate::query::Row;
 use crate::signals::Change;
+use crate::store::query::Row;
 use crate::store::{StoreResult, Tx};
 use crate::time::{self, Micros};
 

@@ -28,6 +28,10 @@ pub(crate) enum Shift {
 }
 
 impl QueueState {
+    fn second(&self) -> i64 {
+        self.at.div_euclid(1000)
+    }
+
     /// Seconds that the entries have waited at a moment of this state, on average; 0 if there are none.
     pub(crate) fn average_wait(&self, at: i64) -> f64 {
         if self.length <= 0 {
@@ -54,21 +58,34 @@ fn state(row: &Row<'_>) -> rusqlite::Result<QueueState> {
     Ok(QueueState { at: row.get("at")?, length: row.get("length")?, added: row.get("added")? })
 }
 
-/// Notes a change of a queue that happened at `now`, in the transaction of the change.
-pub(crate) fn record_queue(tx: &Tx<'_>, queue: &str, shift: Shift, now: Micros) -> StoreResult<()> {
+/// Notes changes of a queue and when they happened, the first one first, in the transaction of the changes.
+pub(crate) fn record_queue(tx: &Tx<'_>, queue: &str, shifts: &[(Shift, Micros)]) -> StoreResult<()> {
     let series = match series_of(tx, queue)? {
         Some(series) => series,
         None => tx.prepare_cached("INSERT INTO queue_series (queue) VALUES (?)")?.insert([queue])?,
     };
-    let at = now / 1000;
-    let last = last_before(tx, series, i64::MAX)?.unwrap_or(QueueState { at, length: 0, added: 0 });
-    // A clock that was set back does not turn the history around.
-    let next = QueueState { at: at.max(last.at), ..last.shifted(shift) };
+    let mut last = last_before(tx, series, i64::MAX)?;
+    let mut shifts = shifts.iter().peekable();
+    while let Some((shift, now)) = shifts.next() {
+        let at = now / 1000;
+        let before = last.unwrap_or(QueueState { at, length: 0, added: 0 });
+        // A clock that was set back does not turn the history around.
+        let state = QueueState { at: at.max(before.at), ..before.shifted(*shift) };
+        last = Some(state);
+        // A second has one row: it is written when what comes next belongs to another.
+        if shifts.peek().is_none_or(|(_, later)| (later / 1000).max(state.at).div_euclid(1000) != state.second()) {
+            write_state(tx, series, state)?;
+        }
+    }
+    Ok(())
+}
+
+fn write_state(tx: &Tx<'_>, series: i64, state: QueueState) -> StoreResult<()> {
     tx.prepare_cached(
         "INSERT INTO queue_states (series, second, at, length, added) VALUES (?, ?, ?, ?, ?)
          ON CONFLICT DO UPDATE SET at = excluded.at, length = excluded.length, added = excluded.added",
     )?
-    .execute(params![series, next.at.div_euclid(1000), next.at, next.length, next.added])?;
+    .execute(params![series, state.second(), state.at, state.length, state.added])?;
     Ok(())
 }
 

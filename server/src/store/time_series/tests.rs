@@ -36,14 +36,17 @@ async fn a_second_has_one_state_and_a_clock_that_is_set_back_changes_no_order() 
     let store = open(&directory);
     let found = store
         .write(|tx| {
-            for (shift, at) in [
+            let shifts = [
                 (Shift::Came(10 * SECOND), 10 * SECOND),
                 (Shift::Came(10 * SECOND), 10 * SECOND + 5_000),
                 (Shift::Came(20 * SECOND), 20 * SECOND),
                 (Shift::Gone(10 * SECOND), 15 * SECOND),
-            ] {
-                record_queue(tx, "q", shift, at)?;
+            ];
+            for shift in shifts {
+                record_queue(tx, "one by one", &[shift])?;
             }
+            record_queue(tx, "q", &shifts)?;
+            assert_eq!(states(tx, "one by one")?, states(tx, "q")?);
             states(tx, "q")
         })
         .await
@@ -79,13 +82,9 @@ async fn queues_of_an_older_database_have_a_history_from_their_last_change_on() 
     assert_eq!(found.0, [QueueState { at: 30_000, length: 2, added: 40_000 }]);
     assert_eq!(found.1, [QueueState { at: 5_000, length: 0, added: 0 }]);
     // And it goes on from there.
-    let after = store
-        .write(|tx| {
-            assert_eq!(queues::pop(tx, "full", None)?.map(|entry| entry.task).as_deref(), Some("a"));
-            states(tx, "full")
-        })
-        .await
-        .unwrap();
+    let popped = store.write(|tx| queues::pop(tx, "full", None)).await.unwrap();
+    assert_eq!(popped.map(|entry| entry.task).as_deref(), Some("a"));
+    let after = store.read(|connection| states(connection, "full")).await.unwrap();
     assert_eq!((after[1].length, after[1].added), (1, 30_000));
 }
 
@@ -101,15 +100,15 @@ async fn what_is_too_old_goes_and_what_is_so_now_stays() {
             let kept = queues::create(tx, queue)?;
             tx.execute("DELETE FROM queue_states", [])?;
             for second in 0..5_000 {
-                record_queue(tx, &kept, Shift::Came(second * SECOND), second * SECOND)?;
-                record_queue(tx, "deleted", Shift::Empty, second * SECOND)?;
+                record_queue(tx, &kept, &[(Shift::Came(second * SECOND), second * SECOND)])?;
+                record_queue(tx, "deleted", &[(Shift::Empty, second * SECOND)])?;
                 let stats = Map::from_iter([("cpu_usage".to_owned(), json!([1]))]);
                 let report = Report { at: second * 1000, is_busy: false, figures: Figures::pack(&stats) };
                 record_report(tx, "gone", &report)?;
                 record_report(tx, "alive", &report)?;
             }
             record_report(tx, "alive", &Report { at: now / 1000, is_busy: true, figures: Figures::default() })?;
-            record_queue(tx, "deleted lately", Shift::Empty, now)?;
+            record_queue(tx, "deleted lately", &[(Shift::Empty, now)])?;
             let property = |key: &str, expires| Property { key: key.to_owned(), value: Some(String::new()), expires };
             workers::set_properties(tx, "gone", &[property("k", None)], DAY)?;
             workers::set_properties(tx, "alive", &[property("k", None), property("over", Some(50 * DAY))], DAY)?;

@@ -19,7 +19,7 @@ pub(crate) use registry::registry;
 pub(crate) use sessions::{end as end_session, ended_after, trim_ended};
 
 use super::{StoreResult, Tx};
-use crate::query::{Entity, Field};
+use crate::store::query::{Entity, Expression, Field};
 
 /// Users as the API shows them. What they log in with is never a part of it.
 pub(crate) static USER: Entity = Entity {
@@ -38,6 +38,11 @@ pub(crate) static USER: Entity = Entity {
     ],
     ..Entity::EMPTY
 };
+
+/// The user is one of these.
+pub(crate) fn is_among(ids: &[String]) -> Expression {
+    Expression::new("u.id IN (SELECT value FROM json_each(?))", vec![Value::from(ids).to_string().into()])
+}
 
 /// The name of a user.
 pub(crate) fn name_of(connection: &Connection, user: &str) -> StoreResult<Option<String>> {

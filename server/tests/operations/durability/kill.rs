@@ -5,10 +5,11 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::task::JoinSet;
 
-use super::dice::Dice;
+use super::audit::{Ended, judge};
 use super::load::Worker;
 use super::observe::observe;
 use super::shared::SharedQueue;
+use crate::chance::Rng;
 use crate::client::Client;
 use crate::process::ServerProcess;
 
@@ -50,7 +51,7 @@ async fn nothing_acknowledged_is_lost_and_nothing_is_half_done_when_the_server_i
     };
     eprintln!("HOSTLER_SEED={seed} repeats the choices of this run");
     let began = Instant::now();
-    let mut dice = Dice::new(seed);
+    let mut dice = Rng::new(seed);
     let directory = tempfile::tempdir().unwrap();
     let mut server = ServerProcess::start(directory.path());
     let credentials = server.credentials.clone().expect("the first start makes credentials");
@@ -92,7 +93,7 @@ async fn run_until_killed(
     client: &Client,
     workers: &mut Vec<Worker>,
     shared: &SharedQueue,
-    dice: &mut Dice,
+    dice: &mut Rng,
 ) -> usize {
     let (done, mut answers) = unbounded_channel();
     let mut clients = JoinSet::new();
@@ -127,20 +128,13 @@ async fn run_until_killed(
     answered
 }
 
-/// What is there is what was acknowledged, with the operation that was not answered, or without it.
 async fn verify(client: &Client, worker: &mut Worker, tally: &mut Tally, when: &str) {
     let found = observe(client, worker).await;
-    if let Some(operation) = worker.unanswered.take() {
-        let after = worker.model.clone().after(&operation);
-        if found == after && found != worker.model {
-            tally.done += 1;
-        } else {
-            tally.absent += 1;
-            let context = format!("{when}, client {}: neither done nor absent: {operation:?}", worker.prefix);
-            assert_eq!(found, worker.model, "{context}; left: what is there, right: what was acknowledged");
-        }
-    } else {
-        assert_eq!(found, worker.model, "{when}, client {}", worker.prefix);
+    match judge(&found, &worker.model, worker.unanswered.take().as_ref()) {
+        Ok(Ended::Done) => tally.done += 1,
+        Ok(Ended::Absent) => tally.absent += 1,
+        Ok(Ended::Answered) => {}
+        Err(difference) => panic!("{when}, client {}: {difference}", worker.prefix),
     }
     worker.model = found;
 }

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::dice::Dice;
 use super::model::{Model, Operation, QUEUES, batch_lines, point};
+use crate::chance::Rng;
 use crate::client::{Client, Lost};
 
 /// Tasks of a client at most: it shall do something with those that it has.
@@ -23,7 +23,7 @@ const BYTES: usize = 300_000;
 pub(crate) struct Worker {
     /// In front of all its names.
     pub(crate) prefix: String,
-    pub(crate) dice: Dice,
+    pub(crate) dice: Rng,
     pub(crate) model: Model,
     /// Ids of its tasks, by name.
     pub(crate) ids: HashMap<String, String>,
@@ -43,7 +43,7 @@ impl Worker {
             *id = made["id"].as_str().unwrap().to_owned();
         }
         let (model, ids) = (Model::default(), HashMap::new());
-        Self { prefix, dice: Dice::new(seed), model, ids, queues, unanswered: None, serial: 0 }
+        Self { prefix, dice: Rng::new(seed), model, ids, queues, unanswered: None, serial: 0 }
     }
 
     /// Works until an answer does not come, and tells `done` of each that does.
@@ -60,6 +60,15 @@ impl Worker {
         }
     }
 
+    /// Does so many operations, all of which are answered.
+    pub(crate) async fn work_for(&mut self, client: &Client, operations: usize) {
+        for _ in 0..operations {
+            let operation = self.choose();
+            self.perform(client, &operation).await.unwrap();
+            self.model = std::mem::take(&mut self.model).after(&operation);
+        }
+    }
+
     fn choose(&mut self) -> Operation {
         loop {
             if let Some(operation) = self.draw() {
@@ -72,7 +81,7 @@ impl Worker {
         self.serial += 1;
         let serial = self.serial;
         let any: Vec<String> = self.model.tasks.keys().cloned().collect();
-        let pick = |dice: &mut Dice, tasks: Vec<String>| dice.choose(&tasks).cloned();
+        let pick = |dice: &mut Rng, tasks: Vec<String>| dice.choose(&tasks).cloned();
         let queue = self.dice.below(QUEUES);
         let of = |status: &str, waits: bool| self.model.tasks_with(status, waits);
         let set = |task: Option<String>, endpoint: &'static str, status: &'static str| {
@@ -145,7 +154,7 @@ impl Worker {
                 client.try_call("models.create", json!({"name": name, "uri": uri})).await?;
             }
             Operation::Upload { path, seed, length } => {
-                client.try_upload(path, &Dice::bytes(*seed, *length)).await?;
+                client.try_upload(path, &Rng::content(*seed, *length)).await?;
             }
         }
         Ok(())

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::{Value, json};
 
-use super::dice::Dice;
 use super::load::Worker;
 use super::model::{Model, Operation, Task};
+use crate::chance::Rng;
 use crate::client::Client;
 
 /// More than anything here has of anything.
@@ -81,7 +81,7 @@ async fn files(client: &Client, worker: &Worker) -> BTreeMap<String, (u64, usize
     let mut found = BTreeMap::new();
     for (path, contents) in wanted {
         let Some(bytes) = client.download(path).await else { continue };
-        let content = contents.into_iter().find(|(seed, length)| Dice::bytes(*seed, *length) == bytes);
+        let content = contents.into_iter().find(|(seed, length)| Rng::content(*seed, *length) == bytes);
         found.insert(path.clone(), content.unwrap_or_else(|| panic!("{path} is half a file of {} bytes", bytes.len())));
     }
     found

@@ -5,7 +5,8 @@ use rusqlite::types::Value as SqlValue;
 use serde_json::Value;
 
 use super::paths::{self, Target};
-use super::{Entity, Expression, Kind, Row, lists, pattern};
+use super::search::Search;
+use super::{Entity, Expression, Field, Kind, Row, lists, pattern};
 use crate::time;
 
 /// Fields of a request that are no filters.
@@ -110,17 +111,31 @@ fn several(entity: &Entity, name: &str, value: &Value, operator: &str) -> Result
     Ok(Expression::join(parts, operator))
 }
 
-/// Any of the words at the beginning of a word of any searchable field.
+/// A text that is searched for: see [`Search::of`].
 fn words(entity: &Entity, value: &Value) -> Result<Expression, ApiError> {
-    let text = value.as_str().unwrap_or_default();
-    let words: Vec<String> = text.split_whitespace().map(regex::escape).collect();
-    if words.is_empty() {
-        return Ok(Expression::default());
+    let search = Search::of(value.as_str().unwrap_or_default());
+    let anywhere = |pattern: &str| {
+        let fields = entity.fields.iter().filter(|field| field.pattern || field.name == "id");
+        // Of what is not there nothing is found, so that what must not be found is not there either.
+        let text = |field: &Field| Expression::plain(format!("coalesce({}, '')", field.sql));
+        let parts = fields.map(|field| pattern::condition(text(field), pattern, true));
+        Ok::<_, ApiError>(Expression::join(parts.collect::<Result<_, _>>()?, "OR"))
+    };
+    let mut conditions = Vec::new();
+    if !search.any.is_empty() {
+        conditions.push(anywhere(&at_start_of_word(&search.any))?);
     }
-    let searched = format!(r"(^|\W)({})", words.join("|"));
-    let fields = entity.fields.iter().filter(|field| field.pattern || field.name == "id");
-    let parts = fields.map(|field| pattern::condition(Expression::plain(field.sql), &searched, true));
-    Ok(Expression::join(parts.collect::<Result<_, _>>()?, "OR"))
+    for phrase in &search.all {
+        conditions.push(anywhere(&regex::escape(phrase))?);
+    }
+    if !search.none.is_empty() {
+        conditions.push(anywhere(&at_start_of_word(&search.none))?.negate());
+    }
+    Ok(Expression::join(conditions, "AND"))
+}
+
+fn at_start_of_word(words: &[String]) -> String {
+    format!(r"(^|[\W_])({})", words.iter().map(|word| regex::escape(word)).collect::<Vec<_>>().join("|"))
 }
 
 fn newer_filters(entity: &Entity, value: &Value) -> Result<Expression, ApiError> {

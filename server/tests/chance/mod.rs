@@ -4,6 +4,7 @@
 #[derive(Clone, Debug)]
 pub(crate) struct Rng(u64);
 
+#[expect(dead_code, reason = "several tests share it, and each makes other choices")]
 impl Rng {
     pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
@@ -29,6 +30,17 @@ impl Rng {
 
     pub(crate) fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
         &items[self.below(items.len())]
+    }
+
+    /// One of them; none where there are none.
+    pub(crate) fn choose<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
+        if items.is_empty() { None } else { Some(self.pick(items)) }
+    }
+
+    /// Bytes that only this seed gives.
+    pub(crate) fn content(seed: u64, length: usize) -> Vec<u8> {
+        let mut rng = Self::new(seed);
+        std::iter::repeat_with(|| rng.next().to_le_bytes()).flatten().take(length).collect()
     }
 
     pub(crate) fn bytes(&mut self, longest: usize) -> Vec<u8> {

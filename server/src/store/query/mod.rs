@@ -36,6 +36,7 @@ mod paths;
 mod pattern;
 mod project;
 mod python;
+mod search;
 mod text;
 
 use protocols::clearml::error::ApiError;
