@@ -1,5 +1,6 @@
 //! The command line and the daemon: what they say over the control socket (JSON lines, one request, one answer).
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -7,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::explain::Explanation;
 use crate::failure::Phase;
 use crate::gpu::{GpuCard, MilliGpu};
-use crate::ids::{AttemptId, QueueId, TaskId, WorkerId};
+use crate::ids::{AttemptId, GpuId, QueueId, TaskId, WorkerId};
 
 /// A request on the control socket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +70,9 @@ pub struct DaemonStatus {
     /// empty where every card belongs to a worker.
     #[serde(default)]
     pub demands: Vec<(String, String)>,
+    /// GPUs and MIG instances that get no task for now, and why.
+    #[serde(default)]
+    pub out_of_use: BTreeMap<GpuId, String>,
     /// The tasks whose end the server has not acknowledged.
     pub tasks: Vec<TaskSnapshot>,
 }

@@ -6,11 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::gpu::{GpuCard, MilliGpu};
 use crate::ids::{QueueId, TaskId, WorkerId};
-use crate::lifecycle::{IllegalTransition, TaskEvent, TaskState};
+use crate::lifecycle::{IllegalTransition, StopReason, TaskEvent, TaskState};
 
 /// Newest version of [`JournalRecord`]'s encoding. The second knows parts of cards, and intents with cards; a record
-/// without these is written as in the first, so that an older program reads it.
-pub const JOURNAL_VERSION: u16 = 2;
+/// without these is written as in the first, so that an older program reads it. The third knows tasks that are stopped for
+/// a GPU's sake.
+pub const JOURNAL_VERSION: u16 = 3;
 
 /// What is written down, before its effect (invariant J1).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,6 +90,7 @@ impl JournalRecord {
         match self {
             Self::PullIntended { gpus, share, .. } if !gpus.is_empty() || !share.is_whole() => 2,
             Self::Pulled { share, .. } if !share.is_whole() => 2,
+            Self::Event(TaskEvent::StopRequested(StopReason::Gpu(_))) => 3,
             Self::PullIntended { .. } | Self::PullAbandoned | Self::Pulled { .. } | Self::Event(_) => 1,
         }
     }
@@ -238,7 +240,7 @@ impl Recovered {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::WHOLE_GPU;
+    use crate::gpu::{GpuStop, GpuTrouble, WHOLE_GPU};
     use crate::ids::AttemptId;
     use crate::lifecycle::{Exit, Outcome};
 
@@ -279,6 +281,17 @@ mod tests {
             \x84\xa2id\xa5GPU-1\xa5index\x01\xa4name\xa1n\xacmemory_bytes\x02";
         assert_eq!(bytes, expected);
         assert_eq!(JournalRecord::from_bytes(&bytes).unwrap(), intended);
+    }
+
+    #[test]
+    fn a_stop_for_a_cards_sake_is_the_third_version() {
+        let stop = GpuStop { index: 3, trouble: GpuTrouble::Xid(79) };
+        let record = JournalRecord::Event(TaskEvent::StopRequested(StopReason::Gpu(stop)));
+        let bytes = record.to_bytes();
+        let expected: &[u8] = b"\x82\xa1v\x03\xa1r\x81\xa5event\x81\xaestop_requested\x81\xa3gpu\x82\xa5index\x03\
+            \xa7trouble\x81\xa3xid\x4f";
+        assert_eq!(bytes, expected);
+        assert_eq!(JournalRecord::from_bytes(&bytes).unwrap(), record);
     }
 
     #[test]

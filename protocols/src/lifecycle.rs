@@ -11,6 +11,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{FailureClass, TaskFailure};
+use crate::gpu::GpuStop;
 use crate::ids::AttemptId;
 
 /// Why a task is being stopped.
@@ -27,6 +28,19 @@ pub enum StopReason {
     Deleted,
     /// `hostler daemon --stop`, or a second termination signal.
     DaemonStop,
+    /// One of its GPUs failed, or it uses more of one than it may. Its end is a failure.
+    Gpu(GpuStop),
+}
+
+impl StopReason {
+    /// What an executor is told, which may be of an earlier version; to it, every reason is the same.
+    #[must_use]
+    pub fn for_executor(self) -> Self {
+        match self {
+            Self::Gpu(_) => Self::DaemonStop,
+            other @ (Self::UserAbort | Self::StatusChanged | Self::Reset | Self::Deleted | Self::DaemonStop) => other,
+        }
+    }
 }
 
 /// How the user's process ended.
@@ -66,6 +80,7 @@ impl Outcome {
         match self {
             Self::Completed => None,
             Self::Exited(_) => Some(FailureClass::User),
+            Self::Stopped(StopReason::Gpu(stop)) => Some(stop.trouble.class()),
             Self::Stopped(_) => Some(FailureClass::Aborted),
             Self::Failed(failure) => Some(failure.class),
         }

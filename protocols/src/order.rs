@@ -91,6 +91,9 @@ pub struct ExecutorOrder {
     pub git: GitSettings,
     /// See [`PythonSettings`].
     pub python: PythonSettings,
+    /// The processors near its GPUs, which it keeps to; all where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cpus: Vec<usize>,
     /// Time between SIGTERM and SIGKILL where the executor has to decide alone, in milliseconds.
     pub stop_grace_ms: u64,
 }

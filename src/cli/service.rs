@@ -88,6 +88,17 @@ pub(crate) enum MigMode {
     Dynamic,
 }
 
+/// What happens to a GPU that other people's programs use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ForeignArg {
+    /// It gets no task while they use it
+    Wait,
+    /// It is said, and nothing else
+    Warn,
+    /// Nothing
+    Ignore,
+}
+
 /// What `daemon` is for.
 pub(super) const DAEMON_ABOUT: &str = "\
 Takes tasks from queues of a ClearML server and runs them, each in its own Python environment.
@@ -132,6 +143,9 @@ pub(crate) struct DaemonArgs {
     /// Pretend that the machine has these GPUs: `8xH100`, `4xH100+2xL4`, or a scenario file
     #[arg(long, value_name = "MACHINE", conflicts_with = "cpu_only")]
     pub(crate) simulate: Option<String>,
+    /// A GPU that programs use which no task started: leave it to them, warn, or do not look
+    #[arg(long, value_name = "wait|warn|ignore", value_enum)]
+    pub(crate) gpu_foreign: Option<ForeignArg>,
     /// Workers without GPUs
     #[arg(long)]
     pub(crate) cpu_only: bool,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::environment::Environment;
+use super::gpus::GpuConfig;
 use super::load::ConfigError;
 use super::secret::Secret;
 use super::tree::{Tree, TypeError, parse_flag};
@@ -107,18 +108,27 @@ pub(crate) struct HostlerConfig {
     pub(crate) gpu_library: Option<PathBuf>,
     /// Never use `uv`.
     pub(crate) without_uv: bool,
+    /// How GPUs are looked after.
+    pub(crate) gpus: GpuConfig,
 }
 
 impl HostlerConfig {
-    /// The keys, for the error that names them.
+    /// The keys but for those of [`GpuConfig`].
     const KEYS: [&str; 5] = ["cache_dir", "gpu_library", "state_dir", "stop_grace", "without_uv"];
+
+    /// All keys, for the error that names them.
+    fn keys() -> Vec<&'static str> {
+        let mut keys = [Self::KEYS.as_slice(), &GpuConfig::KEYS].concat();
+        keys.sort_unstable();
+        keys
+    }
 
     pub(super) fn read(tree: &Tree, environment: &Environment, places: &str) -> Result<Self, ConfigError> {
         let at_places = |error| ConfigError::Type { places: places.to_owned(), error };
         if let Some(section) = tree.object("agent.hostler").map_err(at_places)?
-            && let Some(key) = section.keys().find(|key| !Self::KEYS.contains(&key.as_str()))
+            && let Some(key) = section.keys().find(|key| !Self::keys().contains(&key.as_str()))
         {
-            let (places, known) = (places.to_owned(), Self::KEYS.join(", "));
+            let (places, known) = (places.to_owned(), Self::keys().join(", "));
             return Err(ConfigError::UnknownKey { places, key: key.clone(), known });
         }
         let path = |key: &str| -> Result<Option<PathBuf>, ConfigError> {
@@ -134,6 +144,7 @@ impl HostlerConfig {
                 .unwrap_or(Duration::from_secs(STOP_GRACE_SECONDS)),
             gpu_library: path("gpu_library")?,
             without_uv: tree.flag("agent.hostler.without_uv").map_err(at_places)?.unwrap_or(false),
+            gpus: GpuConfig::read(tree).map_err(at_places)?,
         })
     }
 }

@@ -135,6 +135,23 @@ fn our_section_takes_our_keys_only() {
 }
 
 #[test]
+fn gpus_are_looked_after_as_configured() {
+    let read = |text: &str| Home::new(&[("clearml.conf", text)]).load(&[]);
+    let gpus = read("agent.hostler { gpu_foreign: wait, gpu_probation: 0.5, gpu_requeues: 0 }").unwrap().hostler.gpus;
+    assert_eq!(gpus.foreign, Some(crate::cli::ForeignArg::Wait));
+    assert_eq!((gpus.probation, gpus.requeues), (Some(Duration::from_millis(500)), Some(0)));
+    for (text, expected) in [
+        ("gpu_foreign: shoot", "must be wait, warn or ignore"),
+        ("gpu_requeues: -1", "a number, 0 for never"),
+        ("gpu_watch_interval: 0", "a number of seconds above 0"),
+        ("gpu_watches: 1", "gpu_watch_interval"),
+    ] {
+        let error = read(&format!("agent.hostler.{text}")).expect_err(text).to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
 fn certificates_are_checked_unless_told_otherwise() {
     let check = |text: &str| {
         let server = Home::new(&[("clearml.conf", &format!("{FILE}api.verify_certificate: {text}"))])

@@ -6,6 +6,7 @@
 mod agent;
 mod dialect;
 mod environment;
+mod gpus;
 mod hocon;
 mod hosts;
 mod load;
@@ -13,6 +14,7 @@ mod secret;
 mod tree;
 
 pub(crate) use environment::Environment;
+pub(crate) use gpus::GpuConfig;
 #[cfg(test)]
 pub(crate) use hosts::Hosts;
 pub(crate) use load::{Config, ConfigError, Credentials, Server};

@@ -117,10 +117,10 @@ fn torch_python() -> Option<&'static str> {
 }
 
 /// A program that takes memory on all cards that it sees, notes what it saw as JSON in `file`, and waits for the gate.
-fn torch_program(file: &Path, gate: &Gate) -> String {
+fn torch_program(file: &Path, gate: &Gate, bytes: u64) -> String {
     format!(
         "import json, os, torch\n\
-         held = [torch.full(({TAKEN_BYTES} // 4,), 1.0, device=f'cuda:{{index}}') \
+         held = [torch.full(({bytes} // 4,), 1.0, device=f'cuda:{{index}}') \
          for index in range(torch.cuda.device_count())]\n\
          torch.cuda.synchronize()\n\
          cards = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]\n\
@@ -171,7 +171,7 @@ fn a_task_pinned_by_uuid_sees_its_card_alone() {
     let api = server.api();
     let mut gate = Gate::shut(&place.path("gate"));
     let _daemon = daemon(&place, &server, &["--gpus", &card.uuid]);
-    let task = Draft::script("torch", &torch_program(&place.path("seen"), &gate)).enqueue(&api);
+    let task = Draft::script("torch", &torch_program(&place.path("seen"), &gate, TAKEN_BYTES)).enqueue(&api);
     let seen = seen_by_torch(&place.path("seen"));
     assert_eq!(seen["visible"], card.uuid.as_str(), "{seen:#}");
     assert_eq!(seen["names"].as_array().unwrap().len(), 1, "{seen:#}");
@@ -194,11 +194,11 @@ fn memory_on_a_card_belongs_to_its_task() {
     let api = server.api();
     let mut gate = Gate::shut(&place.path("gate"));
     let _daemon = daemon(&place, &server, &["--gpus", &card.uuid]);
-    let task = Draft::script("torch", &torch_program(&place.path("seen"), &gate)).enqueue(&api);
+    let task = Draft::script("torch", &torch_program(&place.path("seen"), &gate, TAKEN_BYTES)).enqueue(&api);
     let pid = seen_by_torch(&place.path("seen"))["pid"].as_u64().unwrap();
     // A program that no task started, on the same card.
     let stranger = place.path("stranger.py");
-    std::fs::write(&stranger, torch_program(&place.path("stranger"), &gate)).unwrap();
+    std::fs::write(&stranger, torch_program(&place.path("stranger"), &gate, TAKEN_BYTES)).unwrap();
     let mut foreign = place.command(python).arg(stranger).env("CUDA_VISIBLE_DEVICES", &card.uuid).spawn().unwrap();
     let foreign_pid = seen_by_torch(&place.path("stranger"))["pid"].as_u64().unwrap();
     if is_told_of(pid) {
@@ -213,5 +213,32 @@ fn memory_on_a_card_belongs_to_its_task() {
     gate.open();
     api.ended_as(&task, "completed");
     eventually("end of the stranger", || foreign.try_wait().unwrap().is_some());
+    audit(&place);
+}
+
+#[test]
+fn an_offender_on_a_shared_card_is_stopped_and_its_neighbour_goes_on() {
+    let (Some(cards), Some(_)) = (real_cards(), torch_python()) else { return };
+    let card = &cards[0];
+    let place = Place::new();
+    let server = Server::start(&place);
+    let api = server.api();
+    let mut gate = Gate::shut(&place.path("gate"));
+    let _daemon = daemon(&place, &server, &["--dynamic-gpus", "--gpus", &card.uuid, "--queue", "default=0.25"]);
+    let enqueue =
+        |name: &str, bytes| Draft::script(name, &torch_program(&place.path(name), &gate, bytes)).enqueue(&api);
+    let modest = enqueue("modest", TAKEN_BYTES);
+    let pid = seen_by_torch(&place.path("modest"))["pid"].as_u64().unwrap();
+    if is_told_of(pid) {
+        // A quarter of the card, and more on top than a CUDA program has for itself.
+        let greedy = enqueue("greedy", (card.memory_mib << 20) / 4 + TAKEN_BYTES);
+        let failed = api.ended_as(&greedy, "failed");
+        let reason = failed["status_reason"].as_str().unwrap();
+        assert!(reason.starts_with("oom_gpu failure"), "{reason}");
+        assert!(api.console(&greedy).contains("it is stopped unless it frees memory"), "it was warned");
+        assert_eq!(api.status(&modest), "in_progress");
+    }
+    gate.open();
+    api.ended_as(&modest, "completed");
     audit(&place);
 }

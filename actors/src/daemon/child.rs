@@ -7,6 +7,7 @@ pub(crate) enum Child {
     GpuPartitioner,
     Reporter,
     TaskManager,
+    GpuWatcher,
     ExecutorGateway,
     QueuePoller,
     AbortWatcher,
@@ -21,6 +22,7 @@ impl Child {
         match self {
             Self::Journal | Self::GpuPartitioner | Self::TaskManager => true,
             Self::Reporter
+            | Self::GpuWatcher
             | Self::ExecutorGateway
             | Self::QueuePoller
             | Self::AbortWatcher

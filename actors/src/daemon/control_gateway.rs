@@ -17,6 +17,7 @@ use tracing::{debug, warn};
 use super::board::Board;
 use super::child::Child;
 use super::explain::explain;
+use super::gpu_board::GpuBoard;
 use super::settings::DaemonSettings;
 use super::waits::Waits;
 use crate::kit::{Lifeline, tell};
@@ -38,6 +39,7 @@ pub(crate) struct ControlView {
     pub(crate) board: Board,
     pub(crate) waits: Waits,
     pub(crate) server: Arc<dyn TaskServer>,
+    pub(crate) gpus: GpuBoard,
     pub(crate) mode: watch::Receiver<DaemonMode>,
     pub(crate) reachable: Arc<AtomicBool>,
     pub(crate) started_at_ms: i64,
@@ -78,6 +80,7 @@ impl ControlView {
             workers,
             gpu_library: self.settings.gpu_library.clone(),
             demands,
+            out_of_use: self.gpus.out_of_use(),
             tasks,
         }
     }

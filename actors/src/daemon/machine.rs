@@ -51,7 +51,11 @@ impl Sample {
         let own: Vec<_> = worker
             .gpus
             .iter()
-            .filter_map(|card| self.gpus.iter().find(|sample| sample.id == card.id || sample.index == card.index))
+            .filter_map(|card| {
+                // Where the driver could not be asked at the start, the card is known by its index alone.
+                let itself = self.gpus.iter().find(|sample| sample.id == card.id);
+                itself.or_else(|| self.gpus.iter().find(|sample| sample.index == card.index))
+            })
             .cloned()
             .collect();
         self.host.to_machine_stats(&own)

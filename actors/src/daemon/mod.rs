@@ -6,6 +6,7 @@
 //! ├─ GpuPartitioner     worker slots and the GPU ledger
 //! ├─ Reporter           outbound status and console, per task
 //! ├─ TaskManager ─ TaskRunner (per task)
+//! ├─ GpuWatcher         health of the cards, who uses them, how much
 //! ├─ ExecutorGateway    executors dial in here
 //! ├─ QueuePoller        leases before it pulls
 //! ├─ AbortWatcher       what the server wants stopped
@@ -21,7 +22,10 @@ mod control_gateway;
 mod executor_gateway;
 mod exit;
 mod explain;
+mod gpu_board;
 mod gpu_partitioner;
+mod gpu_usage;
+mod gpu_watcher;
 mod journal;
 mod long_poll;
 mod machine;
@@ -41,7 +45,9 @@ mod worker_names;
 
 pub use exit::{DaemonError, DaemonExit};
 pub use run::run;
-pub use settings::{DaemonSettings, Division, DynamicGpus, DynamicMig, WorkerSettings, control_socket};
+pub use settings::{
+    DaemonSettings, Division, DynamicGpus, DynamicMig, ForeignPolicy, GpuSettings, WorkerSettings, control_socket,
+};
 pub use shaping::look as look_at_division;
 
 #[cfg(test)]

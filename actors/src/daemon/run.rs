@@ -16,6 +16,7 @@ use tracing::{info, warn};
 
 use super::attempt::remove_leftovers;
 use super::exit::{DaemonError, DaemonExit};
+use super::gpu_watcher::QuarantineFile;
 use super::long_poll::LongPoll;
 use super::settings::{DaemonSettings, control_socket};
 use super::supervisor::{LeaveSignal, Prepared, Supervisor};
@@ -89,6 +90,7 @@ async fn prepare(settings: DaemonSettings, server: Arc<dyn TaskServer>) -> Resul
     let started_at_ms = clock.now_ms();
     let tasks_wait = recovered.runs.values().any(|run| !matches!(run.state, TaskState::Settled(_)));
     let long_poll = meet(&server, tasks_wait).await?;
+    let quarantined = QuarantineFile::of(&settings.state_dir).read();
     info!(server = %settings.server_url, long_poll = long_poll.is_there(), workers = settings.workers.len(), "ready");
     Ok(Prepared {
         settings: Arc::new(settings),
@@ -96,6 +98,7 @@ async fn prepare(settings: DaemonSettings, server: Arc<dyn TaskServer>) -> Resul
         clock,
         store,
         runs: recovered.runs,
+        quarantined,
         executors: Arc::new(executors),
         control: Arc::new(control),
         long_poll,

@@ -109,6 +109,51 @@ impl DynamicGpus {
     }
 }
 
+/// What happens to a card that programs use which no task started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ForeignPolicy {
+    /// It gets no task while they use it.
+    Wait,
+    /// It is said, and nothing else.
+    #[default]
+    Warn,
+    /// Nothing.
+    Ignore,
+}
+
+/// How the cards are looked after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GpuSettings {
+    /// Time between two looks at them.
+    pub watch_interval: Duration,
+    /// How long a card must have been well to come back out of quarantine.
+    pub probation: Duration,
+    /// How often a task that a card has failed goes back to its queue.
+    pub requeues: u32,
+    /// How long a task may use more memory of a shared card than it may, after it was told.
+    pub memory_grace: Duration,
+    /// Programs of others.
+    pub foreign: ForeignPolicy,
+    /// Whether tasks keep to the processors near their cards.
+    pub cpu_affinity: bool,
+    /// Time between two points of a task's plots of its cards; none where it is zero.
+    pub scalars_interval: Duration,
+}
+
+impl Default for GpuSettings {
+    fn default() -> Self {
+        Self {
+            watch_interval: Duration::from_secs(1),
+            probation: Duration::from_secs(60),
+            requeues: 2,
+            memory_grace: Duration::from_secs(10),
+            foreign: ForeignPolicy::default(),
+            cpu_affinity: true,
+            scalars_interval: Duration::from_secs(30),
+        }
+    }
+}
+
 /// A daemon's configuration, complete and checked.
 #[derive(Clone, Debug)]
 pub struct DaemonSettings {
@@ -146,6 +191,10 @@ pub struct DaemonSettings {
     pub under_service_manager: bool,
     /// `libnvidia-ml.so` to use instead of the system's.
     pub gpu_library: Option<PathBuf>,
+    /// How the cards are looked after.
+    pub gpus: GpuSettings,
+    /// The processors near each card, by the card's index.
+    pub gpu_cpus: BTreeMap<u32, Vec<usize>>,
     /// Options of the journal.
     pub journal: JournalOptions,
 }
@@ -158,6 +207,35 @@ impl DaemonSettings {
             .flat_map(|worker| worker.queues.iter().zip(&worker.queue_names))
             .find(|(id, _)| *id == queue)
             .map_or(queue.as_str(), |(_, name)| name)
+    }
+
+    /// Every card, and every MIG instance, that tasks may get.
+    pub(crate) fn cards(&self) -> Vec<GpuCard> {
+        let mut cards: Vec<GpuCard> = self.workers.iter().flat_map(|worker| worker.gpus.iter().cloned()).collect();
+        let dynamic = self.dynamic.iter().flat_map(|dynamic| dynamic.pool.cards()).cloned();
+        cards.extend(dynamic);
+        let divided = self.dynamic.iter().flat_map(|dynamic| &dynamic.mig).flat_map(|mig| &mig.division.cards);
+        cards.extend(divided.map(|card| card.card.clone()));
+        let mut seen = std::collections::BTreeSet::new();
+        cards.retain(|card| seen.insert(card.id.clone()));
+        cards
+    }
+
+    /// The processors near these cards; none where that does not matter, or is not known of all of them.
+    pub(crate) fn cpus_near(&self, gpus: &[GpuCard]) -> Vec<usize> {
+        let near: Option<Vec<&Vec<usize>>> = gpus.iter().map(|card| self.gpu_cpus.get(&card.index)).collect();
+        let mut cpus: Vec<usize> = match near {
+            Some(near) if self.gpus.cpu_affinity => near.into_iter().flatten().copied().collect(),
+            _ => Vec::new(),
+        };
+        cpus.sort_unstable();
+        cpus.dedup();
+        cpus
+    }
+
+    /// Whether there are cards, and a driver that could tell of them.
+    pub(crate) fn watches_gpus(&self) -> bool {
+        self.cards().iter().any(|card| !card.id.as_str().starts_with("index:"))
     }
 
     pub(crate) fn journal_file(&self) -> PathBuf {

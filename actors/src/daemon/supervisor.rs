@@ -9,6 +9,7 @@ use drivers::clearml::TaskServer;
 use drivers::clock::Clock;
 use drivers::journal::Journal as Store;
 use protocols::control::{ControlRequest, DaemonMode};
+use protocols::gpu::Quarantine;
 use protocols::ids::TaskId;
 use protocols::journal::Run;
 use tokio::net::UnixListener;
@@ -22,7 +23,9 @@ use super::child::Child;
 use super::control_gateway::{ControlCommand, ControlGateway, ControlView};
 use super::executor_gateway::ExecutorGateway;
 use super::exit::DaemonExit;
-use super::gpu_partitioner::{GpuPartitioner, LeaseFreed};
+use super::gpu_board::GpuBoard;
+use super::gpu_partitioner::{GpuPartitioner, LeaseFreed, SetOutOfUse};
+use super::gpu_watcher::{GpuWatcher, GpuWatcherTools, QuarantineFile, out_of_use_at_start};
 use super::journal::Journal;
 use super::long_poll::LongPoll;
 use super::metrics::{Metrics, Unregister, WorkerTask};
@@ -60,6 +63,8 @@ pub(crate) struct Prepared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) store: Store,
     pub(crate) runs: BTreeMap<TaskId, Run>,
+    /// What an earlier daemon found to be ill.
+    pub(crate) quarantined: Vec<Quarantine>,
     pub(crate) executors: Arc<UnixListener>,
     pub(crate) control: Arc<UnixListener>,
     pub(crate) long_poll: LongPoll,
@@ -97,6 +102,7 @@ pub(crate) struct Supervisor {
     prepared: Prepared,
     board: Board,
     waits: Waits,
+    gpu_board: GpuBoard,
     ports: Ports,
     pub(super) core: Option<Core>,
     poller: Option<Addr<QueuePoller>>,
@@ -117,6 +123,7 @@ impl Supervisor {
             prepared,
             board: Board::default(),
             waits: Waits::default(),
+            gpu_board: GpuBoard::default(),
             ports: Ports::default(),
             core: None,
             poller: None,
@@ -139,6 +146,9 @@ impl Supervisor {
         let journal = Journal::new(store.clone(), clock.clone(), lifeline(Child::Journal)).start();
         let (freed, waits) = (self.ports.freed.clone(), self.waits.clone());
         let partitioner = GpuPartitioner::new(settings, waits, freed, lifeline(Child::GpuPartitioner)).start();
+        // Before anybody can ask for a card.
+        let cards = out_of_use_at_start(settings, &self.prepared.quarantined);
+        tell(&partitioner.clone().recipient(), SetOutOfUse { cards });
         let tools = RunnerTools {
             settings: settings.clone(),
             server: server.clone(),
@@ -172,6 +182,7 @@ impl Supervisor {
         let lifeline = Lifeline::new(&ctx.address(), child);
         match child {
             Child::Reporter => self.start_reporter(lifeline),
+            Child::GpuWatcher => self.start_gpu_watcher(lifeline),
             Child::ExecutorGateway => self.start_executor_gateway(lifeline),
             Child::QueuePoller => self.start_poller(lifeline),
             Child::AbortWatcher => self.start_abort_watcher(lifeline),
@@ -191,6 +202,7 @@ impl Supervisor {
             clock: clock.clone(),
             attempts_dir: settings.attempts_dir(),
             suppress_carriage_return: settings.suppress_carriage_return,
+            gpu_requeues: settings.gpus.requeues,
             packets: Arc::new(Semaphore::new(3)),
         };
         let reporter = Reporter::new(tools, lifeline).start();
@@ -203,6 +215,19 @@ impl Supervisor {
         if let Some(core) = &self.core {
             tell(&core.tasks.clone().recipient(), ReopenLanes);
         }
+    }
+
+    fn start_gpu_watcher(&mut self, lifeline: Lifeline<Child>) {
+        let Some(core) = &self.core else { return };
+        let tools = GpuWatcherTools {
+            settings: self.prepared.settings.clone(),
+            clock: self.prepared.clock.clone(),
+            board: self.gpu_board.clone(),
+            partitioner: core.partitioner.clone().recipient(),
+            tasks: core.tasks.clone().recipient(),
+        };
+        let quarantined = QuarantineFile::of(&self.prepared.settings.state_dir).read();
+        GpuWatcher::new(tools, quarantined, lifeline).start();
     }
 
     fn start_executor_gateway(&mut self, lifeline: Lifeline<Child>) {
@@ -282,6 +307,7 @@ impl Supervisor {
             board: self.board.clone(),
             waits: self.waits.clone(),
             server: self.prepared.server.clone(),
+            gpus: self.gpu_board.clone(),
             mode: self.mode.subscribe(),
             reachable: self.reachable.clone(),
             started_at_ms: self.prepared.started_at_ms,
@@ -373,9 +399,14 @@ impl Actor for Supervisor {
         self.start_child(Child::Reporter, ctx);
         let core = self.start_core(ctx);
         self.core = Some(core);
-        for child in
-            [Child::Metrics, Child::ExecutorGateway, Child::AbortWatcher, Child::QueuePoller, Child::ControlGateway]
-        {
+        for child in [
+            Child::Metrics,
+            Child::GpuWatcher,
+            Child::ExecutorGateway,
+            Child::AbortWatcher,
+            Child::QueuePoller,
+            Child::ControlGateway,
+        ] {
             self.start_child(child, ctx);
         }
     }

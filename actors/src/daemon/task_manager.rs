@@ -1,10 +1,10 @@
 //! The owner of the set of live tasks: one [`TaskRunner`] each.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use actix::prelude::*;
-use protocols::gpu::Lease;
-use protocols::ids::{QueueId, TaskId};
+use protocols::gpu::{GpuStop, Lease};
+use protocols::ids::{GpuId, QueueId, TaskId};
 use protocols::journal::{Recovered, Run};
 use protocols::lifecycle::{StopReason, TaskState};
 use tokio::time::Instant;
@@ -13,9 +13,10 @@ use tracing::{error, info, warn};
 use super::attempt::remove_attempts;
 use super::child::Child;
 use super::gpu_partitioner::RestoreLease;
+use super::gpu_usage::{self, DeviceUse};
 use super::journal::{ForgetSettled, LoadJournal};
 use super::metrics::WorkerTask;
-use super::task_runner::{ReopenLane, RunFact, RunnerTools, StopTask, TaskRunner};
+use super::task_runner::{NoteTask, ReopenLane, RunFact, RunnerTools, StopTask, TaskRunner, UseOfGpus};
 use crate::kit::{ChildExited, Lifeline, Port, RestartDecision, RestartHistory, RestartPolicy, tell};
 
 /// How many settled runs the journal keeps, for whoever looks into it after an accident.
@@ -36,6 +37,18 @@ pub(crate) struct StartRun {
 pub(crate) struct StopOne {
     pub(crate) task: TaskId,
     pub(crate) reason: StopReason,
+}
+
+/// News of the cards that concerns tasks.
+#[derive(Message, Debug, Clone)]
+#[rtype(result = "()")]
+pub(crate) enum GpuNews {
+    /// What runs on these cannot go on.
+    Broken { devices: BTreeSet<GpuId>, stop: GpuStop },
+    /// Something for the logs of what runs on these.
+    Noted { devices: BTreeSet<GpuId>, line: String },
+    /// How the cards are used at the moment.
+    Used(Vec<DeviceUse>),
 }
 
 /// Stops every task.
@@ -167,6 +180,14 @@ impl TaskManager {
         self.ports.worker_task.tell(WorkerTask { worker: entry.worker.clone(), task: holds, gpus });
     }
 
+    /// Those who have one of these in their lease.
+    fn holders(&self, devices: &BTreeSet<GpuId>) -> Vec<Addr<TaskRunner>> {
+        let holds = |entry: &&Entry| {
+            entry.lease.as_ref().is_some_and(|lease| lease.gpus.iter().any(|card| devices.contains(&card.id)))
+        };
+        self.tasks.values().filter(holds).map(|entry| entry.runner.clone()).collect()
+    }
+
     fn finished(&mut self, task: &TaskId) {
         let Some(entry) = self.tasks.get_mut(task) else { return };
         if entry.lease.take().is_some() {
@@ -286,6 +307,32 @@ impl Handler<StopAll> for TaskManager {
         for entry in self.tasks.values() {
             let stop = StopTask { reason: StopReason::DaemonStop, now: message.now };
             tell(&entry.runner.clone().recipient(), stop);
+        }
+    }
+}
+
+impl Handler<GpuNews> for TaskManager {
+    type Result = ();
+
+    fn handle(&mut self, message: GpuNews, _: &mut Self::Context) {
+        match message {
+            GpuNews::Broken { devices, stop } => {
+                for runner in self.holders(&devices) {
+                    tell(&runner.recipient(), StopTask { reason: StopReason::Gpu(stop), now: false });
+                }
+            }
+            GpuNews::Noted { devices, line } => {
+                for runner in self.holders(&devices) {
+                    tell(&runner.recipient(), NoteTask { line: line.clone() });
+                }
+            }
+            GpuNews::Used(devices) => {
+                for (task, entry) in &self.tasks {
+                    let Some(lease) = entry.lease.as_ref().filter(|lease| !lease.gpus.is_empty()) else { continue };
+                    let used = gpu_usage::of_lease(task, lease, &devices);
+                    tell(&entry.runner.clone().recipient(), UseOfGpus(used));
+                }
+            }
         }
     }
 }

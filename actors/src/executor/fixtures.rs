@@ -33,6 +33,7 @@ pub(super) fn order(folder: &Path) -> ExecutorOrder {
         removed_environment: Vec::new(),
         git: GitSettings::default(),
         python: PythonSettings::default(),
+        cpus: Vec::new(),
         stop_grace_ms: 10_000,
     }
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use drivers::process::{become_session_leader, become_subreaper, kill_descendants};
+use drivers::process::{become_session_leader, become_subreaper, keep_to_cpus, kill_descendants};
 use protocols::failure::{FailureClass, Phase, TaskFailure};
 use protocols::order::{CONSOLE_FILE, ExecutorOrder, ORDER_FILE, ORDER_VERSION, Progress, decode};
-use tracing::{debug, error};
+use tracing::{debug, error, warn};
 
 use super::console::Console;
 use super::executor::Executor;
@@ -75,6 +75,13 @@ fn run_order(attempt_dir: &Path) -> Result<ExecutorExit, StartError> {
         debug!(%error, "not a session leader: this process leads its group already");
     }
     become_subreaper().map_err(|source| StartError::Subreaper { source })?;
+    if !order.cpus.is_empty() {
+        // Before any other thread is there: all that is started from here on inherits it.
+        match keep_to_cpus(&order.cpus) {
+            Ok(cpus) => debug!(?cpus, "keeping to the processors near the GPUs"),
+            Err(error) => warn!(%error, "cannot keep to the processors near the GPUs"),
+        }
+    }
     let record = RecordFile::new(&order);
     let (console, obstacle) = open_files(&order, &record)?;
     let exit = ExitSlot::default();

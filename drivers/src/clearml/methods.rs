@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use futures::FutureExt;
-use protocols::clearml::events::{AddBatchResponse, LogEvent};
+use protocols::clearml::events::{AddBatchResponse, LogEvent, ScalarEvent};
 use protocols::clearml::extension::{
     EXTENSIONS_KEY, MAX_WAIT_SECONDS, WAIT_FOR_QUEUES, WAIT_FOR_TASKS, WaitForQueuesRequest, WaitForQueuesResponse,
     WaitForTasksRequest, WaitForTasksResponse, WatchedTask,
@@ -254,6 +254,17 @@ impl TaskServer for ClearMlClient {
                 tracing::warn!(errors = answer.errors, info = ?answer.errors_info, "the server refused log events");
             }
             Ok(answer.added)
+        }
+        .boxed()
+    }
+
+    fn add_scalars<'a>(&'a self, events: &'a [ScalarEvent]) -> ServerFuture<'a, ()> {
+        async move {
+            if events.is_empty() {
+                return Ok(());
+            }
+            let lines = events.iter().map(|event| serde_json::to_string(event).expect("a point is plain data") + "\n");
+            self.call_with_lines("events.add_batch", lines.collect()).await.map(drop)
         }
         .boxed()
     }

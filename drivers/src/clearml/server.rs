@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use protocols::clearml::events::LogEvent;
+use protocols::clearml::events::{LogEvent, ScalarEvent};
 use protocols::clearml::extension::WatchedTask;
 use protocols::clearml::queues::QueueSummary;
 use protocols::clearml::status::TaskStatus;
@@ -125,6 +125,9 @@ pub trait TaskServer: Send + Sync + std::fmt::Debug + 'static {
     /// Not idempotent: when the call fails and [`ClientError::is_undecided`], look at [`TaskServer::logs_since`]
     /// before sending the batch again.
     fn add_logs<'a>(&'a self, events: &'a [LogEvent]) -> ServerFuture<'a, u64>;
+
+    /// Adds points of plots, in one request. Points that arrive twice are one.
+    fn add_scalars<'a>(&'a self, events: &'a [ScalarEvent]) -> ServerFuture<'a, ()>;
 
     /// Every console event of a task from `timestamp_ms` (milliseconds since the epoch, included) on, oldest first.
     fn logs_since<'a>(&'a self, task: &'a TaskId, timestamp_ms: i64) -> ServerFuture<'a, Vec<LogEvent>>;

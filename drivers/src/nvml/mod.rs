@@ -6,6 +6,7 @@
 
 mod connection;
 mod error;
+mod events;
 mod library;
 mod mig;
 mod mig_raw;
@@ -13,8 +14,10 @@ mod mig_record;
 mod raw;
 mod report;
 mod sample;
+mod watch;
 
 pub use error::NvmlError;
+pub use events::{CardEvent, CardEventKind};
 pub use library::{FoundCard, NvmlProbe};
 pub use mig::{MigCard, MigError, MigInstance};
 pub use mig_raw::CallError;
@@ -22,3 +25,4 @@ pub use mig_record::{MigRecord, RecordError};
 pub use raw::RemappedRows;
 pub use report::{CardReport, GpuProcess, InstanceReport, MachineReport, SampleReport};
 pub use sample::GpuSample;
+pub use watch::{CardLook, CardState, CardTrouble, InstanceLook, Watch};

@@ -92,6 +92,8 @@ pub struct GpuProcess {
     pub memory_bytes: Option<u64>,
     /// The GPU instance that it is on.
     pub gpu_instance: Option<u32>,
+    /// Whether it computes; a desktop only draws.
+    pub computes: bool,
 }
 
 impl NvmlProbe {
@@ -123,7 +125,7 @@ impl NvmlProbe {
             sample: SampleReport::of(&device, &card),
             mig_mode: device.mig_mode().ok().map(|mode| mode.current != 0),
             instances: self.instance_reports(&device, index),
-            processes: self.processes(&device),
+            processes: self.named_processes(&device),
             uncorrected_ecc_errors: device.total_ecc_errors(MemoryError::Uncorrected, EccCounter::Aggregate).ok(),
             remapped_rows: remapped_rows(&self.nvml, &device),
             card,
@@ -141,24 +143,35 @@ impl NvmlProbe {
         instances.collect()
     }
 
-    fn processes(&self, device: &Device<'_>) -> Vec<GpuProcess> {
-        let mut all: Vec<ProcessInfo> = device.running_compute_processes().unwrap_or_default();
-        for process in device.running_graphics_processes().unwrap_or_default() {
-            if !all.iter().any(|known| known.pid == process.pid) {
-                all.push(process);
-            }
+    fn named_processes(&self, device: &Device<'_>) -> Vec<GpuProcess> {
+        let mut processes = processes(device);
+        for process in &mut processes {
+            process.name = self.nvml.sys_process_name(process.pid, NAME_LENGTH).ok();
         }
-        let processes = all.into_iter().map(|process| GpuProcess {
-            pid: process.pid,
-            name: self.nvml.sys_process_name(process.pid, NAME_LENGTH).ok(),
-            memory_bytes: match process.used_gpu_memory {
-                UsedGpuMemory::Used(bytes) => Some(bytes),
-                UsedGpuMemory::Unavailable => None,
-            },
-            gpu_instance: process.gpu_instance_id,
-        });
-        processes.collect()
+        processes
     }
+}
+
+/// Who uses a card, without names.
+pub(super) fn processes(device: &Device<'_>) -> Vec<GpuProcess> {
+    let mut all: Vec<(ProcessInfo, bool)> =
+        device.running_compute_processes().unwrap_or_default().into_iter().map(|process| (process, true)).collect();
+    for process in device.running_graphics_processes().unwrap_or_default() {
+        if !all.iter().any(|(known, _)| known.pid == process.pid) {
+            all.push((process, false));
+        }
+    }
+    let processes = all.into_iter().map(|(process, computes)| GpuProcess {
+        pid: process.pid,
+        name: None,
+        memory_bytes: match process.used_gpu_memory {
+            UsedGpuMemory::Used(bytes) => Some(bytes),
+            UsedGpuMemory::Unavailable => None,
+        },
+        gpu_instance: process.gpu_instance_id,
+        computes,
+    });
+    processes.collect()
 }
 
 impl SampleReport {

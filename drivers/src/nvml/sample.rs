@@ -5,6 +5,7 @@ use nvml_wrapper::enum_wrappers::device::TemperatureSensor;
 use protocols::ids::GpuId;
 
 use super::NvmlProbe;
+use super::library::instances_of;
 
 const BYTES_PER_MB: f64 = 1024.0 * 1024.0;
 
@@ -58,25 +59,29 @@ impl GpuSample {
 }
 
 impl NvmlProbe {
-    /// How the cards are now. A card that does not answer is left out, or is there with what it told. Blocks.
+    /// How the cards are now, each followed by its MIG devices. A card that does not answer is left out, or is there
+    /// with what it told. Blocks.
     pub fn sample(&self) -> Vec<GpuSample> {
         let count = self.nvml.device_count().unwrap_or_else(|error| {
             tracing::debug!(%error, "the NVIDIA driver does not tell how many cards there are");
             0
         });
         (0..count)
-            .filter_map(|index| match self.sample_card(index) {
-                Ok(sample) => Some(sample),
-                Err(error) => {
+            .flat_map(|index| {
+                self.sample_card(index).unwrap_or_else(|error| {
                     tracing::debug!(index, %error, "a GPU does not answer");
-                    None
-                }
+                    Vec::new()
+                })
             })
             .collect()
     }
 
-    fn sample_card(&self, index: u32) -> Result<GpuSample, nvml_wrapper::error::NvmlError> {
+    fn sample_card(&self, index: u32) -> Result<Vec<GpuSample>, nvml_wrapper::error::NvmlError> {
         let device = self.nvml.device_by_index(index)?;
-        Ok(GpuSample::of(&device, GpuId::from(device.uuid()?), index))
+        let mut samples = vec![GpuSample::of(&device, GpuId::from(device.uuid()?), index)];
+        for instance in instances_of(&device) {
+            samples.push(GpuSample::of(&instance, GpuId::from(instance.uuid()?), index));
+        }
+        Ok(samples)
     }
 }

@@ -3,6 +3,7 @@
 //! A process is named by [`ProcessId`], pid and start time, never by its pid alone: the kernel gives pids out
 //! again. A zombie counts as dead: it runs nothing and holds nothing.
 
+mod affinity;
 mod fence;
 mod identity;
 mod reap;
@@ -10,6 +11,7 @@ mod signal;
 mod spawn;
 mod tree;
 
+pub use affinity::{allowed_cpus, keep_to_cpus};
 pub use fence::{FenceReport, attempt_of, fence};
 pub use identity::{is_alive, process_id, this_process};
 pub use reap::{Reaped, reap_children};

@@ -56,6 +56,60 @@ impl LogEvent {
     }
 }
 
+/// `type` of a point of a plot.
+const SCALAR_EVENT: &str = "training_stats_scalar";
+
+/// Metric of how machines' GPUs are, which the SDK reports too.
+pub const MONITOR_GPU: &str = ":monitor:gpu";
+/// Metric of how machines are: of a task that has it, the SDK looks after both.
+pub const MONITOR_MACHINE: &str = ":monitor:machine";
+
+/// A value of a metric's variant.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScalarValue {
+    /// For example `gpu_0_utilization`.
+    pub variant: String,
+    /// Its value.
+    pub value: f64,
+}
+
+/// One point of a plot: what `events.add_batch` takes, one JSON object per line.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ScalarEvent {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// The task.
+    pub task: TaskId,
+    /// Who measured it.
+    pub worker: WorkerId,
+    /// The plot.
+    pub metric: String,
+    /// The line in it.
+    pub variant: String,
+    /// How far along the plot.
+    pub iter: i64,
+    /// How high.
+    pub value: f64,
+    /// When, in milliseconds since the epoch.
+    pub timestamp: i64,
+}
+
+impl ScalarEvent {
+    /// A point of a task's plot.
+    pub fn new(
+        task: TaskId,
+        worker: WorkerId,
+        metric: &str,
+        value: ScalarValue,
+        iteration: i64,
+        timestamp_ms: i64,
+    ) -> Self {
+        let ScalarValue { variant, value } = value;
+        let (metric, iter, timestamp) = (metric.to_owned(), iteration, timestamp_ms);
+        Self { kind: SCALAR_EVENT, task, worker, metric, variant, iter, value, timestamp }
+    }
+}
+
 fn log_event() -> String {
     LOG_EVENT.to_owned()
 }
@@ -122,6 +176,16 @@ mod tests {
         assert_eq!(
             serde_json::to_string(&event).unwrap(),
             r#"{"type":"log","task":"t","worker":"w","level":"DEBUG","msg":"a\nb\n","timestamp":5,"allow_locked":true}"#
+        );
+    }
+
+    #[test]
+    fn a_point_on_the_wire_is_frozen() {
+        let value = ScalarValue { variant: "gpu_0_utilization".to_owned(), value: 97.5 };
+        let event = ScalarEvent::new("t".into(), "w".into(), MONITOR_GPU, value, 30, 5);
+        assert_eq!(
+            serde_json::to_string(&event).unwrap(),
+            r#"{"type":"training_stats_scalar","task":"t","worker":"w","metric":":monitor:gpu","variant":"gpu_0_utilization","iter":30,"value":97.5,"timestamp":5}"#
         );
     }
 

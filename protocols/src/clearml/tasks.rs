@@ -101,6 +101,9 @@ pub struct Task {
     /// Free key-value pairs of the run.
     #[serde(deserialize_with = "null_as_default")]
     pub runtime: BTreeMap<String, Value>,
+    /// What was reported last, by hashes of metric and variant.
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "BTreeMap::is_empty")]
+    pub last_metrics: BTreeMap<String, Value>,
     /// `queue` and others.
     #[serde(deserialize_with = "null_as_default")]
     pub execution: BTreeMap<String, Value>,
@@ -137,6 +140,12 @@ impl Task {
     /// Its id, typed.
     pub fn task_id(&self) -> TaskId {
         TaskId::new(self.id.as_str())
+    }
+
+    /// Whether something was ever reported under a metric.
+    pub fn has_metric(&self, metric: &str) -> bool {
+        let mut variants = self.last_metrics.values().filter_map(Value::as_object).flat_map(|metric| metric.values());
+        variants.any(|variant| variant["metric"] == metric)
     }
 
     /// Whether a person asked for it to stop and it has not yet: status `in_progress`, message `stopping`

@@ -21,6 +21,13 @@ impl MilliGpu {
         WHOLE_GPU
     }
 
+    /// As much of an amount as it is of a card.
+    pub fn of(&self, amount: u64) -> u64 {
+        // Multiplied in more bits than an amount of bytes needs.
+        let part = u128::from(amount) * u128::from(self.0) / u128::from(WHOLE_GPU.0);
+        u64::try_from(part).unwrap_or(u64::MAX)
+    }
+
     /// Whether it is all of a card.
     pub fn is_whole(&self) -> bool {
         *self == WHOLE_GPU

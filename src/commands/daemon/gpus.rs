@@ -49,6 +49,8 @@ pub(super) struct Plan {
     pub(super) pool: Option<Pool>,
     /// Those of them that are divided on demand, and how they are divided now.
     pub(super) mig: Option<Division>,
+    /// The processors near each card, by the card's index.
+    pub(super) cpus: BTreeMap<u32, Vec<usize>>,
 }
 
 impl Share {
@@ -89,7 +91,7 @@ impl Share {
 pub(super) fn plan(args: &DaemonArgs, config: &Config, mig_record: &Path) -> anyhow::Result<Plan> {
     let is_simulated = args.simulate.is_some();
     let count = usize::from(args.workers.unwrap_or(1));
-    let pinned = |shares| Ok(Plan { shares, pool: None, mig: None });
+    let pinned = |shares| Ok(Plan { shares, pool: None, mig: None, cpus: BTreeMap::new() });
     if args.cpu_only {
         return pinned(vec![Share::Cpu; count]);
     }
@@ -107,11 +109,16 @@ pub(super) fn plan(args: &DaemonArgs, config: &Config, mig_record: &Path) -> any
     }
     let probe = probe(config)?;
     let inventory = probe.as_ref().map(NvmlProbe::inventory).transpose()?;
-    if args.dynamic_gpus {
+    let mut plan = if args.dynamic_gpus {
         let record = (args.mig == MigMode::Dynamic).then_some(mig_record);
-        return dynamic(&lists, inventory.as_deref(), probe.as_ref(), record);
-    }
-    pinned(shares(&lists, inventory.as_deref(), is_simulated)?)
+        dynamic(&lists, inventory.as_deref(), probe.as_ref(), record)?
+    } else {
+        pinned(shares(&lists, inventory.as_deref(), is_simulated)?)?
+    };
+    let divided = plan.mig.iter().flat_map(|division| &division.cards).map(|card| card.card.clone());
+    let cards: Vec<GpuCard> = plan.shares.iter().flat_map(Share::cards).chain(divided).collect();
+    plan.cpus = probe.as_ref().map(|probe| probe.cpus_near(&cards)).unwrap_or_default();
+    Ok(plan)
 }
 
 /// What the environment restricts us to, as the stock agent understands it.
@@ -187,7 +194,12 @@ fn dynamic(
         Some(probe) => probe.pool(cards.clone()),
         None => Pool::new(cards.clone(), |_, _| Nearness::UNKNOWN),
     };
-    Ok(Plan { shares: vec![Share::Dynamic { text: text.replace(':', "."), cards }], pool: Some(pool), mig })
+    Ok(Plan {
+        shares: vec![Share::Dynamic { text: text.replace(':', "."), cards }],
+        pool: Some(pool),
+        mig,
+        cpus: BTreeMap::new(),
+    })
 }
 
 /// The cards of these lists that are in MIG mode, and how they are divided now.

@@ -78,7 +78,7 @@ fn serve(
     state_dir: PathBuf,
 ) -> anyhow::Result<Exit> {
     let mig_record = state_dir.join(MIG_FILE);
-    let Plan { shares, pool, mig } = gpus::plan(&args, config, &mig_record)?;
+    let Plan { shares, pool, mig, cpus } = gpus::plan(&args, config, &mig_record)?;
     let name = config.agent.worker_name.clone().unwrap_or_else(api::host_name);
     // On the server, too, everybody sees that these workers have no real cards.
     let marked = |name: String| if args.simulate.is_some() { format!("{name}-simulated") } else { name };
@@ -99,7 +99,8 @@ fn serve(
         dynamic.demands = of_queues(&queues, demands)?;
     }
     let workers = slots.workers(shares, &queues);
-    let settings = settings::settings(context, &args, config, server, &state_dir, workers, dynamic)?;
+    let mut settings = settings::settings(context, &args, config, server, &state_dir, workers, dynamic)?;
+    settings.gpu_cpus = cpus;
     if args.lifeline {
         lifeline::run_when_lost(move || leave::detach(&state_dir))?;
     }

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use actors::daemon::{DaemonSettings, DynamicGpus, WorkerSettings};
+use actors::daemon::{DaemonSettings, DynamicGpus, ForeignPolicy, GpuSettings, WorkerSettings};
 use anyhow::Context as _;
 use drivers::journal::JournalOptions;
 use protocols::order::PythonSettings;
 
 use super::super::context::Context;
 use super::super::private_file;
-use crate::cli::DaemonArgs;
-use crate::config::{Config, Environment, Server};
+use crate::cli::{DaemonArgs, ForeignArg};
+use crate::config::{Config, Environment, GpuConfig, Server};
 use crate::exit::Problem;
 
 /// In the state directory: the configuration that tasks read.
@@ -63,8 +63,29 @@ pub(super) fn settings(
         suppress_carriage_return: agent.suppress_carriage_return,
         under_service_manager: is_under_service_manager(&context.environment),
         gpu_library: config.hostler.gpu_library.clone(),
+        gpus: gpus(args, &config.hostler.gpus),
+        gpu_cpus: BTreeMap::new(),
         journal: journal(&context.environment)?,
     })
+}
+
+/// The flag wins over the configuration, which wins over the defaults.
+fn gpus(args: &DaemonArgs, config: &GpuConfig) -> GpuSettings {
+    let default = GpuSettings::default();
+    let foreign = args.gpu_foreign.or(config.foreign).map(|foreign| match foreign {
+        ForeignArg::Wait => ForeignPolicy::Wait,
+        ForeignArg::Warn => ForeignPolicy::Warn,
+        ForeignArg::Ignore => ForeignPolicy::Ignore,
+    });
+    GpuSettings {
+        watch_interval: config.watch_interval.unwrap_or(default.watch_interval),
+        probation: config.probation.unwrap_or(default.probation),
+        requeues: config.requeues.unwrap_or(default.requeues),
+        memory_grace: config.memory_grace.unwrap_or(default.memory_grace),
+        foreign: foreign.unwrap_or(default.foreign),
+        scalars_interval: config.scalars_interval.unwrap_or(default.scalars_interval),
+        cpu_affinity: config.cpu_affinity.unwrap_or(default.cpu_affinity),
+    }
 }
 
 /// What all tasks get: the section `environment`, the twins of `CLEARML_` variables that older SDKs read, and the

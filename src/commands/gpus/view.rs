@@ -1,9 +1,11 @@
 //! The cards of a machine as a table and as a document.
 
+use std::collections::BTreeMap;
+
 use drivers::nvml::{CardReport, GpuProcess, InstanceReport, MachineReport};
 use protocols::control::DaemonStatus;
 use protocols::failure::Phase;
-use protocols::gpu::MilliGpu;
+use protocols::gpu::{Isolation, MilliGpu};
 use protocols::ids::{GpuId, TaskId};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -21,6 +23,8 @@ pub(super) struct View {
     pub(super) has_daemon: bool,
     /// The cards that the daemon gives out.
     given_out: Vec<GpuId>,
+    /// Those of them that it gives to nobody for now, and why.
+    out_of_use: BTreeMap<GpuId, String>,
     pub(super) holders: Vec<Holder>,
 }
 
@@ -34,12 +38,15 @@ pub(super) struct Holder {
     pub(super) gpus: Vec<GpuId>,
     /// How much of each, in thousandths.
     pub(super) share: MilliGpu,
+    /// How well it is kept from its neighbours.
+    isolation: Option<Isolation>,
 }
 
 impl View {
     pub(super) fn new(report: MachineReport, daemon: Option<DaemonStatus>) -> Self {
         let has_daemon = daemon.is_some();
-        let (workers, tasks) = daemon.map(|daemon| (daemon.workers, daemon.tasks)).unwrap_or_default();
+        let (workers, tasks, out_of_use) =
+            daemon.map(|daemon| (daemon.workers, daemon.tasks, daemon.out_of_use)).unwrap_or_default();
         let holders = tasks
             .into_iter()
             // The outcome is on its way: everything of it is dead.
@@ -48,11 +55,12 @@ impl View {
                 task: task.task,
                 name: task.name,
                 worker: task.worker.to_string(),
-                gpus: task.gpus.into_iter().map(|card| card.id).collect(),
+                gpus: task.gpus.iter().map(|card| card.id.clone()).collect(),
                 share: task.share,
+                isolation: Isolation::of(&task.gpus, task.share),
             });
         let given_out = workers.iter().flat_map(|worker| worker.gpus.iter().map(|card| card.id.clone()));
-        Self { report, has_daemon, given_out: given_out.collect(), holders: holders.collect() }
+        Self { report, has_daemon, given_out: given_out.collect(), out_of_use, holders: holders.collect() }
     }
 
     pub(super) fn gives_out(&self, gpu: &GpuId) -> bool {
@@ -75,6 +83,7 @@ impl View {
             }
         }
         for (index, why) in &self.report.unreadable {
+            let why = format!("does not answer: {why}");
             let cell = |text: &str| text.to_owned();
             table.row([
                 index.to_string(),
@@ -85,7 +94,7 @@ impl View {
                 cell("-"),
                 cell("-"),
                 cell("-"),
-                format!("does not answer: {why}"),
+                why,
             ]);
         }
         context.output.table(&self.document(), &table)
@@ -111,7 +120,7 @@ impl View {
             memory,
             held,
             processes(card.processes.iter().filter(whole)),
-            health(card),
+            self.health(&card.card.id, Some(card)),
         ]
     }
 
@@ -131,16 +140,31 @@ impl View {
             memory,
             self.held(&instance.instance.id),
             processes(card.processes.iter().filter(on_it)),
-            none(),
+            self.health(&instance.instance.id, None),
         ]
     }
 
-    /// `train (a1b2.., half)`, `free`, or `-` where no daemon has the card.
+    /// Why a device gets no task, then what is wrong with the card's memory.
+    fn health(&self, gpu: &GpuId, card: Option<&CardReport>) -> String {
+        let known = card.map(memory_health);
+        match (self.out_of_use.get(gpu), known.as_deref()) {
+            (Some(why), None | Some("ok")) => why.clone(),
+            (Some(why), Some(wrong)) => format!("{why}; {wrong}"),
+            (None, Some(wrong)) => wrong.to_owned(),
+            (None, None) => "-".to_owned(),
+        }
+    }
+
+    /// `train (a1b2..) 0.5 (shared)`, `free`, or `-` where no daemon has the card.
     fn held(&self, gpu: &GpuId) -> String {
         let holders: Vec<String> = self
             .holders_of(gpu)
             .map(|holder| {
-                let part = if holder.share.is_whole() { String::new() } else { format!(" {}", holder.share) };
+                let part = match holder.isolation {
+                    Some(Isolation::Slot) => format!(" {} (shared)", holder.share),
+                    Some(Isolation::Mig) => " MIG".to_owned(),
+                    Some(Isolation::Card) | None => String::new(),
+                };
                 format!("{} ({}){part}", holder.name, holder.task)
             })
             .collect();
@@ -171,6 +195,7 @@ impl View {
         let Some(id) = device["id"].as_str().map(GpuId::from) else { return };
         device["held_by"] = json!(self.holders_of(&id).collect::<Vec<_>>());
         device["given_out"] = json!(self.gives_out(&id));
+        device["out_of_use"] = json!(self.out_of_use.get(&id));
     }
 }
 
@@ -191,7 +216,7 @@ fn processes<'a>(processes: impl Iterator<Item = &'a GpuProcess>) -> String {
 }
 
 /// What is wrong with a card's memory, worst first.
-fn health(card: &CardReport) -> String {
+fn memory_health(card: &CardReport) -> String {
     let mut wrong = Vec::new();
     if let Some(rows) = card.remapped_rows {
         if rows.has_failed {

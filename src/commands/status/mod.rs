@@ -128,6 +128,7 @@ mod tests {
                 share: protocols::gpu::WHOLE_GPU,
                 task: Some("t".into()),
             }],
+            out_of_use: Default::default(),
             tasks: vec![TaskSnapshot {
                 task: "t".into(),
                 name: "train".to_owned(),

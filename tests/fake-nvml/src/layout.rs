@@ -35,6 +35,15 @@ pub(crate) struct ProcessV2 {
 }
 
 #[repr(C)]
+pub(crate) struct EventData {
+    pub(crate) device: Handle,
+    pub(crate) kind: u64,
+    pub(crate) data: u64,
+    pub(crate) gpu_instance: u32,
+    pub(crate) compute_instance: u32,
+}
+
+#[repr(C)]
 pub(crate) struct Pci {
     pub(crate) bus_id_legacy: [c_char; 16],
     pub(crate) domain: u32,

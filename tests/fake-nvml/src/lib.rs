@@ -9,6 +9,7 @@
 mod api;
 mod code;
 mod division;
+mod events;
 mod layout;
 mod library;
 mod machine;

@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::code::Code;
+use crate::events::Events;
 use crate::machine::{Card, Effect, Machine, Place};
 use crate::{division, scenario};
 
@@ -62,10 +63,11 @@ impl PartHandle {
     }
 }
 
-struct Library {
+pub(crate) struct Library {
     /// How often it was initialised and not shut down.
     users: usize,
-    machine: Machine,
+    pub(crate) machine: Machine,
+    pub(crate) events: Events,
     /// The files as they were read.
     read: Option<(Stamp, Option<Stamp>)>,
 }
@@ -95,7 +97,12 @@ fn lock() -> MutexGuard<'static, Option<Library>> {
 /// `nvmlInit`: counted.
 pub(crate) fn initialise() -> Code {
     let mut guard = lock();
-    let library = guard.get_or_insert_with(|| Library { users: 0, machine: Machine::new(), read: None });
+    let library = guard.get_or_insert_with(|| Library {
+        users: 0,
+        machine: Machine::new(),
+        events: Events::default(),
+        read: None,
+    });
     if let Err(why) = library.refresh() {
         complain(&why);
         return Code::UNKNOWN;
@@ -127,8 +134,10 @@ impl Library {
             let text = std::fs::read_to_string(&path).map_err(unreadable)?;
             let mut machine = scenario::read(&text).map_err(|why| format!("{}: {why}", path.display()))?;
             division::apply(&mut machine, &std::fs::read_to_string(&division).unwrap_or_default());
+            if self.read.replace(stamps).is_some() {
+                self.events.note(&self.machine, &machine);
+            }
             self.machine = machine;
-            self.read = Some(stamps);
         }
         Ok(())
     }
@@ -245,6 +254,16 @@ pub(crate) fn change_part(
     })
 }
 
+/// Answers a call about what the library keeps beside the machine.
+pub(crate) fn ask_library(function: &str, answer: impl FnOnce(&mut Library) -> Result<(), Code>) -> Code {
+    let mut guard = match enter(function, None) {
+        Ok(guard) => guard,
+        Err(code) => return code,
+    };
+    let Some(library) = guard.as_mut() else { return Code::UNINITIALIZED };
+    answer(library).map_or_else(|code| code, |()| Code::SUCCESS)
+}
+
 fn alter(function: &str, place: Place, change: impl FnOnce(&mut Machine) -> Result<(), Code>) -> Code {
     match enter(function, Some(place)) {
         Err(code) => code,
@@ -299,7 +318,7 @@ fn enter(function: &str, place: Option<Place>) -> Result<MutexGuard<'static, Opt
 }
 
 #[expect(clippy::disallowed_methods, reason = "the time that a slow driver takes, on the thread of whoever calls it")]
-fn take_time(wait: Duration) {
+pub(crate) fn take_time(wait: Duration) {
     std::thread::sleep(wait);
 }
 

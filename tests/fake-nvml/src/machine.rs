@@ -15,6 +15,15 @@ pub(crate) struct Machine {
     /// Pairs with an NVLink between them, the smaller index first.
     pub(crate) links: BTreeSet<(usize, usize)>,
     pub(crate) faults: Vec<Fault>,
+    /// What the driver has complained about so far.
+    pub(crate) xids: Vec<Xid>,
+}
+
+/// A complaint of the driver about a card or an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Xid {
+    pub(crate) place: Place,
+    pub(crate) number: u64,
 }
 
 #[derive(Debug)]
@@ -22,6 +31,8 @@ pub(crate) struct Card {
     pub(crate) model: &'static Model,
     pub(crate) uuid: String,
     pub(crate) numa: u32,
+    /// The processors near it; not told where there are none.
+    pub(crate) cpus: Vec<usize>,
     pub(crate) load: Load,
     pub(crate) has_mig_mode: bool,
     pub(crate) instances: Vec<Instance>,
@@ -93,7 +104,7 @@ pub(crate) enum Effect {
 }
 
 /// What a handle stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {
     pub(crate) card: usize,
     pub(crate) instance: Option<usize>,
@@ -102,7 +113,13 @@ pub(crate) struct Place {
 impl Machine {
     /// A machine without cards.
     pub(crate) fn new() -> Self {
-        Self { driver: "580.95.05".to_owned(), cards: Vec::new(), links: BTreeSet::new(), faults: Vec::new() }
+        Self {
+            driver: "580.95.05".to_owned(),
+            cards: Vec::new(),
+            links: BTreeSet::new(),
+            faults: Vec::new(),
+            xids: Vec::new(),
+        }
     }
 
     /// Whether two cards have an NVLink between them.
@@ -117,6 +134,7 @@ impl Card {
             model,
             uuid: format!("GPU-51310000-0000-4000-8000-{index:012x}"),
             numa: 0,
+            cpus: Vec::new(),
             load: Load { temperature_celsius: 34, power_watts: model.power_limit_watts / 10, ..Load::default() },
             has_mig_mode: false,
             instances: Vec::new(),

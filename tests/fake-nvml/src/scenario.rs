@@ -5,8 +5,11 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use crate::code::Code;
-use crate::machine::{Card, Effect, Fault, Instance, Machine, Process};
+use crate::machine::{Card, Effect, Fault, Instance, Machine, Place, Process, Xid};
 use crate::model::Model;
+
+/// More processors than a machine has.
+const MOST_CPUS: usize = 4096;
 
 /// More cards than a machine has.
 const MOST_CARDS: usize = 256;
@@ -37,6 +40,7 @@ fn apply(machine: &mut Machine, first: &str, rest: &[&str]) -> Result<(), String
         ("mig", [card]) => find(machine, card)?.has_mig_mode = true,
         ("instance", [card, profile, start]) => instance(find(machine, card)?, card, profile, number(start)?)?,
         ("process", [place, pid, memory]) => process(machine, place, number(pid)?, number(memory)?)?,
+        ("xid", [place, code]) => xid(machine, place, number(code)?)?,
         ("lost", [card]) => find(machine, card)?.is_lost = true,
         ("fail", [card, function, code]) => {
             let code = Code::named(code).ok_or_else(|| format!("no error is called {code}"))?;
@@ -57,6 +61,16 @@ fn apply(machine: &mut Machine, first: &str, rest: &[&str]) -> Result<(), String
 
 fn number<T: FromStr>(word: &str) -> Result<T, String> {
     word.parse().map_err(|_| format!("`{word}` is no number"))
+}
+
+/// `0-3,8`.
+fn numbers(list: &str) -> Result<Vec<usize>, String> {
+    let mut all = Vec::new();
+    for part in list.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        all.extend(number::<usize>(first)?..=number::<usize>(last)?.min(MOST_CPUS));
+    }
+    Ok(all)
 }
 
 fn add(machine: &mut Machine, model: &str) -> Result<usize, String> {
@@ -113,6 +127,7 @@ fn set(card: &mut Card, name: &str, value: &str) -> Result<(), String> {
     match name {
         "uuid" => value.clone_into(&mut card.uuid),
         "numa" => card.numa = number(value)?,
+        "cpus" => card.cpus = numbers(value)?,
         "utilisation" => card.load.utilisation_percent = number(value)?,
         "temperature" => card.load.temperature_celsius = number(value)?,
         "power" => card.load.power_watts = number(value)?,
@@ -151,14 +166,25 @@ fn instance(card: &mut Card, index: &str, profile: &str, start: u32) -> Result<(
 }
 
 /// `3` is a card, `3:0` an instance of it.
-fn process(machine: &mut Machine, place: &str, pid: u32, memory_mib: u64) -> Result<(), String> {
-    let (card, instance) = place.split_once(':').map_or((place, None), |(card, instance)| (card, Some(instance)));
+fn find_place(machine: &Machine, word: &str) -> Result<Place, String> {
+    let (card, instance) = word.split_once(':').map_or((word, None), |(card, instance)| (card, Some(instance)));
     let instance = instance.map(number::<usize>).transpose()?;
-    let card = find(machine, card)?;
-    if instance.is_some_and(|instance| instance >= card.instances.len()) {
-        return Err(format!("there is no instance {place} above this line"));
+    let card = index(machine, card)?;
+    if instance.is_some_and(|instance| instance >= machine.cards[card].instances.len()) {
+        return Err(format!("there is no instance {word} above this line"));
     }
-    card.processes.push(Process { pid, memory_mib, instance });
+    Ok(Place { card, instance })
+}
+
+fn process(machine: &mut Machine, place: &str, pid: u32, memory_mib: u64) -> Result<(), String> {
+    let Place { card, instance } = find_place(machine, place)?;
+    machine.cards[card].processes.push(Process { pid, memory_mib, instance });
+    Ok(())
+}
+
+fn xid(machine: &mut Machine, place: &str, number: u64) -> Result<(), String> {
+    let place = find_place(machine, place)?;
+    machine.xids.push(Xid { place, number });
     Ok(())
 }
 
@@ -175,12 +201,14 @@ mod tests {
     #[test]
     fn cards_are_numbered_as_they_come() {
         let machine =
-            read("cards 4 H100 # a usual machine\ncard L4 numa=1 uuid=GPU-x\n\nlink 0 4\nset 1 power=650").unwrap();
+            read("cards 4 H100 # a usual machine\ncard L4 numa=1 uuid=GPU-x cpus=1-3,8\n\nlink 0 4\nset 1 power=650")
+                .unwrap();
         assert_eq!(machine.cards.len(), 5);
         assert_eq!(machine.cards.iter().map(|card| card.numa).collect::<Vec<_>>(), [0, 0, 1, 1, 1]);
         assert!(machine.are_linked(3, 0) && machine.are_linked(4, 0) && !machine.are_linked(4, 1));
         assert_eq!(machine.cards[1].load.power_watts, 650);
         assert_eq!(machine.cards[4].uuid, "GPU-x");
+        assert_eq!(machine.cards[4].cpus, [1, 2, 3, 8]);
     }
 
     #[test]
@@ -215,6 +243,7 @@ mod tests {
         fails("card H100\ninstance 0 4g.40gb 0\ninstance 0 3g.40gb 4\ninstance 0 1g.10gb 6", "no place");
         fails("card H100\ninstance 0 1g.10gb+me 0\ninstance 0 1g.10gb+me 1", "no place");
         fails("card H100\nprocess 0:0 1 1", "no instance 0:0");
+        fails("card H100\nxid 0:0 79", "no instance 0:0");
         fails("card H100\nset 0 colour=1", "no colour");
         fails("card H100\nfail 0 nvmlDeviceGetName BROKEN", "no error is called BROKEN");
         fails("card H100\nlink 0 0", "itself");

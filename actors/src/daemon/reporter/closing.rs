@@ -1,6 +1,6 @@
 //! An outcome in the words that ClearML's users filter on.
 
-use protocols::failure::FailureClass;
+use protocols::failure::{FailureClass, Phase, TaskFailure};
 use protocols::ids::WorkerId;
 use protocols::lifecycle::{Exit, Outcome, StopReason};
 
@@ -63,15 +63,20 @@ pub(crate) fn closing(outcome: &Outcome, last_words: &str) -> Closing {
         Outcome::Stopped(StopReason::Reset | StopReason::Deleted) => {
             closing(String::new(), FinalStatus::Untouched, String::new())
         }
-        Outcome::Failed(failure) => {
-            let line = if last_words.contains(&failure.message) {
-                format!("Task failed, class {}", failure.class)
-            } else {
-                format!("Task failed: {failure}")
-            };
-            closing(line, FinalStatus::Failed, failure.to_string())
+        Outcome::Stopped(StopReason::Gpu(stop)) => {
+            failed(&TaskFailure::because(stop.trouble.class(), Phase::Running, stop.to_string()), last_words)
         }
+        Outcome::Failed(failure) => failed(failure, last_words),
     }
+}
+
+fn failed(failure: &TaskFailure, last_words: &str) -> Closing {
+    let line = if last_words.contains(&failure.message) {
+        format!("Task failed, class {}", failure.class)
+    } else {
+        format!("Task failed: {failure}")
+    };
+    Closing { line, status: FinalStatus::Failed, reason: failure.to_string() }
 }
 
 /// The class of an outcome, as logs name it.
@@ -86,7 +91,7 @@ pub(crate) fn status_message(worker: &WorkerId) -> String {
 
 #[cfg(test)]
 mod tests {
-    use protocols::failure::{Phase, TaskFailure};
+    use protocols::gpu::{GpuStop, GpuTrouble};
 
     use super::*;
 
@@ -104,6 +109,21 @@ mod tests {
         check(&Outcome::Exited(Exit::Signal(2)), FinalStatus::Stopped, "user abort");
         check(&Outcome::Stopped(StopReason::UserAbort), FinalStatus::Stopped, "task was stopped by tasks.stop");
         check(&Outcome::Stopped(StopReason::Reset), FinalStatus::Untouched, "");
+    }
+
+    #[test]
+    fn a_card_is_named_with_what_is_wrong_with_it() {
+        let stopped = |trouble| Outcome::Stopped(StopReason::Gpu(GpuStop { index: 3, trouble }));
+        check(
+            &stopped(GpuTrouble::Xid(48)),
+            FinalStatus::Failed,
+            "infrastructure failure while running: GPU 3: XID 48 (memory error that could not be corrected)",
+        );
+        check(
+            &stopped(GpuTrouble::OverBudget { used_mib: 30000, budget_mib: 20000 }),
+            FinalStatus::Failed,
+            "oom_gpu failure while running: GPU 3: the task uses 30000 MiB of its memory, and its share is 20000 MiB",
+        );
     }
 
     #[test]

@@ -46,13 +46,15 @@ pub(crate) struct LaneTools {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) attempts_dir: PathBuf,
     pub(crate) suppress_carriage_return: bool,
+    /// How often a task goes back to its queue because of a card.
+    pub(crate) gpu_requeues: u32,
     /// How many lanes may hold a large packet in memory at the same time.
     pub(crate) packets: Arc<Semaphore>,
 }
 
 pub(super) struct Lane {
-    tools: LaneTools,
-    order: OpenLane,
+    pub(super) tools: LaneTools,
+    pub(super) order: OpenLane,
     items: mpsc::UnboundedReceiver<ReportItem>,
     length: watch::Receiver<(u64, i64)>,
     stream: ConsoleStream,
@@ -61,6 +63,8 @@ pub(super) struct Lane {
     /// The server has no use for the console: the task is gone.
     console_refused: bool,
     opened: bool,
+    /// Another reports how the machine is: the SDK.
+    pub(super) has_monitor: bool,
 }
 
 impl Lane {
@@ -80,6 +84,7 @@ impl Lane {
             open_line_since: None,
             console_refused: false,
             opened: false,
+            has_monitor: false,
         }
     }
 
@@ -133,6 +138,9 @@ impl Lane {
             ReportItem::AttemptStarted(attempt) => self.attempt_started(attempt).await,
             ReportItem::Environment(report, requirements) => self.environment(report, requirements).await,
             ReportItem::UserStarted => self.user_started().await,
+            ReportItem::GpuScalars(scalars) => self.gpu_scalars(scalars).await,
+            ReportItem::GpuPeaks(peaks) => self.gpu_peaks(&peaks).await,
+            ReportItem::Note(line) => self.say(&format!("{line}\n"), LEVEL_INFO).await,
             ReportItem::Finished(outcome) => {
                 self.finished(&outcome).await;
                 return true;
@@ -202,6 +210,9 @@ impl Lane {
 
     async fn finished(&mut self, outcome: &Outcome) {
         while self.ship(true).await {}
+        if self.requeue(outcome).await {
+            return;
+        }
         let closing = closing(outcome, &self.last_words().await);
         if !closing.line.is_empty() {
             self.say(&format!("{}\n", closing.line), LEVEL_INFO).await;
@@ -255,7 +266,7 @@ impl Lane {
     }
 
     /// Sends a line of our own, once: where an earlier try may have arrived, the server is asked first.
-    async fn say(&mut self, line: &str, level: &str) {
+    pub(super) async fn say(&mut self, line: &str, level: &str) {
         let mut doubtful = self.order.resumed;
         let mut backoff = Backoff::for_server();
         loop {
@@ -444,7 +455,7 @@ impl Lane {
     }
 
     /// Calls until the server has answered; `None` when it refuses.
-    async fn insist<'call, T>(
+    pub(super) async fn insist<'call, T>(
         &self,
         what: &str,
         call: impl Fn() -> BoxFuture<'call, Result<T, ClientError>>,
@@ -467,7 +478,7 @@ impl Lane {
         backoff.wait().await;
     }
 
-    fn tell(&self, fact: LaneFact) {
+    pub(super) fn tell(&self, fact: LaneFact) {
         crate::kit::tell(&self.order.facts, fact);
     }
 }

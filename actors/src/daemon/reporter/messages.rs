@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use actix::prelude::*;
-use protocols::ids::{AttemptId, TaskId, WorkerId};
+use protocols::ids::{AttemptId, QueueId, TaskId, WorkerId};
 use protocols::lifecycle::{Outcome, StopReason};
 use protocols::order::EnvironmentReport;
+
+use crate::daemon::gpu_usage::{GpuPeak, GpuScalars};
 
 /// Opens a task's lane. Whatever was open for the task before is closed.
 #[derive(Message, Debug, Clone)]
@@ -17,6 +19,8 @@ pub(crate) struct OpenLane {
     pub(crate) worker: WorkerId,
     /// The queue it came from, as people call it.
     pub(crate) queue: String,
+    /// The same, as the server calls it.
+    pub(crate) queue_id: QueueId,
     /// Whether something may have been reported already: a lane that begins anew need not ask the server.
     pub(crate) resumed: bool,
     pub(crate) facts: Recipient<LaneFact>,
@@ -41,6 +45,12 @@ pub(crate) enum ReportItem {
     Environment(EnvironmentReport, BTreeMap<String, serde_json::Value>),
     /// User code is about to run.
     UserStarted,
+    /// A line of ours for its log.
+    Note(String),
+    /// How it uses its GPUs.
+    GpuScalars(GpuScalars),
+    /// The most that it used of each GPU, by the card's index.
+    GpuPeaks(BTreeMap<u32, GpuPeak>),
     /// All over: what is left of the console, then the final status.
     Finished(Outcome),
 }

@@ -5,8 +5,10 @@
 
 mod closing;
 mod console;
+mod gpus;
 mod lane;
 mod messages;
+mod requeue;
 mod stream;
 
 use std::collections::HashMap;

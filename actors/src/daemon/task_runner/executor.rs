@@ -159,7 +159,7 @@ impl TaskRunner {
         let grace = self.tools.settings.stop_grace;
         let now = now || std::mem::take(&mut self.executor.without_grace);
         let grace_ms = if now { 0 } else { u64::try_from(grace.as_millis()).unwrap_or(u64::MAX) };
-        self.command(DaemonFrame::Stop { reason, grace_ms }, ctx);
+        self.command(DaemonFrame::Stop { reason: reason.for_executor(), grace_ms }, ctx);
         let patience = if now { STOP_OVERTIME } else { grace + STOP_OVERTIME };
         ctx.run_later(patience, move |this, ctx| this.stop_is_overdue(attempt, reason, now, ctx));
     }

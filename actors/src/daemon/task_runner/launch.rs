@@ -7,7 +7,7 @@ use actix::prelude::*;
 use protocols::clearml::status::TaskStatus;
 use protocols::clearml::tasks::Task;
 use protocols::failure::{FailureClass, Phase, TaskFailure};
-use protocols::gpu::GpuCard;
+use protocols::gpu::{GpuCard, describe_lease};
 use protocols::ids::{AttemptId, ProcessId};
 use protocols::lifecycle::{StopReason, TaskEvent, TaskState};
 use protocols::order::{ExecutorOrder, ORDER_VERSION};
@@ -56,6 +56,9 @@ impl TaskRunner {
         }
         self.tools.board.update(&self.task, |snapshot| snapshot.name.clone_from(&task.name));
         self.report(ReportItem::Pulled);
+        if let Some(line) = describe_lease(&self.run.gpus, self.run.share) {
+            self.report(ReportItem::Note(line));
+        }
         if let Some(failure) = self.misfit(&task) {
             self.fail_before_start(failure, ctx);
             return;
@@ -166,6 +169,7 @@ impl TaskRunner {
                 .unwrap_or_default(),
             git: settings.git.clone(),
             python: settings.python.clone(),
+            cpus: settings.cpus_near(&self.run.gpus),
             stop_grace_ms: u64::try_from(settings.stop_grace.as_millis()).unwrap_or(u64::MAX),
         }
     }

@@ -1,6 +1,7 @@
 //! One task, from its pull to its settlement. The only one that applies events (invariant L1).
 
 mod executor;
+mod gpus;
 mod launch;
 mod reports;
 
@@ -30,6 +31,7 @@ use super::settings::DaemonSettings;
 use crate::kit::{Lifeline, Port, tell};
 
 pub(crate) use executor::{AttachExecutor, ExecutorDetached, ExecutorReport};
+pub(crate) use gpus::{NoteTask, UseOfGpus};
 
 /// Ends the task: signal, grace, kill. Stopping twice is stopping once.
 #[derive(Message, Debug, Clone, Copy)]
@@ -81,6 +83,7 @@ pub(crate) struct TaskRunner {
     resumed: bool,
     spec: Option<Box<TaskSpec>>,
     executor: executor::Link,
+    gpus: gpus::Gpus,
     /// What preparation found out, for a reporter that is rebuilt.
     environment: Option<(EnvironmentReport, BTreeMap<String, Value>)>,
     _lifeline: Lifeline<TaskId>,
@@ -103,6 +106,7 @@ impl TaskRunner {
             resumed,
             spec: None,
             executor: executor::Link::default(),
+            gpus: gpus::Gpus::default(),
             environment: None,
             _lifeline: lifeline,
         }
@@ -173,6 +177,7 @@ impl TaskRunner {
                     let item = ReportItem::Finished(outcome.clone());
                     self.show(Phase::Reporting);
                     self.release();
+                    self.report_peaks();
                     self.report(item);
                 }
             }

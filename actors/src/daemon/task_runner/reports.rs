@@ -24,6 +24,7 @@ impl TaskRunner {
             pulled_at_ms: self.run.pulled_at_ms,
             worker: self.run.worker.clone(),
             queue: self.tools.settings.queue_name(&self.run.queue).to_owned(),
+            queue_id: self.run.queue.clone(),
             resumed: self.resumed,
             facts,
         });

@@ -69,6 +69,8 @@ impl Rig {
             suppress_carriage_return: true,
             under_service_manager: true,
             gpu_library: None,
+            gpus: Default::default(),
+            gpu_cpus: BTreeMap::new(),
             journal: Default::default(),
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use protocols::clearml::error::ApiError;
-use protocols::clearml::events::LogEvent;
+use protocols::clearml::events::{LogEvent, ScalarEvent};
 use protocols::clearml::extension::WatchedTask;
 use protocols::clearml::queues::QueueSummary;
 use protocols::clearml::status::TaskStatus;
@@ -256,6 +256,11 @@ impl TaskServer for FakeServer {
             }
             Ok(added)
         })
+    }
+
+    fn add_scalars<'a>(&'a self, events: &'a [ScalarEvent]) -> ServerFuture<'a, ()> {
+        let subject = events.first().map(|event| event.task.to_string()).unwrap_or_default();
+        self.perform("add_scalars", subject, |_| Ok(()))
     }
 
     fn logs_since<'a>(&'a self, task: &'a TaskId, timestamp_ms: i64) -> ServerFuture<'a, Vec<LogEvent>> {

@@ -1,6 +1,7 @@
 //! The functions, by what they are about. Each does what NVIDIA's document of the same name says.
 
 mod division;
+mod events;
 mod health;
 mod identity;
 mod load;

@@ -45,3 +45,19 @@ unsafe extern "C" fn nvmlDeviceGetNumaNodeId(device: Handle, node: *mut u32) -> 
     // SAFETY: the caller's variable.
     ask_about("nvmlDeviceGetNumaNodeId", device, |machine, place| unsafe { put(node, machine.cards[place.card].numa) })
 }
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn nvmlDeviceGetCpuAffinity(device: Handle, size: u32, words: *mut u64) -> Code {
+    ask_about("nvmlDeviceGetCpuAffinity", device, |machine, place| {
+        let cpus = &machine.cards[place.card].cpus;
+        if cpus.is_empty() {
+            return Err(Code::NOT_SUPPORTED);
+        }
+        for word in 0..size as usize {
+            let bits = cpus.iter().filter(|cpu| *cpu / 64 == word).fold(0u64, |bits, cpu| bits | (1 << (cpu % 64)));
+            // SAFETY: the caller's list of so many words.
+            unsafe { put(words.wrapping_add(word), bits)? };
+        }
+        Ok(())
+    })
+}
