@@ -180,8 +180,12 @@ fn a_lost_card_fails_its_task_where_nothing_goes_back_and_a_program_is_blamed_fo
     let status = daemon.status(&place);
     assert_eq!(status.out_of_use.len(), 1, "{:?}", status.out_of_use);
     assert_eq!(api.status(&blamed), "in_progress");
+    let its_card = &status.tasks.iter().find(|task| task.task.as_str() == blamed).unwrap().gpus[0].id;
+    let (_, _, pid) = ran(&place).into_iter().find(|(_, card, _)| card == its_card.as_str()).unwrap();
+    crate::harness::kill(i32::try_from(pid).unwrap());
+    let reason = api.ended_as(&blamed, "failed")["status_reason"].as_str().unwrap().to_owned();
+    assert_eq!(reason, format!("worker execution exit code -9; {note}"));
     gate.open();
-    api.ended_as(&blamed, "completed");
     audit(&place);
 }
 

@@ -16,7 +16,7 @@ use super::gpu_partitioner::RestoreLease;
 use super::gpu_usage::{self, DeviceUse};
 use super::journal::{ForgetSettled, LoadJournal};
 use super::metrics::WorkerTask;
-use super::task_runner::{NoteTask, ReopenLane, RunFact, RunnerTools, StopTask, TaskRunner, UseOfGpus};
+use super::task_runner::{BlameTask, ReopenLane, RunFact, RunnerTools, StopTask, TaskRunner, UseOfGpus};
 use crate::kit::{ChildExited, Lifeline, Port, RestartDecision, RestartHistory, RestartPolicy, tell};
 
 /// How many settled runs the journal keeps, for whoever looks into it after an accident.
@@ -45,8 +45,8 @@ pub(crate) struct StopOne {
 pub(crate) enum GpuNews {
     /// What runs on these cannot go on.
     Broken { devices: BTreeSet<GpuId>, stop: GpuStop },
-    /// Something for the logs of what runs on these.
-    Noted { devices: BTreeSet<GpuId>, line: String },
+    /// A program on these did something wrong.
+    Blamed { devices: BTreeSet<GpuId>, line: String },
     /// How the cards are used at the moment.
     Used(Vec<DeviceUse>),
 }
@@ -321,9 +321,9 @@ impl Handler<GpuNews> for TaskManager {
                     tell(&runner.recipient(), StopTask { reason: StopReason::Gpu(stop), now: false });
                 }
             }
-            GpuNews::Noted { devices, line } => {
+            GpuNews::Blamed { devices, line } => {
                 for runner in self.holders(&devices) {
-                    tell(&runner.recipient(), NoteTask { line: line.clone() });
+                    tell(&runner.recipient(), BlameTask { line: line.clone() });
                 }
             }
             GpuNews::Used(devices) => {

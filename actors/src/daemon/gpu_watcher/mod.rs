@@ -95,7 +95,7 @@ impl GpuWatcher {
                 CardEventKind::Xid(xid) if is_application_xid(xid) => {
                     let line = format!("GPU {index}: the driver reports {}: an error of the program", Xid(xid));
                     warn!(gpu = %gpu, xid, "an error of a program");
-                    self.tell(GpuNews::Noted { devices: self.covered(&device, index), line });
+                    self.tell(GpuNews::Blamed { devices: self.covered(&device, index), line });
                     continue;
                 }
                 CardEventKind::Xid(xid) => GpuTrouble::Xid(xid),

@@ -63,6 +63,8 @@ pub(super) struct Lane {
     /// The server has no use for the console: the task is gone.
     console_refused: bool,
     opened: bool,
+    /// What the task's program did that explains its failure.
+    blame: Option<String>,
     /// Another reports how the machine is: the SDK.
     pub(super) has_monitor: bool,
 }
@@ -84,6 +86,7 @@ impl Lane {
             open_line_since: None,
             console_refused: false,
             opened: false,
+            blame: None,
             has_monitor: false,
         }
     }
@@ -138,6 +141,10 @@ impl Lane {
             ReportItem::AttemptStarted(attempt) => self.attempt_started(attempt).await,
             ReportItem::Environment(report, requirements) => self.environment(report, requirements).await,
             ReportItem::UserStarted => self.user_started().await,
+            ReportItem::Blame(line) => {
+                self.say(&format!("{line}\n"), LEVEL_INFO).await;
+                self.blame = Some(line);
+            }
             ReportItem::GpuScalars(scalars) => self.gpu_scalars(scalars).await,
             ReportItem::GpuPeaks(peaks) => self.gpu_peaks(&peaks).await,
             ReportItem::Note(line) => self.say(&format!("{line}\n"), LEVEL_INFO).await,
@@ -213,7 +220,10 @@ impl Lane {
         if self.requeue(outcome).await {
             return;
         }
-        let closing = closing(outcome, &self.last_words().await);
+        let mut closing = closing(outcome, &self.last_words().await);
+        if let (FinalStatus::Failed, Some(blame)) = (&closing.status, &self.blame) {
+            closing.reason = format!("{}; {blame}", closing.reason);
+        }
         if !closing.line.is_empty() {
             self.say(&format!("{}\n", closing.line), LEVEL_INFO).await;
         }

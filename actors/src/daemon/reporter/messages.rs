@@ -47,6 +47,8 @@ pub(crate) enum ReportItem {
     UserStarted,
     /// A line of ours for its log.
     Note(String),
+    /// As [`ReportItem::Note`], about something that the task's program did: where it fails, its reason says so.
+    Blame(String),
     /// How it uses its GPUs.
     GpuScalars(GpuScalars),
     /// The most that it used of each GPU, by the card's index.

@@ -17,10 +17,10 @@ const BYTES_PER_MIB: u64 = 1 << 20;
 #[rtype(result = "()")]
 pub(crate) struct UseOfGpus(pub(crate) Vec<GpuUse>);
 
-/// Something for the task's log.
+/// Something that the task's program did to a card.
 #[derive(Message, Debug, Clone)]
 #[rtype(result = "()")]
-pub(crate) struct NoteTask {
+pub(crate) struct BlameTask {
     pub(crate) line: String,
 }
 
@@ -87,10 +87,10 @@ impl Handler<UseOfGpus> for TaskRunner {
     }
 }
 
-impl Handler<NoteTask> for TaskRunner {
+impl Handler<BlameTask> for TaskRunner {
     type Result = ();
 
-    fn handle(&mut self, message: NoteTask, _: &mut Self::Context) {
-        self.report(ReportItem::Note(message.line));
+    fn handle(&mut self, message: BlameTask, _: &mut Self::Context) {
+        self.report(ReportItem::Blame(message.line));
     }
 }

@@ -31,7 +31,7 @@ use super::settings::DaemonSettings;
 use crate::kit::{Lifeline, Port, tell};
 
 pub(crate) use executor::{AttachExecutor, ExecutorDetached, ExecutorReport};
-pub(crate) use gpus::{NoteTask, UseOfGpus};
+pub(crate) use gpus::{BlameTask, UseOfGpus};
 
 /// Ends the task: signal, grace, kill. Stopping twice is stopping once.
 #[derive(Message, Debug, Clone, Copy)]
