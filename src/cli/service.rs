@@ -1,6 +1,6 @@
 //! `up`, `daemon`, `executor`, `status`.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, ValueEnum};
@@ -146,6 +146,9 @@ pub(crate) struct DaemonArgs {
     /// A GPU that programs use which no task started: leave it to them, warn, or do not look
     #[arg(long, value_name = "wait|warn|ignore", value_enum)]
     pub(crate) gpu_foreign: Option<ForeignArg>,
+    /// Serve metrics for Prometheus at http://ADDR/metrics, for example 127.0.0.1:9400
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) metrics_listen: Option<SocketAddr>,
     /// Workers without GPUs
     #[arg(long)]
     pub(crate) cpu_only: bool,

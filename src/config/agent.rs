@@ -1,6 +1,7 @@
 //! The sections `agent` and `agent.hostler`.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -108,13 +109,15 @@ pub(crate) struct HostlerConfig {
     pub(crate) gpu_library: Option<PathBuf>,
     /// Never use `uv`.
     pub(crate) without_uv: bool,
+    /// Where Prometheus may ask.
+    pub(crate) metrics_listen: Option<SocketAddr>,
     /// How GPUs are looked after.
     pub(crate) gpus: GpuConfig,
 }
 
 impl HostlerConfig {
     /// The keys but for those of [`GpuConfig`].
-    const KEYS: [&str; 5] = ["cache_dir", "gpu_library", "state_dir", "stop_grace", "without_uv"];
+    const KEYS: [&str; 6] = ["cache_dir", "gpu_library", "metrics_listen", "state_dir", "stop_grace", "without_uv"];
 
     /// All keys, for the error that names them.
     fn keys() -> Vec<&'static str> {
@@ -135,7 +138,17 @@ impl HostlerConfig {
             let text = tree.text(&format!("agent.hostler.{key}")).map_err(at_places)?;
             Ok(text.map(|text| environment.expand_path(&text)))
         };
+        let address = |text: String| {
+            let error = |_| TypeError {
+                key: "agent.hostler.metrics_listen".to_owned(),
+                expected: "an address with a port, like 127.0.0.1:9400",
+                found: format!("{text:?}"),
+            };
+            text.parse().map_err(error)
+        };
+        let metrics_listen = tree.text("agent.hostler.metrics_listen").map_err(at_places)?;
         Ok(Self {
+            metrics_listen: metrics_listen.map(address).transpose().map_err(at_places)?,
             cache_dir: path("cache_dir")?,
             state_dir: path("state_dir")?,
             stop_grace: tree

@@ -1,12 +1,12 @@
 //! Cards that fail while tasks run on them, on a simulated machine that the test steers.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 
 use protocols::ids::GpuId;
 use serde_json::{Value, json};
 
-use crate::harness::{Daemon, Draft, Gate, Place, Server, audit, eventually};
+use crate::harness::{Daemon, Draft, Gate, Place, Server, audit, eventually, eventually_some};
 use crate::real_cards::gpus_document;
 
 /// What the daemon does faster here than people need it.
@@ -45,7 +45,7 @@ impl Machine {
 fn configured(place: &Place, server: &Server, more: &str) -> String {
     let file = place.path("clearml-gpu.conf");
     let text = std::fs::read_to_string(server.configuration_file()).unwrap();
-    std::fs::write(&file, format!("{text}\n{QUICKLY} {more} }}\n")).unwrap();
+    std::fs::write(&file, format!("{text}\n{QUICKLY}\n{more} }}\n")).unwrap();
     file.to_str().unwrap().to_owned()
 }
 
@@ -53,6 +53,15 @@ fn start(place: &Place, server: &Server, configuration: &str, arguments: &[&str]
     let daemon = Daemon::start_with(place, server, arguments, &[("CLEARML_CONFIG_FILE", configuration)]);
     daemon.status(place);
     daemon
+}
+
+/// What a server answers to a request.
+fn asked(address: &str, request: &str) -> String {
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream.write_all(format!("{request}\r\nHost: {address}\r\n\r\n").as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
 }
 
 /// A program that notes the cards that it sees each time that it runs, and its pid, and waits for the gate.
@@ -197,8 +206,16 @@ fn an_offender_on_a_shared_card_is_warned_then_stopped_and_its_neighbour_goes_on
     let machine = Machine::new(&place, "cards 1 H100");
     let configuration = configured(&place, &server, "");
     let mut gate = Gate::shut(&place.path("gate"));
-    let arguments = ["--simulate", machine.path(), "--dynamic-gpus", "--queue", "default=0.25"];
+    let arguments = [
+        ["--simulate", machine.path(), "--metrics-listen", "127.0.0.1:0"].as_slice(),
+        &["--dynamic-gpus", "--queue", "default=0.25"],
+    ]
+    .concat();
     let daemon = start(&place, &server, &configuration, &arguments);
+    let metrics_address = eventually_some("the address of metrics", || {
+        let log = place.read("logs/daemon.log");
+        Some(log.split_once("metrics are at http://")?.1.split_once("/metrics")?.0.to_owned())
+    });
     let tasks = ["modest", "greedy"].map(|name| Draft::script(name, &program(&place, name, &gate)).enqueue(&api));
     eventually("both run", || ran(&place).len() == 2);
     let pid = |name: &str| runs_of(&place, name)[0].2;
@@ -215,6 +232,16 @@ fn an_offender_on_a_shared_card_is_warned_then_stopped_and_its_neighbour_goes_on
     assert_eq!(document["cards"][0]["held_by"][0]["isolation"], "slot", "{document:#}");
     assert_eq!(api.status(&tasks[0]), "in_progress");
     assert!(daemon.status(&place).out_of_use.is_empty(), "the card is not to blame");
+    let modest = format!("hostler_task_gpu_memory_bytes{{task=\"{}\",gpu=\"GPU-", tasks[0]);
+    let page = asked(&metrics_address, "GET /metrics HTTP/1.1");
+    let line = page.lines().find(|line| line.starts_with(&modest)).unwrap_or_else(|| panic!("{page}"));
+    assert!(line.ends_with(&format!(" {}", 20000u64 << 20)), "{line}");
+    for part in
+        ["hostler_gpu_power_watts{gpu=\"GPU-", "hostler_tasks{phase=\"running\"} 1\n", "hostler_server_reachable 1\n"]
+    {
+        assert!(page.contains(part), "{part:?} is not in {page}");
+    }
+    assert!(asked(&metrics_address, "POST /metrics HTTP/1.1").starts_with("HTTP/1.1 404 "));
     gate.open();
     api.ended_as(&tasks[0], "completed");
     audit(&place);

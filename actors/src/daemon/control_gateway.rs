@@ -10,7 +10,7 @@ use protocols::control::{ControlAnswer, ControlRequest, DaemonMode, DaemonStatus
 use protocols::failure::Phase;
 use protocols::gpu::WHOLE_GPU;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::watch;
 use tracing::{debug, warn};
 
@@ -18,6 +18,7 @@ use super::board::Board;
 use super::child::Child;
 use super::explain::explain;
 use super::gpu_board::GpuBoard;
+use super::metrics_page;
 use super::settings::DaemonSettings;
 use super::waits::Waits;
 use crate::kit::{Lifeline, tell};
@@ -46,7 +47,7 @@ pub(crate) struct ControlView {
 }
 
 impl ControlView {
-    fn status(&self) -> DaemonStatus {
+    pub(super) fn status(&self) -> DaemonStatus {
         let tasks = self.board.snapshots();
         let holders = || tasks.iter().filter(|task| task.phase != Phase::Reporting);
         let configured = self.settings.workers.iter().map(|worker| {
@@ -88,6 +89,8 @@ impl ControlView {
 
 pub(crate) struct ControlGateway {
     listener: Arc<UnixListener>,
+    /// Where Prometheus asks.
+    metrics: Option<Arc<TcpListener>>,
     view: ControlView,
     commands: Recipient<ControlCommand>,
     _lifeline: Lifeline<Child>,
@@ -96,11 +99,12 @@ pub(crate) struct ControlGateway {
 impl ControlGateway {
     pub(crate) fn new(
         listener: Arc<UnixListener>,
+        metrics: Option<Arc<TcpListener>>,
         view: ControlView,
         commands: Recipient<ControlCommand>,
         lifeline: Lifeline<Child>,
     ) -> Self {
-        Self { listener, view, commands, _lifeline: lifeline }
+        Self { listener, metrics, view, commands, _lifeline: lifeline }
     }
 }
 
@@ -123,6 +127,9 @@ impl Actor for ControlGateway {
             }
         };
         ctx.spawn(serving.into_actor(self));
+        if let Some(metrics) = self.metrics.clone() {
+            ctx.spawn(metrics_page::serve(metrics, self.view.clone()).into_actor(self));
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! How a daemon ends, and why it may not start.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use drivers::clearml::ClientError;
@@ -44,6 +45,15 @@ pub enum DaemonError {
     StateDir {
         /// The directory.
         path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The address for metrics cannot be used.
+    #[error("cannot serve metrics at {address}")]
+    Metrics {
+        /// The address.
+        address: SocketAddr,
         /// Why.
         #[source]
         source: io::Error,

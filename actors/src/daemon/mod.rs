@@ -30,6 +30,7 @@ mod journal;
 mod long_poll;
 mod machine;
 mod metrics;
+mod metrics_page;
 mod queue_poller;
 mod reporter;
 mod run;

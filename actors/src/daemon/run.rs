@@ -1,6 +1,7 @@
 //! Opening everything, then running the actors until the daemon leaves.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use actix::prelude::*;
@@ -10,6 +11,7 @@ use drivers::journal::Journal as Store;
 use protocols::clearml::extension::{WAIT_FOR_QUEUES, WAIT_FOR_TASKS};
 use protocols::journal::Recovered;
 use protocols::lifecycle::TaskState;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
@@ -86,6 +88,10 @@ async fn prepare(settings: DaemonSettings, server: Arc<dyn TaskServer>) -> Resul
     remove_leftovers(&settings.attempts_dir(), open.map(|(task, run)| (task, run.pull)));
     let executors = drivers::ipc::bind(&settings.executor_socket())?;
     let control = drivers::ipc::bind(&control_socket(&settings.state_dir))?;
+    let metrics = match settings.metrics_listen {
+        Some(address) => Some(listen(address).await?),
+        None => None,
+    };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let started_at_ms = clock.now_ms();
     let tasks_wait = recovered.runs.values().any(|run| !matches!(run.state, TaskState::Settled(_)));
@@ -101,9 +107,19 @@ async fn prepare(settings: DaemonSettings, server: Arc<dyn TaskServer>) -> Resul
         quarantined,
         executors: Arc::new(executors),
         control: Arc::new(control),
+        metrics,
         long_poll,
         started_at_ms,
     })
+}
+
+/// Where Prometheus asks. A free port is chosen for port 0, and said.
+async fn listen(address: SocketAddr) -> Result<Arc<TcpListener>, DaemonError> {
+    let taken = |source| DaemonError::Metrics { address, source };
+    let listener = TcpListener::bind(address).await.map_err(taken)?;
+    let address = listener.local_addr().map_err(taken)?;
+    info!("metrics are at http://{address}/metrics");
+    Ok(Arc::new(listener))
 }
 
 /// Logs in and finds out what the server can. A server that is away is waited for; one that refuses us ends the

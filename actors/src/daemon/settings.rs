@@ -1,6 +1,7 @@
 //! Everything a daemon is told at its start.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -195,6 +196,8 @@ pub struct DaemonSettings {
     pub gpus: GpuSettings,
     /// The processors near each card, by the card's index.
     pub gpu_cpus: BTreeMap<u32, Vec<usize>>,
+    /// Where Prometheus may ask.
+    pub metrics_listen: Option<SocketAddr>,
     /// Options of the journal.
     pub journal: JournalOptions,
 }

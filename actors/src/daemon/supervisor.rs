@@ -12,7 +12,7 @@ use protocols::control::{ControlRequest, DaemonMode};
 use protocols::gpu::Quarantine;
 use protocols::ids::TaskId;
 use protocols::journal::Run;
-use tokio::net::UnixListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
@@ -67,6 +67,7 @@ pub(crate) struct Prepared {
     pub(crate) quarantined: Vec<Quarantine>,
     pub(crate) executors: Arc<UnixListener>,
     pub(crate) control: Arc<UnixListener>,
+    pub(crate) metrics: Option<Arc<TcpListener>>,
     pub(crate) long_poll: LongPoll,
     pub(crate) started_at_ms: i64,
 }
@@ -313,7 +314,8 @@ impl Supervisor {
             started_at_ms: self.prepared.started_at_ms,
         };
         let commands = ctx.address().recipient();
-        ControlGateway::new(self.prepared.control.clone(), view, commands, lifeline).start();
+        let (control, metrics) = (self.prepared.control.clone(), self.prepared.metrics.clone());
+        ControlGateway::new(control, metrics, view, commands, lifeline).start();
     }
 
     /// Takes nothing new, then goes the chosen way. A later choice replaces an earlier one.

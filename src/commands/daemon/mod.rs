@@ -125,7 +125,7 @@ fn of_queues(queues: &[QueueSummary], demands: Vec<(String, Demand)>) -> anyhow:
 fn explain(error: DaemonError) -> anyhow::Error {
     use drivers::journal::JournalError;
     let exit = match &error {
-        DaemonError::Journal(JournalError::Locked { .. }) => Exit::Unavailable,
+        DaemonError::Journal(JournalError::Locked { .. }) | DaemonError::Metrics { .. } => Exit::Unavailable,
         DaemonError::Journal(_)
         | DaemonError::StateDir { .. }
         | DaemonError::Socket(_)

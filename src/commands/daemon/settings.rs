@@ -65,6 +65,7 @@ pub(super) fn settings(
         gpu_library: config.hostler.gpu_library.clone(),
         gpus: gpus(args, &config.hostler.gpus),
         gpu_cpus: BTreeMap::new(),
+        metrics_listen: args.metrics_listen.or(config.hostler.metrics_listen),
         journal: journal(&context.environment)?,
     })
 }

@@ -140,7 +140,9 @@ impl GpuWatcher {
             changes.extend(self.health.observe(&observation(look), now_ms));
         }
         self.strangers.look(&looks);
-        self.tell(GpuNews::Used(usage::of_devices(&looks)));
+        let devices = usage::of_devices(&looks);
+        self.tools.board.set_devices(devices.clone());
+        self.tell(GpuNews::Used(devices));
         self.act(&changes, ctx);
     }
 

@@ -71,6 +71,7 @@ impl Rig {
             gpu_library: None,
             gpus: Default::default(),
             gpu_cpus: BTreeMap::new(),
+            metrics_listen: None,
             journal: Default::default(),
         }
     }
