@@ -180,6 +180,9 @@ impl Supervisor {
     }
 
     fn start_child(&mut self, child: Child, ctx: &mut Context<Self>) {
+        if child == Child::GpuWatcher && !self.prepared.settings.watches_gpus() {
+            return;
+        }
         let lifeline = Lifeline::new(&ctx.address(), child);
         match child {
             Child::Reporter => self.start_reporter(lifeline),

@@ -38,9 +38,18 @@ struct Eyes {
 
 impl Eyes {
     fn run(self) {
-        while let Err(error) = self.look() {
-            let source = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
-            if self.sender.blocking_send(News::Blind(format!("{error}{source}"))).is_err() {
+        loop {
+            // Whatever happens in a driver's library, the daemon lives.
+            let looking = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.look()));
+            let why = match looking {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => {
+                    let source = std::error::Error::source(&error).map(|source| format!(": {source}"));
+                    format!("{error}{}", source.unwrap_or_default())
+                }
+                Err(_) => "the thread that looks panicked".to_owned(),
+            };
+            if self.sender.blocking_send(News::Blind(why)).is_err() {
                 return;
             }
             // Nobody wakes this thread: a pause.

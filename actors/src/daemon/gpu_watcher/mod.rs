@@ -164,7 +164,8 @@ impl GpuWatcher {
         let file = QuarantineFile::of(&self.tools.settings.state_dir);
         let quarantined: Vec<Quarantine> = self.health.quarantined().cloned().collect();
         let writing = tokio::task::spawn_blocking(move || file.write(&quarantined));
-        ctx.spawn(writing.into_actor(self).map(|written, this, _| {
+        // What is seen meanwhile waits: one list is written after the other, and the last is the newest.
+        ctx.wait(writing.into_actor(self).map(|written, this, _| {
             if let Ok(Err(error)) = written {
                 warn!(%error, "cannot write down which GPUs are quarantined: the next daemon will not know");
             }
@@ -248,10 +249,6 @@ impl Actor for GpuWatcher {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        if !self.tools.settings.watches_gpus() {
-            debug!("no GPU to watch");
-            return;
-        }
         let news = eyes::open(&self.tools.settings);
         ctx.add_stream(futures::stream::unfold(news, |mut news| async move { Some((news.recv().await?, news)) }));
         ctx.run_interval(PATIENCE / 2, |this, _| this.is_there());
