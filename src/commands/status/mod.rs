@@ -5,6 +5,7 @@ mod explain;
 use std::fmt::Write as _;
 
 use protocols::control::{DaemonMode, DaemonStatus, TaskSnapshot};
+use protocols::ids::GpuId;
 
 use super::context::Context;
 use super::control;
@@ -46,6 +47,9 @@ fn describe(status: &DaemonStatus, for_terminal: bool) -> String {
     );
     let _ = writeln!(text, "server {}{reachable}\n", status.server);
     text.push_str(&workers(status).render(for_terminal));
+    for line in out_of_use(status) {
+        let _ = writeln!(text, "{line}");
+    }
     let _ = writeln!(text);
     text.push_str(&tasks(&status.tasks).render(for_terminal));
     text
@@ -57,11 +61,22 @@ fn workers(status: &DaemonStatus) -> Table {
         let gpus: Vec<String> =
             worker.gpus.iter().map(|gpu| format!("{} {}", gpu.index, gpu.name).trim_end().to_owned()).collect();
         let part = if worker.share.is_whole() { String::new() } else { format!("{} of ", worker.share) };
-        let gpus = if gpus.is_empty() { "-".to_owned() } else { part + &gpus.join(", ") };
+        let shared = if part.is_empty() { "" } else { " (shared)" };
+        let gpus = if gpus.is_empty() { "-".to_owned() } else { part + &gpus.join(", ") + shared };
         let task = worker.task.as_ref().map_or("-".to_owned(), ToString::to_string);
         table.row([worker.id.to_string(), worker.queues.join(","), gpus, task]);
     }
     table
+}
+
+/// `GPU 3 gets no task: quarantined: XID 79 (..)`.
+fn out_of_use(status: &DaemonStatus) -> Vec<String> {
+    let known = || status.workers.iter().flat_map(|worker| &worker.gpus);
+    let line = |(gpu, why): (&GpuId, &String)| {
+        let index = known().find(|card| card.id == *gpu).map(|card| card.index.to_string());
+        format!("GPU {} gets no task: {why}", index.as_deref().unwrap_or(gpu.as_str()))
+    };
+    status.out_of_use.iter().map(line).collect()
 }
 
 fn tasks(tasks: &[TaskSnapshot]) -> Table {
@@ -128,7 +143,7 @@ mod tests {
                 share: protocols::gpu::WHOLE_GPU,
                 task: Some("t".into()),
             }],
-            out_of_use: Default::default(),
+            out_of_use: [("GPU-1".into(), "quarantined: XID 79".to_owned())].into(),
             tasks: vec![TaskSnapshot {
                 task: "t".into(),
                 name: "train".to_owned(),
@@ -149,6 +164,7 @@ mod tests {
             "which does not answer now",
             "finishes its tasks",
             "h:gpu1\ta,b\t1 H200\tt\n",
+            "\nGPU 1 gets no task: quarantined: XID 79\n",
             "running (detached)\t0s\th:gpu1\t1.5k\t999",
         ] {
             assert!(text.contains(part), "{part:?} is not in {text}");

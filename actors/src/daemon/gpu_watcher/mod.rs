@@ -128,19 +128,19 @@ impl GpuWatcher {
         }
     }
 
-    fn looked(&mut self, events: &[CardEvent], looks: Vec<CardLook>, ctx: &mut Context<Self>) {
+    fn looked(&mut self, events: &[CardEvent], looks: &[CardLook], ctx: &mut Context<Self>) {
         self.answered = Instant::now();
         if std::mem::take(&mut self.is_late) {
             info!("the NVIDIA driver answers again");
         }
         let now_ms = self.tools.clock.now_ms();
-        self.remember_devices(&looks);
-        let mut changes = self.events(events, &looks, now_ms);
-        for look in &looks {
+        self.remember_devices(looks);
+        let mut changes = self.events(events, looks, now_ms);
+        for look in looks {
             changes.extend(self.health.observe(&observation(look), now_ms));
         }
-        self.strangers.look(&looks);
-        let devices = usage::of_devices(&looks);
+        self.strangers.look(looks);
+        let devices = usage::of_devices(looks);
         self.tools.board.set_devices(devices.clone());
         self.tell(GpuNews::Used(devices));
         self.act(&changes, ctx);
@@ -258,7 +258,7 @@ impl Actor for GpuWatcher {
 impl StreamHandler<News> for GpuWatcher {
     fn handle(&mut self, news: News, ctx: &mut Self::Context) {
         match news {
-            News::Looked { events, looks } => self.looked(&events, looks, ctx),
+            News::Looked { events, looks } => self.looked(&events, &looks, ctx),
             News::Blind(why) => {
                 warn!(why, "the GPUs cannot be watched: errors, memory and foreign programs are not seen");
                 self.answered = Instant::now();
