@@ -36,6 +36,8 @@ pub(crate) fn start(verbosity: Verbosity, format: LogFormat, directives: Option<
         Some(Ok(filter)) => filter.clone(),
         Some(Err(_)) | None => EnvFilter::new(default),
     };
+    // The parser of configuration files logs them whole, with the passwords in them.
+    let filter = filter.add_directive("hocon_rs=off".parse().expect("this is a directive"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
