@@ -1,17 +1,29 @@
 //! Applies a task's uncommitted changes.
 //!
 //! git itself applies them: all or nothing, binary patches, renames and modes included. What recording a diff as
-//! text may have done to it (blank lines cut from its end, line ends of another system) is tried to be undone.
+//! text may have done to it (blank lines cut from its end, line ends of another system) is tried to be undone; where
+//! the code has moved on since, the change is merged with it. What belongs to submodules is applied inside them.
 
 use std::borrow::Cow;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{Seek, Write};
-use std::path::Path;
+use std::path::{Component, Path};
 
 use super::access::Access;
 use super::error::GitError;
 use super::output;
+use super::patch::{self, Change};
+use super::worktree::submodule_folders;
 use crate::command::Finished;
+
+/// One repository with changes to make.
+struct Target<'a> {
+    /// Where git runs.
+    folder: &'a Path,
+    /// Components to cut off the paths of the patch.
+    components: usize,
+    access: &'a Access<'a>,
+}
 
 /// Applies `diff` to the work tree at `root`, which has `commit` checked out. An empty diff is nothing to do.
 pub(crate) fn apply(
@@ -24,33 +36,97 @@ pub(crate) fn apply(
     if diff.trim().is_empty() {
         return Ok(());
     }
-    let diff = complete(diff);
-    let first = run(root, &diff, &[], access)?;
-    if first.is_success() {
-        return Ok(());
+    let refused = |detail| GitError::Diff { commit: commit.to_owned(), detail };
+    for change in patch::changes(&complete(diff), &submodule_folders(root)) {
+        match change {
+            Change::Move { folder, commit } => move_submodule(&root.join(folder), &commit, access, progress)?,
+            Change::Patch { folder, text } => {
+                let target = Target { folder: &root.join(&folder), components: Change::components(&folder), access };
+                target.apply(&text, progress)?.map_err(refused)?;
+            }
+        }
     }
-    if output::is_disk_full(&first.tail) {
-        return Err(GitError::DiskFull { path: root.to_owned() });
-    }
-    if let Cow::Owned(unix) = with_unix_line_ends(&diff)
-        && run(root, &unix, &[], access)?.is_success()
-    {
-        return Ok(());
-    }
-    if run(root, &diff, &["--ignore-whitespace"], access)?.is_success() {
-        progress("the uncommitted changes were applied although white space around them differs from the commit");
-        return Ok(());
-    }
-    Err(GitError::Diff { commit: commit.to_owned(), detail: detail(&first.tail, access) })
+    Ok(())
 }
 
-fn run(root: &Path, diff: &str, options: &[&str], access: &Access<'_>) -> Result<Finished, GitError> {
-    let failed = || GitError::io("write", std::env::temp_dir());
-    let mut patch: File = tempfile::tempfile().map_err(failed())?;
-    patch.write_all(diff.as_bytes()).and_then(|()| patch.rewind()).map_err(failed())?;
-    let command = access.git(root).arguments(["apply", "--unidiff-zero", "--whitespace=nowarn"]);
-    let command = command.arguments(options).argument("-").input(patch);
-    Ok(access.commands().run(command, &mut |_| {})?)
+/// Leaves a submodule at a commit that the recorded change names.
+fn move_submodule(folder: &Path, commit: &str, access: &Access<'_>, progress: &dyn Fn(&str)) -> Result<(), GitError> {
+    let run = |command| access.commands().run(command, &mut |_| {});
+    let object = format!("{commit}^{{commit}}");
+    let is_here = run(access.git(folder).arguments(["cat-file", "-e"]).argument(object))?.is_success();
+    if !is_here {
+        progress(&format!("fetching commit {commit} of a submodule, which the uncommitted changes name"));
+        let fetched = run(access.remote_git(folder).arguments(["fetch", "--quiet", "origin", commit]))?;
+        if !fetched.is_success() {
+            // Not every server gives a commit by its id.
+            run(access.remote_git(folder).arguments(["fetch", "--quiet", "--tags", "origin"]))?;
+        }
+    }
+    let checked_out = run(access.git(folder).arguments(["checkout", "--quiet", "--detach", "--force", commit]))?;
+    if checked_out.is_success() {
+        return Ok(());
+    }
+    let url = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Err(GitError::UnknownCommit { commit: commit.to_owned(), url: format!("submodule {url}") })
+}
+
+impl Target<'_> {
+    /// Applies a patch in one of the ways that there are; the inner error says why none is one.
+    fn apply(&self, patch: &str, progress: &dyn Fn(&str)) -> Result<Result<(), String>, GitError> {
+        self.make_empty_files(patch)?;
+        let first = self.run(patch, &[])?;
+        if first.is_success() {
+            return Ok(Ok(()));
+        }
+        if output::is_disk_full(&first.tail) {
+            return Err(GitError::DiskFull { path: self.folder.to_owned() });
+        }
+        if let Cow::Owned(unix) = with_unix_line_ends(patch)
+            && self.run(&unix, &[])?.is_success()
+        {
+            return Ok(Ok(()));
+        }
+        if self.run(patch, &["--ignore-whitespace"])?.is_success() {
+            progress("the uncommitted changes were applied although white space around them differs from the commit");
+            return Ok(Ok(()));
+        }
+        let merged = self.run(patch, &["--3way"])?;
+        if merged.is_success() {
+            // As with the other ways, the changes are uncommitted and not staged.
+            self.access.commands().run(self.access.git(self.folder).arguments(["reset", "--quiet"]), &mut |_| {})?;
+            progress("the uncommitted changes are of another commit: applied by a three-way merge");
+            return Ok(Ok(()));
+        }
+        let conflicts: Vec<&str> = merged.tail.iter().filter_map(|line| line.strip_prefix("U ")).collect();
+        let detail = detail(&first.tail, self.access);
+        Ok(Err(match conflicts.is_empty() {
+            true => detail,
+            false => format!("conflict in {} ({detail})", conflicts.join(", ")),
+        }))
+    }
+
+    fn run(&self, patch: &str, options: &[&str]) -> Result<Finished, GitError> {
+        let failed = || GitError::io("write", std::env::temp_dir());
+        let mut file: File = tempfile::tempfile().map_err(failed())?;
+        file.write_all(patch.as_bytes()).and_then(|()| file.rewind()).map_err(failed())?;
+        let command = self.access.git(self.folder).arguments(["apply", "--unidiff-zero", "--whitespace=nowarn"]);
+        let command = command.argument(format!("-p{}", self.components));
+        let command = command.arguments(options).argument("-").input(file);
+        Ok(self.access.commands().run(command, &mut |_| {})?)
+    }
+
+    fn make_empty_files(&self, patch: &str) -> Result<(), GitError> {
+        for name in patch::empty_files(patch) {
+            let name: std::path::PathBuf = Path::new(name).components().skip(self.components - 1).collect();
+            let path = self.folder.join(&name);
+            let is_inside = name.components().all(|part| matches!(part, Component::Normal(_)));
+            if is_inside && path.symlink_metadata().is_err() {
+                let made = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| File::create_new(&path));
+                made.map_err(GitError::io("make", &path))?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Ends the diff with a line end, and gives its last hunk the blank lines back that trimming has cut off.
@@ -58,6 +134,12 @@ fn complete(diff: &str) -> String {
     let mut text = diff.trim_start_matches(['\n', '\r']).to_owned();
     if !text.ends_with('\n') {
         text.push('\n');
+    }
+    let last = text.rfind("\ndiff --git ").map_or(text.as_str(), |at| &text[at..]);
+    if last.contains("\nGIT binary patch\n") {
+        // An empty line ends the bytes.
+        text.push('\n');
+        return text;
     }
     let missing = missing_context(&text);
     text.push_str(&" \n".repeat(missing));
@@ -125,6 +207,9 @@ mod tests {
         check(whole.trim_end(), whole);
         check(whole, whole);
         check("\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b", "--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n");
+        let binary =
+            "diff --git a/x b/x\nindex 1..2 100644\nGIT binary patch\nliteral 3\nKcmZo\n\nliteral 4\nLcmZQ\n\n";
+        check(binary.trim_end(), binary);
         check("diff --git a/x b/x\ndeleted file mode 100644", "diff --git a/x b/x\ndeleted file mode 100644\n");
     }
 

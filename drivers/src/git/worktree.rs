@@ -86,9 +86,7 @@ fn write_references(mirror: &Path, git_folder: &Path) -> Result<(), GitError> {
 pub(crate) fn add_submodules(root: &Path, access: &mut Access<'_>, progress: &dyn Fn(&str)) -> Result<(), GitError> {
     let Ok(text) = fs::read(root.join(".gitmodules")) else { return Ok(()) };
     for url in submodule_urls(&String::from_utf8_lossy(&text)) {
-        if access.has_credentials_for(&url) {
-            access.translate(&url);
-        }
+        access.rewrite_others(&url);
     }
     progress("fetching submodules");
     let command = access.remote_git(root).arguments(["submodule", "update", "--init", "--recursive", "--progress"]);
@@ -106,9 +104,30 @@ pub(crate) fn add_submodules(root: &Path, access: &mut Access<'_>, progress: &dy
     })
 }
 
+/// Folders of the submodules that are checked out below `root`, nested ones too, relative to it.
+pub(crate) fn submodule_folders(root: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut open = vec![String::new()];
+    while let Some(folder) = open.pop() {
+        let Ok(text) = fs::read_to_string(root.join(&folder).join(".gitmodules")) else { continue };
+        for path in module_values(&text, "path") {
+            let path = if folder.is_empty() { path.to_owned() } else { format!("{folder}/{path}") };
+            if root.join(&path).join(".git").exists() && !found.contains(&path) {
+                found.push(path.clone());
+                open.push(path);
+            }
+        }
+    }
+    found
+}
+
 fn submodule_urls(text: &str) -> Vec<RepositoryUrl> {
-    let values = text.lines().filter_map(|line| line.trim().strip_prefix("url")?.trim_start().strip_prefix('='));
-    values.map(RepositoryUrl::parse).collect()
+    module_values(text, "url").map(RepositoryUrl::parse).collect()
+}
+
+fn module_values<'a>(text: &'a str, key: &'a str) -> impl Iterator<Item = &'a str> {
+    let values = text.lines().filter_map(move |line| line.trim().strip_prefix(key)?.trim_start().strip_prefix('='));
+    values.map(|value| value.trim().trim_matches('"'))
 }
 
 /// Replaces the pointers of files in Git LFS by the files.

@@ -148,7 +148,7 @@ fn a_diff_that_does_not_apply_names_file_and_place() {
     expect(&missing, "file sub/no.py: No such file or directory");
     let exists =
         "diff --git a/train.py b/train.py\nnew file mode 100644\n--- /dev/null\n+++ b/train.py\n@@ -0,0 +1 @@\n+x\n";
-    expect(exists, "file train.py: already exists in working directory");
+    expect(exists, "conflict in train.py (file train.py: already exists in working directory)");
     expect(
         "diff --git a/train.py b/train.py\n--- a/train.py\n+++ b/train.py\n@@ -1,9 +1 @@\n-x\n",
         "the diff is damaged at its line 6",
