@@ -8,20 +8,24 @@ use protocols::failure::{FailureClass, Phase};
 use protocols::task::Interpreter;
 
 use super::environment::{self, Places};
+use super::notebook::{self, NotebookError};
 use super::script::{ScriptFile, StandsFor};
 use super::{Draft, PrepareStep, StepError};
 use crate::executor::launch::Launch;
 use protocols::words::{WordsError, split};
 
 /// Why there is nothing to start.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 enum EntryPointError {
     #[error("the entry point {entry:?} does not exist in {place:?} of the code")]
     Missing { entry: String, place: String },
     #[error("working_dir {working_dir:?} does not exist in the code")]
     NoFolder { working_dir: String },
-    #[error("the entry point {entry:?} is a notebook; convert it to a script, notebooks are not run")]
-    Notebook { entry: String },
+    #[error("the entry point cannot be run")]
+    Notebook {
+        #[from]
+        source: NotebookError,
+    },
     #[error("the entry point {entry:?} cannot be taken apart")]
     Words {
         entry: String,
@@ -50,7 +54,9 @@ impl PrepareStep for EntryPoint {
         }
         let place = Place { directory: &directory, name: &task.working_dir, script: draft.script.as_ref() };
         let arguments = match &task.interpreter {
-            Interpreter::Python { .. } => python_arguments(&task.entry_point, place),
+            Interpreter::Python { .. } => {
+                python_arguments(&task.entry_point, place).and_then(|arguments| without_notebook(arguments, draft))
+            }
             Interpreter::Shell(_) => shell_arguments(&task.entry_point, place),
         }
         .map_err(code_error)?;
@@ -89,20 +95,45 @@ impl Place<'_> {
 /// Arguments of `python`: unbuffered, so that a line is seen when it is printed.
 fn python_arguments(entry: &str, place: Place<'_>) -> Result<Vec<OsString>, EntryPointError> {
     let program = file_and_arguments(entry, place, |first| first.starts_with('-'))?;
-    if program.first().is_some_and(|first| first.ends_with(".ipynb")) {
-        return Err(EntryPointError::Notebook { entry: entry.to_owned() });
-    }
     Ok(std::iter::once("-u".to_owned()).chain(program).map(OsString::from).collect())
+}
+
+/// A notebook is started as the program that it is turned into. The text of a task that only has the name of one is a
+/// program already.
+fn without_notebook(mut arguments: Vec<OsString>, draft: &Draft<'_>) -> Result<Vec<OsString>, EntryPointError> {
+    let is_literal = draft.script.as_ref().is_some_and(|script| script.stands_for != StandsFor::Nothing);
+    let Some(program) = arguments.get_mut(1) else { return Ok(arguments) };
+    let Some(name) = program.to_str().filter(|name| name.ends_with(".ipynb")) else { return Ok(arguments) };
+    let converted = match notebook::convert(&draft.start_directory(), name) {
+        Err(NotebookError::Format { .. }) if is_literal => return Ok(arguments),
+        converted => converted?,
+    };
+    let left_out = match converted.left_out.is_empty() {
+        true => String::new(),
+        false => format!("; left out: {}", converted.left_out.join(", ")),
+    };
+    draft.console.say(&format!("the notebook {name} runs as {}: {} cells{left_out}", converted.name, converted.cells));
+    *program = converted.name.into();
+    Ok(arguments)
 }
 
 /// Arguments of a shell. What follows `-c` is one text, which keeps its quotes for the shell to read.
 fn shell_arguments(entry: &str, place: Place<'_>) -> Result<Vec<OsString>, EntryPointError> {
     let entry = checked(entry)?;
     if let Some(rest) = entry.strip_prefix("-c").filter(|rest| rest.starts_with(char::is_whitespace)) {
-        return Ok(vec!["-c".into(), rest.trim().into()]);
+        return Ok(vec!["-c".into(), unquoted(rest.trim()).into()]);
     }
     let words = file_and_arguments(entry, place, |first| first.starts_with('-'))?;
     Ok(words.into_iter().map(OsString::from).collect())
+}
+
+/// A text that is in quotes as a whole, as one types it in a terminal, without them.
+fn unquoted(text: &str) -> String {
+    let words = split(text).unwrap_or_default();
+    match &words[..] {
+        [word] if text.starts_with(['\'', '"']) => word.clone(),
+        _ => text.to_owned(),
+    }
 }
 
 fn checked(entry: &str) -> Result<&str, EntryPointError> {
@@ -211,13 +242,12 @@ mod tests {
 
     #[test]
     fn what_cannot_be_started_is_named() {
-        let code = Code::with(&["n.ipynb"]);
-        assert_eq!(code.python("n.ipynb", None), Err(EntryPointError::Notebook { entry: "n.ipynb".into() }));
-        let missing = EntryPointError::Missing { entry: "gone.py".into(), place: ".".into() };
-        assert_eq!(code.python("gone.py --lr 1", None), Err(missing));
+        let code = Code::with(&[]);
+        let missing = code.python("gone.py --lr 1", None).unwrap_err();
+        assert!(matches!(&missing, EntryPointError::Missing { entry, place } if entry == "gone.py" && place == "."));
         assert!(matches!(code.python("it's.py", None), Err(EntryPointError::Words { .. })));
-        assert_eq!(code.python("a\0b", None), Err(EntryPointError::Nul));
-        assert_eq!(code.python("  ", None), Err(EntryPointError::Empty));
+        assert!(matches!(code.python("a\0b", None), Err(EntryPointError::Nul)));
+        assert!(matches!(code.python("  ", None), Err(EntryPointError::Empty)));
         assert!(matches!(code.shell("gone.sh"), Err(EntryPointError::Missing { .. })));
     }
 
@@ -236,6 +266,7 @@ mod tests {
     fn the_text_of_a_shell_keeps_its_quotes() {
         let code = Code::with(&["run.sh"]);
         assert_eq!(code.shell("-c  echo 'a  b' \"$X\" ").unwrap(), ["-c", "echo 'a  b' \"$X\""]);
+        assert_eq!(code.shell("-c 'echo \"a  b\"'").unwrap(), ["-c", "echo \"a  b\""]);
         assert_eq!(code.shell("run.sh 'a b'").unwrap(), ["run.sh", "a b"]);
     }
 
