@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{Phase, TaskFailure};
+pub use crate::git::GitSettings;
 use crate::ids::{AttemptId, ProcessId, TaskId, WorkerId};
 use crate::lifecycle::Exit;
+use crate::packaging::PackageSettings;
 use crate::task::TaskSpec;
 
 /// Name of the [`ExecutorOrder`] file in an attempt's folder; mode 0600, it holds the attempt's token.
@@ -23,29 +25,6 @@ pub const MARK_VARIABLE: &str = "HOSTLER_ATTEMPT";
 /// Version of [`ExecutorOrder`] and [`ExecutorRecord`].
 pub const ORDER_VERSION: u16 = 1;
 
-/// How code is fetched.
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct GitSettings {
-    /// `agent.git_user` / `CLEARML_AGENT_GIT_USER`.
-    pub user: Option<String>,
-    /// `agent.git_pass` / `CLEARML_AGENT_GIT_PASS`. A secret.
-    pub password: Option<String>,
-    /// `agent.git_host` / `CLEARML_AGENT_GIT_HOST`: the only host that gets the credentials; any where absent.
-    pub host: Option<String>,
-}
-
-impl std::fmt::Debug for GitSettings {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter
-            .debug_struct("GitSettings")
-            .field("user", &self.user)
-            .field("password", &self.password.as_ref().map(|_| "***"))
-            .field("host", &self.host)
-            .finish()
-    }
-}
-
 /// How environments are built.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -60,6 +39,10 @@ pub struct PythonSettings {
     pub without_uv: bool,
     /// `CLEARML_AGENT_SKIP_PYTHON_ENV_INSTALL`: run with the machine's interpreter, install nothing.
     pub skip_install: bool,
+    /// `agent.ignore_requested_python_version`: whatever version the task asks for.
+    pub ignore_version: bool,
+    /// See [`PackageSettings`].
+    pub packages: PackageSettings,
 }
 
 /// All that an executor needs to try one attempt.
@@ -99,9 +82,39 @@ pub struct ExecutorOrder {
 }
 
 impl ExecutorOrder {
+    /// Takes the agent's own secrets out, which no file may hold: credentials for git and the URLs of indexes.
+    pub fn take_secrets(&mut self) -> OrderSecrets {
+        OrderSecrets {
+            git: std::mem::take(&mut self.git),
+            extra_index_urls: std::mem::take(&mut self.python.extra_index_urls),
+        }
+    }
+
+    /// Puts them back.
+    pub fn give_secrets(&mut self, secrets: OrderSecrets) {
+        self.git = secrets.git;
+        self.python.extra_index_urls = secrets.extra_index_urls;
+    }
+
     /// The value of [`MARK_VARIABLE`]: unique for this attempt on this machine.
     pub fn mark(&self) -> String {
         attempt_name(&self.task.id, self.pull, self.attempt)
+    }
+}
+
+/// What of an order never touches a disk: the executor gets it from its standard input.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct OrderSecrets {
+    /// See [`ExecutorOrder::git`].
+    pub git: GitSettings,
+    /// See [`PythonSettings::extra_index_urls`].
+    pub extra_index_urls: Vec<String>,
+}
+
+impl std::fmt::Debug for OrderSecrets {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("OrderSecrets").finish_non_exhaustive()
     }
 }
 

@@ -154,6 +154,19 @@ impl TaskSpec {
     }
 }
 
+impl TaskSpec {
+    /// The requirement lines that the task was made with, where a run has replaced them since; see
+    /// `agent.package_manager.force_original_requirements`.
+    pub fn original_requirements(&self) -> Option<Vec<String>> {
+        self.requirements.get("org_pip").and_then(requirement_lines)
+    }
+
+    /// Lines under `conda`.
+    pub fn conda_requirements(&self) -> Option<Vec<String>> {
+        self.requirements.get("conda").and_then(requirement_lines)
+    }
+}
+
 fn code_of(script: &Script) -> CodeSource {
     let url = script.repository.trim().to_owned();
     let literal = is_literal_script(&script.diff);
@@ -268,6 +281,13 @@ mod tests {
         assert!(!is_literal_script("--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n"));
         assert!(!is_literal_script("Submodule s abc..def:\ndiff --git a/x b/x\n"));
         assert!(!is_literal_script("  \n"));
+        // Recorded of the stock agent. It takes `--- a/x` for code, which no program begins with.
+        for diff in ["diff --git", "  Diff --git", "Submodule a\ndiff --git"] {
+            assert!(!is_literal_script(diff), "{diff:?}");
+        }
+        for code in ["Submodule a\nfoo", "print(1)"] {
+            assert!(is_literal_script(code), "{code:?}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod explain;
 mod limits;
 mod queue;
 mod server;
@@ -14,6 +15,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::logging::LogFormat;
 
+pub(crate) use explain::{ExplainCommand, ExplainGitArgs};
 pub(crate) use limits::LimitArgs;
 pub(crate) use queue::{MoveTarget, QueueCommand, WorkerCommand};
 pub(crate) use server::{
@@ -89,6 +91,9 @@ pub(crate) enum Command {
     /// This machine's GPUs, and who has them
     #[command(long_about = service::GPUS_ABOUT)]
     Gpus(GpusArgs),
+    /// What would be done for a task, and whether it would work
+    #[command(subcommand)]
+    Explain(ExplainCommand),
     /// Look at tasks, change, start and stop them
     #[command(subcommand)]
     Task(TaskCommand),

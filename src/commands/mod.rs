@@ -6,6 +6,7 @@ mod context;
 mod control;
 mod daemon;
 mod executor;
+mod explain;
 mod gpus;
 mod lifeline;
 mod lookup;
@@ -32,9 +33,12 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
         _ if context.global.debug => Verbosity::Debug,
         Command::Server(args) if args.command.is_some() => Verbosity::Quiet,
         Command::Up(_) | Command::Server(_) | Command::Daemon(_) | Command::Executor(_) => Verbosity::Normal,
-        Command::Status(_) | Command::Gpus(_) | Command::Task(_) | Command::Queue(_) | Command::Worker(_) => {
-            Verbosity::Quiet
-        }
+        Command::Status(_)
+        | Command::Gpus(_)
+        | Command::Explain(_)
+        | Command::Task(_)
+        | Command::Queue(_)
+        | Command::Worker(_) => Verbosity::Quiet,
     };
     logging::start(verbosity, context.global.log_format, context.environment.get("HOSTLER_LOG"));
     match cli.command {
@@ -44,6 +48,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Executor(args) => executor::run(&args),
         Command::Status(args) => status::run(&context, args),
         Command::Gpus(args) => gpus::run(&context, args),
+        Command::Explain(command) => explain::run(&context, command),
         Command::Task(command) => context.wait(task::run(&context, command)),
         Command::Queue(command) => context.wait(queue::run(&context, command)),
         Command::Worker(command) => context.wait(worker::run(&context, command)),

@@ -5,10 +5,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use protocols::git::GitSettings;
+use protocols::packaging::PackageSettings;
+
 use super::environment::Environment;
 use super::gpus::GpuConfig;
 use super::load::ConfigError;
-use super::secret::Secret;
 use super::tree::{Tree, TypeError, parse_flag};
 
 /// Seconds between two heartbeats of a worker, as upstream.
@@ -24,14 +26,14 @@ pub(crate) struct AgentConfig {
     pub(crate) worker_name: Option<String>,
     /// `agent.worker_id`, used as it is.
     pub(crate) worker_id: Option<String>,
-    /// `agent.git_user`.
-    pub(crate) git_user: Option<String>,
-    /// `agent.git_pass`.
-    pub(crate) git_pass: Option<Secret>,
-    /// `agent.git_host`.
-    pub(crate) git_host: Option<String>,
+    /// Everything that git is told.
+    pub(crate) git: GitSettings,
     /// `agent.python_binary`.
     pub(crate) python_binary: Option<String>,
+    /// What else `agent.package_manager` says.
+    pub(crate) packages: PackageSettings,
+    /// `agent.ignore_requested_python_version`.
+    pub(crate) ignore_python_version: bool,
     /// `agent.package_manager.extra_index_url`.
     pub(crate) extra_index_urls: Vec<String>,
     /// `agent.package_manager.system_site_packages`.
@@ -64,9 +66,9 @@ impl AgentConfig {
         Ok(Self {
             worker_name: tree.text("agent.worker_name")?,
             worker_id: tree.text("agent.worker_id")?,
-            git_user: tree.text("agent.git_user")?,
-            git_pass: tree.text("agent.git_pass")?.map(Secret::new),
-            git_host: tree.text("agent.git_host")?,
+            git: super::git::read(tree, environment)?,
+            packages: super::packages::read(tree, environment)?,
+            ignore_python_version: tree.flag("agent.ignore_requested_python_version")?.unwrap_or(false),
             python_binary: tree.text("agent.python_binary")?,
             extra_index_urls: tree.texts("agent.package_manager.extra_index_url")?,
             system_site_packages: tree.flag("agent.package_manager.system_site_packages")?.unwrap_or(false),
@@ -117,7 +119,8 @@ pub(crate) struct HostlerConfig {
 
 impl HostlerConfig {
     /// The keys but for those of [`GpuConfig`].
-    const KEYS: [&str; 6] = ["cache_dir", "gpu_library", "metrics_listen", "state_dir", "stop_grace", "without_uv"];
+    const KEYS: [&str; 7] =
+        ["cache_dir", "git_always_fetch", "gpu_library", "metrics_listen", "state_dir", "stop_grace", "without_uv"];
 
     /// All keys, for the error that names them.
     fn keys() -> Vec<&'static str> {

@@ -143,7 +143,7 @@ impl Config {
     }
 
     /// The configuration that tasks get: what is in force, as JSON, which is valid HOCON. It holds the API
-    /// credentials, which the SDK needs, but not those for git.
+    /// credentials, which the SDK needs, but not those for git and for package indexes.
     pub(crate) fn for_tasks(&self, server: &Server) -> Value {
         let mut tree = self.tree.clone();
         tree.set(&["api", "api_server"], Value::String(server.hosts.api.clone()));
@@ -154,6 +154,7 @@ impl Config {
         }
         tree.remove(&["agent", "git_pass"]);
         tree.remove(&["agent", "git", "extra_credentials"]);
+        tree.remove(&["agent", "package_manager", "extra_index_url"]);
         tree.to_json()
     }
 

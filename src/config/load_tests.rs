@@ -69,11 +69,11 @@ fn files_merge_keys_lie_over_them_and_a_named_file_replaces_them() {
     ]);
     let agent = home.load(&[("CLEARML_AGENT__AGENT__GIT_HOST", "from-key")]).unwrap().agent;
     assert_eq!(
-        (agent.worker_name.as_deref(), agent.git_user.as_deref(), agent.git_host.as_deref()),
+        (agent.worker_name.as_deref(), agent.git.user.as_deref(), agent.git.host.as_deref()),
         (Some("new"), Some("u"), Some("from-key"))
     );
     let both = [("CLEARML_AGENT__AGENT__GIT_HOST", "from-key"), ("CLEARML_AGENT_GIT_HOST", "mapped")];
-    assert_eq!(home.load(&both).unwrap().agent.git_host.as_deref(), Some("mapped"));
+    assert_eq!(home.load(&both).unwrap().agent.git.host.as_deref(), Some("mapped"));
     let config = home.load(&[("CLEARML_CONFIG_FILE", &home.path("other.conf"))]).unwrap();
     assert_eq!(config.agent.worker_name, None);
     let named = Config::load(Some(home.0.path().join("trains.conf").as_path()), config.environment).unwrap();
@@ -166,7 +166,12 @@ fn certificates_are_checked_unless_told_otherwise() {
 
 #[test]
 fn tasks_get_what_is_in_force_without_the_git_password() {
-    let home = Home::new(&[("clearml.conf", &format!("{FILE}agent {{ git_user: u, git_pass: p }}\nsdk.x: 1"))]);
+    let home = Home::new(&[(
+        "clearml.conf",
+        &format!(
+            "{FILE}agent {{ git_user: u, git_pass: p, package_manager.extra_index_url: [\"https://u:p@h\"] }}\nsdk.x: 1"
+        ),
+    )]);
     let config = home.load(&[("CLEARML_API_SECRET_KEY", "ES")]).unwrap();
     let server = config.server().unwrap();
     assert_eq!(
@@ -176,7 +181,7 @@ fn tasks_get_what_is_in_force_without_the_git_password() {
                 "api_server": "http://file:8008", "web_server": "http://file:8080", "files_server": "http://file:8081",
                 "credentials": {"access_key": "FK", "secret_key": "ES"}
             },
-            "agent": {"worker_name": "from-file", "git_user": "u"}, "sdk": {"x": 1}
+            "agent": {"worker_name": "from-file", "git_user": "u", "package_manager": {}}, "sdk": {"x": 1}
         })
     );
 }

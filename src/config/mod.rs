@@ -6,10 +6,12 @@
 mod agent;
 mod dialect;
 mod environment;
+mod git;
 mod gpus;
 mod hocon;
 mod hosts;
 mod load;
+mod packages;
 mod secret;
 mod tree;
 
@@ -18,4 +20,5 @@ pub(crate) use gpus::GpuConfig;
 #[cfg(test)]
 pub(crate) use hosts::Hosts;
 pub(crate) use load::{Config, ConfigError, Credentials, Server};
+#[cfg(test)]
 pub(crate) use secret::Secret;

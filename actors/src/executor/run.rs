@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use drivers::process::{become_session_leader, become_subreaper, keep_to_cpus, kill_descendants};
+use drivers::process::{become_session_leader, become_subreaper, keep_to_cpus, kill_descendants, take_input};
 use protocols::failure::{FailureClass, Phase, TaskFailure};
 use protocols::order::{CONSOLE_FILE, ExecutorOrder, ORDER_FILE, ORDER_VERSION, Progress, decode};
 use tracing::{debug, error, warn};
@@ -119,6 +119,11 @@ fn read_order(attempt_dir: &Path) -> Result<ExecutorOrder, StartError> {
         decode(&bytes).map_err(|source| StartError::Decode { path: path.clone(), source: source.into() })?;
     if order.version != ORDER_VERSION {
         return Err(StartError::Version { path, version: order.version });
+    }
+    let input = take_input().map_err(|source| StartError::Read { path: "standard input".into(), source })?;
+    if !input.is_empty() {
+        let path = PathBuf::from("standard input");
+        order.give_secrets(decode(&input).map_err(|source| StartError::Decode { path, source: source.into() })?);
     }
     // User code is started in another directory: from here on the folder has to be absolute.
     order.attempt_dir = std::path::absolute(attempt_dir).map_err(|source| StartError::Read { path, source })?;

@@ -98,7 +98,7 @@ impl Attempt {
         let program = std::env::current_exe().unwrap();
         let folder = self.order.attempt_dir.to_str().unwrap();
         let args = ["--ignored", "--exact", "--nocapture", "executor_process", folder];
-        spawn_executor(&program, args, &self.order.mark(), &self.folder.path().join("executor.log")).unwrap()
+        spawn_executor(&program, args, &self.order.mark(), b"", &self.folder.path().join("executor.log")).unwrap()
     }
 
     pub(crate) fn hello(&self, executor: ProcessId) -> ExecutorFrame {

@@ -5,13 +5,13 @@
 //! told comes through `GIT_CONFIG_COUNT`.
 
 use std::ffi::OsString;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use protocols::order::GitSettings;
+use base64::Engine as _;
+use protocols::git::{GitSettings, TokenKind};
 use tempfile::TempDir;
 
+use super::credential::{self, Audience, Credential};
 use super::error::GitError;
 use super::url::RepositoryUrl;
 use crate::command::{CommandLine, CommandRunner};
@@ -32,12 +32,15 @@ const MISLEADING_VARIABLES: [&str; 9] = [
     "GIT_CEILING_DIRECTORIES",
 ];
 
-/// User and password, and for whom they are.
-struct Credential {
-    /// `host` or `host:port` in lower case; any host where absent.
-    host: Option<String>,
-    user: String,
-    password: String,
+/// Why git is asked for another URL than the one of the task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rule {
+    /// It is not.
+    AsGiven,
+    /// There are credentials for https.
+    TranslatedSsh,
+    /// The configuration wants ssh.
+    ForcedSsh,
 }
 
 /// How git reaches one repository.
@@ -51,16 +54,27 @@ pub(crate) struct Access<'a> {
     credentials: Vec<Credential>,
     /// Folder of the askpass script, where there are credentials.
     askpass: Option<TempDir>,
+    rule: Rule,
     scrubber: Scrubber,
+    settings: GitSettings,
     commands: &'a dyn CommandRunner,
 }
 
 impl<'a> Access<'a> {
     /// Decides on URL and credentials.
     pub(crate) fn new(url: &str, settings: &GitSettings, commands: &'a dyn CommandRunner) -> Result<Self, GitError> {
+        Self::with_others(url, &[], settings, commands)
+    }
+
+    /// As [`Self::new`], for further repositories as well, which are reached by the same git processes.
+    pub(crate) fn with_others(
+        url: &str,
+        others: &[&str],
+        settings: &GitSettings,
+        commands: &'a dyn CommandRunner,
+    ) -> Result<Self, GitError> {
         let asked = RepositoryUrl::parse(url);
-        let configured = configured_credential(settings);
-        let translated = configured.as_ref().filter(|it| it.is_for(&asked)).and_then(|_| asked.to_https());
+        let configured = credential::configured(settings);
         let mut scrubber = Scrubber::default();
         scrubber.add_url(url);
         let mut access = Self {
@@ -68,82 +82,152 @@ impl<'a> Access<'a> {
             configuration: Vec::new(),
             credentials: Vec::new(),
             askpass: None,
-            url: translated.clone().unwrap_or_else(|| asked.clone()),
+            url: asked.clone(),
+            rule: Rule::AsGiven,
             scrubber,
+            settings: settings.clone(),
             commands,
         };
-        access.take_embedded(configured.is_some());
-        access.credentials.extend(configured);
+        access.credentials = configured;
+        (access.url, access.rule) = access.rewritten(&asked);
+        let others: Vec<RepositoryUrl> = others.iter().map(|other| RepositoryUrl::parse(other)).collect();
+        for url in std::iter::once(access.url.clone()).chain(others.iter().cloned()) {
+            access.take_embedded(&url);
+        }
         for credential in &access.credentials {
             access.scrubber.add(&credential.password);
         }
-        if translated.is_some() {
-            access.translate(&asked);
+        for url in std::iter::once(&asked).chain(&others) {
+            access.rewrite_others(url);
         }
-        access.configure();
-        if !access.credentials.is_empty() {
-            access.askpass = Some(write_askpass(&access.credentials)?);
+        access.configure(others.iter().any(RepositoryUrl::is_local));
+        if access.is_asked() {
+            access.askpass = Some(credential::write_askpass(&access.credentials)?);
         }
         Ok(access)
     }
 
+    /// What git is asked for in the place of a URL, and why.
+    fn rewritten(&self, url: &RepositoryUrl) -> (RepositoryUrl, Rule) {
+        let settings = &self.settings;
+        if settings.force_ssh {
+            let own =
+                settings.host.as_ref().filter(|host| !host.is_empty()).map(|host| host.trim().to_ascii_lowercase());
+            let is_meant = own.is_none() || own == url.host();
+            let ssh = url.to_ssh(settings.ssh_user.as_deref(), settings.ssh_port).filter(|_| is_meant);
+            let rule = if ssh.is_some() { Rule::ForcedSsh } else { Rule::AsGiven };
+            return (ssh.unwrap_or_else(|| url.clone()), rule);
+        }
+        let scheme = settings.https_scheme.as_deref().unwrap_or("https");
+        let https = url.to_https(scheme).filter(|_| !settings.without_ssh_translation && self.has_credentials_for(url));
+        match https {
+            Some(https) => (https, Rule::TranslatedSsh),
+            None => (url.clone(), Rule::AsGiven),
+        }
+    }
+
+    /// Makes git rewrite other URLs of a URL's host in the way that this one is: those of submodules, LFS, packages.
+    pub(crate) fn rewrite_others(&mut self, url: &RepositoryUrl) {
+        let (rewritten, rule) = self.rewritten(url);
+        let (bases, prefixes) = match rule {
+            Rule::AsGiven => return,
+            Rule::TranslatedSsh => (rewritten.http_base(), url.ssh_prefixes()),
+            Rule::ForcedSsh => (rewritten.ssh_prefixes().into_iter().next(), url.prefixes()),
+        };
+        let Some(base) = bases else { return };
+        for prefix in prefixes {
+            self.set(&format!("url.{}/.insteadOf", base.trim_end_matches('/')), &prefix);
+        }
+    }
+
+    /// Whether git has anybody to ask. A token in a header is no answer to a question.
+    fn is_asked(&self) -> bool {
+        !self.credentials.is_empty()
+    }
+
+    fn set(&mut self, key: &str, value: &str) {
+        let pair = (key.to_owned(), value.to_owned());
+        if !self.configuration.contains(&pair) {
+            self.configuration.push(pair);
+        }
+    }
+
     /// Credentials in the URL are for its own host and go before the configured ones. A lone user may be a token,
     /// or the name that a credential helper of the user knows: configured credentials replace it.
-    fn take_embedded(&mut self, is_configured: bool) {
-        let Some(embedded) = self.url.embedded() else { return };
-        match (embedded.password, self.url.http_base()) {
+    fn take_embedded(&mut self, url: &RepositoryUrl) {
+        let Some(embedded) = url.embedded() else { return };
+        match (embedded.password, url.http_base()) {
             (Some(password), _) => {
-                let host = self.url.host_and_port();
-                self.credentials.push(Credential { host, user: embedded.user, password });
+                let audience = url.host_and_port().map_or(Audience::Anybody, Audience::Host);
+                let source = "the URL of the task";
+                self.credentials.insert(0, Credential { audience, user: embedded.user, password, source });
             }
-            (None, Some(base)) if !is_configured => {
+            (None, Some(base)) if !self.has_credentials_for(url) => {
                 self.scrubber.add(&embedded.user);
-                self.configuration.push((format!("credential.{base}.username"), embedded.user));
+                self.set(&format!("credential.{base}.username"), &embedded.user);
             }
             (None, _) => {}
         }
     }
 
-    /// Makes git translate other ssh URLs of a host in the same way: those of submodules and of LFS.
-    pub(crate) fn translate(&mut self, ssh: &RepositoryUrl) {
-        let base = ssh.to_https().and_then(|https| https.http_base());
-        for prefix in ssh.ssh_prefixes() {
-            if let Some(base) = &base {
-                self.configuration.push((format!("url.{base}/.insteadOf"), prefix));
-            }
-        }
-    }
-
-    /// Whether the configured credentials would be used for a URL.
+    /// Whether there are credentials for a URL.
     pub(crate) fn has_credentials_for(&self, url: &RepositoryUrl) -> bool {
-        self.credentials.iter().any(|credential| credential.is_for(url))
+        self.credential_for(url).is_some()
     }
 
-    fn configure(&mut self) {
-        let mut set = |key: &str, value: &str| self.configuration.push((key.to_owned(), value.to_owned()));
-        set("safe.directory", "*");
+    /// The credential that answers for a URL.
+    pub(super) fn credential_for(&self, url: &RepositoryUrl) -> Option<&Credential> {
+        self.credentials.iter().find(|credential| credential.is_for(url))
+    }
+
+    fn configure(&mut self, has_local: bool) {
+        self.set("safe.directory", "*");
         // A mirror's objects are borrowed by work trees: nothing may prune them behind their backs.
-        set("gc.auto", "0");
-        set("maintenance.auto", "false");
+        self.set("gc.auto", "0");
+        self.set("maintenance.auto", "false");
         // Whole packs only: a fetch that is killed then leaves no commit whose files are missing.
-        set("fetch.unpackLimit", "1");
-        set("transfer.unpackLimit", "1");
+        self.set("fetch.unpackLimit", "1");
+        self.set("transfer.unpackLimit", "1");
         if !self.commands.has_variable("GIT_HTTP_LOW_SPEED_LIMIT") {
-            set("http.lowSpeedLimit", "1");
-            set("http.lowSpeedTime", "300");
+            self.set("http.lowSpeedLimit", "1");
+            self.set("http.lowSpeedTime", "300");
         }
-        if !self.credentials.is_empty() {
+        if self.is_asked() {
             // No helper of the user may store what was configured for tasks.
-            set("credential.helper", "");
+            self.set("credential.helper", "");
         }
-        if self.url.is_local() {
-            set("protocol.file.allow", "always");
+        if credential::need_paths(&self.credentials) {
+            self.set("credential.useHttpPath", "true");
         }
+        if has_local || self.url.is_local() {
+            self.set("protocol.file.allow", "always");
+        }
+        self.add_token();
+    }
+
+    /// A token that is no password goes into a header, for the host of this repository alone.
+    fn add_token(&mut self) {
+        let (Some(base), Some(found)) = (self.url.http_base(), self.credential_for(&self.url)) else { return };
+        let header = match self.settings.token_kind {
+            TokenKind::Password => return,
+            TokenKind::Bearer => format!("Authorization: Bearer {}", found.password),
+            TokenKind::AzurePat => {
+                let pair = base64::engine::general_purpose::STANDARD.encode(format!(":{}", found.password));
+                self.scrubber.add(&pair);
+                format!("Authorization: Basic {pair}")
+            }
+        };
+        self.set(&format!("http.{base}/.extraHeader"), &header);
     }
 
     /// The repository as git is asked for it.
     pub(crate) fn url(&self) -> &RepositoryUrl {
         &self.url
+    }
+
+    /// Why [`Self::url`] is not what the task says.
+    pub(super) fn rule(&self) -> Rule {
+        self.rule
     }
 
     /// The repository as the task names it, without secrets.
@@ -181,9 +265,8 @@ impl<'a> Access<'a> {
         if let Some(folder) = &self.askpass {
             command = command.variable("GIT_ASKPASS", folder.path().join("askpass"));
             for (number, credential) in self.credentials.iter().enumerate() {
-                command = command
-                    .variable(format!("HOSTLER_GIT_USER_{number}"), &credential.user)
-                    .variable(format!("HOSTLER_GIT_PASSWORD_{number}"), &credential.password);
+                let (user, password) = credential::variables(number);
+                command = command.variable(user, &credential.user).variable(password, &credential.password);
             }
         }
         command
@@ -208,64 +291,6 @@ impl<'a> Access<'a> {
     }
 }
 
-impl Credential {
-    fn is_for(&self, url: &RepositoryUrl) -> bool {
-        match &self.host {
-            None => url.host().is_some(),
-            Some(_) => self.host == url.host() || self.host == url.host_and_port(),
-        }
-    }
-}
-
-/// As the stock agent: only a user and a password together are credentials.
-fn configured_credential(settings: &GitSettings) -> Option<Credential> {
-    let set = |value: &Option<String>| value.clone().filter(|text| !text.is_empty());
-    Some(Credential {
-        host: set(&settings.host).map(|host| host.trim().to_ascii_lowercase()),
-        user: set(&settings.user)?,
-        password: set(&settings.password)?,
-    })
-}
-
-/// Writes the script that git starts to ask for a user or a password. The answers are not in it.
-fn write_askpass(credentials: &[Credential]) -> Result<TempDir, GitError> {
-    let folder = tempfile::Builder::new().prefix("hostler-askpass-").tempdir();
-    let folder = folder.map_err(GitError::io("make a temporary folder in", std::env::temp_dir()))?;
-    let path = folder.path().join("askpass");
-    let mut options = std::fs::File::options();
-    let file = options.write(true).create_new(true).mode(0o700).open(&path);
-    let written = file.and_then(|mut file| file.write_all(askpass_script(credentials).as_bytes()));
-    written.map_err(GitError::io("write", &path))?;
-    Ok(folder)
-}
-
-/// git asks `Username for 'https://host': `, and `Password for 'https://user@host': `; the first credential that is
-/// for this host answers, and nothing is told to any other host.
-fn askpass_script(credentials: &[Credential]) -> String {
-    let mut script = "#!/bin/sh\n\
-        authority=${1#*://}\n\
-        authority=${authority%%[\\'\\\"/\\ ]*}\n\
-        authority=$(printf %s \"${authority##*@}\" | tr A-Z a-z)\n\
-        host=${authority%:*}\n\
-        case $1 in [Uu]*) asked=user;; *) asked=password;; esac\n\
-        answer() { if [ $asked = user ]; then printf '%s\\n' \"$1\"; else printf '%s\\n' \"$2\"; fi; exit 0; }\n"
-        .to_owned();
-    for (number, credential) in credentials.iter().enumerate() {
-        let answer = format!("answer \"$HOSTLER_GIT_USER_{number}\" \"$HOSTLER_GIT_PASSWORD_{number}\"");
-        match &credential.host {
-            None => script.push_str(&format!("{answer}\n")),
-            Some(host) => {
-                let host = host.replace('\'', "");
-                script.push_str(&format!(
-                    "if [ \"$authority\" = '{host}' ] || [ \"$host\" = '{host}' ]; then {answer}; fi\n"
-                ));
-            }
-        }
-    }
-    script.push_str("exit 1\n");
-    script
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -274,7 +299,8 @@ mod tests {
     use crate::command::SystemCommands;
 
     fn settings(host: Option<&str>) -> GitSettings {
-        GitSettings { user: Some("robot".into()), password: Some("p\"a$(id)`s'".into()), host: host.map(str::to_owned) }
+        let (user, password) = (Some("robot".into()), Some("p\"a$(id)`s'".into()));
+        GitSettings { user, password, host: host.map(str::to_owned), ..GitSettings::default() }
     }
 
     fn ask(access: &Access<'_>, question: &str) -> Vec<String> {
@@ -332,6 +358,51 @@ mod tests {
         let without = Access::new("git@github.com:o/r.git", &GitSettings::default(), &commands).unwrap();
         assert_eq!(without.url().for_git(), "git@github.com:o/r.git");
         assert!(without.askpass.is_none());
+    }
+
+    #[test]
+    fn the_configuration_may_want_ssh() {
+        let commands = SystemCommands::inheriting(Arc::default());
+        let forced = GitSettings { force_ssh: true, ssh_user: Some("me".into()), ssh_port: Some(7), ..settings(None) };
+        let access = Access::new("https://h.org:8443/o/r", &forced, &commands).unwrap();
+        assert_eq!(access.url().for_git(), "ssh://me@h.org:7/o/r");
+        assert_eq!(access.origin(), "https://h.org:8443/o/r");
+        let rule = ("url.ssh://me@h.org:7/.insteadOf".to_owned(), "https://h.org:8443/".to_owned());
+        assert!(access.configuration.contains(&rule), "{:?}", access.configuration);
+        let other = GitSettings { host: Some("other.org".into()), ..forced };
+        assert_eq!(Access::new("https://h.org/r", &other, &commands).unwrap().url().for_git(), "https://h.org/r");
+        assert_eq!(Access::new("git@h.org:r", &other, &commands).unwrap().url().for_git(), "git@h.org:r");
+        let kept = GitSettings { without_ssh_translation: true, ..settings(None) };
+        assert_eq!(Access::new("git@h.org:r", &kept, &commands).unwrap().url().for_git(), "git@h.org:r");
+    }
+
+    #[test]
+    fn a_prefix_answers_for_its_paths_only() {
+        let commands = SystemCommands::inheriting(Arc::default());
+        let settings = GitSettings { host_is_prefix: true, ..settings(Some("https://h.org/team")) };
+        let access = Access::new("https://h.org/team/r", &settings, &commands).unwrap();
+        assert_eq!(ask(&access, "Username for 'https://h.org/team/r': "), ["robot"]);
+        assert!(ask(&access, "Username for 'https://h.org/teams/r': ").is_empty());
+        assert!(ask(&access, "Username for 'https://h.org': ").is_empty());
+        let paths = ("credential.useHttpPath".to_owned(), "true".to_owned());
+        assert!(access.configuration.contains(&paths));
+    }
+
+    #[test]
+    fn tokens_go_into_a_header_of_their_host() {
+        let commands = SystemCommands::inheriting(Arc::default());
+        let check = |kind: TokenKind, expected: &str| {
+            let settings =
+                GitSettings { token_kind: kind, user: None, password: Some("tok3n".into()), ..settings(None) };
+            let access = Access::new("https://dev.azure.com/o/r", &settings, &commands).unwrap();
+            let header = ("http.https://dev.azure.com/.extraHeader".to_owned(), expected.to_owned());
+            assert!(access.configuration.contains(&header), "{:?}", access.configuration);
+            let command = access.remote_git(Path::new("/"));
+            assert!(command.arguments.iter().all(|argument| !argument.to_string_lossy().contains("tok3n")));
+            assert!(!access.scrubber().scrub(expected).contains("tok3n"));
+        };
+        check(TokenKind::Bearer, "Authorization: Bearer tok3n");
+        check(TokenKind::AzurePat, "Authorization: Basic OnRvazNu");
     }
 
     #[test]

@@ -8,11 +8,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use git2::{ErrorCode, ObjectType, Oid, Repository, RepositoryInitOptions};
+use protocols::git::GitSettings;
 use protocols::task::Revision;
 use sha2::{Digest, Sha256};
 
 use super::access::Access;
 use super::error::GitError;
+use super::keeping::{self, RepositoryLease};
 use super::output::{self, Display};
 use crate::command::Finished;
 use crate::file_lock::FileLock;
@@ -30,19 +32,27 @@ const DEFAULT: &str = "refs/hostler/default";
 pub(crate) struct Mirror<'a> {
     path: PathBuf,
     lock: PathBuf,
+    lease: RepositoryLease,
+    settings: &'a GitSettings,
     access: &'a Access<'a>,
 }
 
 impl<'a> Mirror<'a> {
-    /// The mirror of a repository below `cache_dir`, which may not exist yet.
-    pub(crate) fn locate(cache_dir: &Path, access: &'a Access<'a>) -> Result<Self, GitError> {
-        let folder = cache_dir.join("repositories");
-        fs::create_dir_all(&folder).map_err(GitError::io("make", &folder))?;
+    /// The mirror of a repository in `folder`, which may not exist yet. It stays while this, or its lease, lives.
+    pub(crate) fn locate(folder: &Path, settings: &'a GitSettings, access: &'a Access<'a>) -> Result<Self, GitError> {
+        fs::create_dir_all(folder).map_err(GitError::io("make", folder))?;
         // Work trees point here with absolute paths.
-        let folder = folder.canonicalize().map_err(GitError::io("find", &folder))?;
+        let folder = folder.canonicalize().map_err(GitError::io("find", folder))?;
         let hash = hex::encode(Sha256::digest(access.url().canonical().as_bytes()));
         let name = format!("{}-{}", access.url().name(), &hash[..16]);
-        Ok(Self { path: folder.join(format!("{name}.git")), lock: folder.join(format!("{name}.lock")), access })
+        let (path, lock) = (folder.join(format!("{name}.git")), folder.join(format!("{name}.lock")));
+        let lease = RepositoryLease::take(&path)?;
+        Ok(Self { path, lock, lease, settings, access })
+    }
+
+    /// Keeps it where it is.
+    pub(crate) fn lease(&self) -> RepositoryLease {
+        self.lease.clone()
     }
 
     /// The bare repository.
@@ -52,19 +62,23 @@ impl<'a> Mirror<'a> {
 
     /// Makes sure that a revision is here.
     pub(crate) fn provide(&self, revision: &Revision, progress: &dyn Fn(&str)) -> Result<Oid, GitError> {
-        if let Some(commit) = self.known(revision) {
+        let is_asked = self.settings.always_fetch;
+        if let Some(commit) = self.known(revision).filter(|_| !is_asked) {
             return Ok(commit);
         }
         let lock = self.take_lock(progress)?;
         self.make_usable()?;
         // Whoever held the lock may have fetched the same.
-        if let Some(commit) = self.known(revision) {
+        if let Some(commit) = self.known(revision).filter(|_| !is_asked) {
             return Ok(commit);
         }
         progress(&format!("fetching {revision} of {}", self.access.origin()));
         self.fetch_revision(revision, &lock, progress)?;
         let commit = self.find(revision)?.ok_or_else(|| self.unknown(revision));
         self.merge_packs(&lock)?;
+        if let Some(folder) = self.path.parent() {
+            keeping::evict(folder, &self.settings.cache, progress)?;
+        }
         commit
     }
 

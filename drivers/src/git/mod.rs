@@ -4,21 +4,29 @@
 //! `git` program, which knows the machine's ssh, proxies and certificates. Blocking throughout.
 
 mod access;
+mod credential;
 mod diff;
 mod error;
+mod explain;
+mod keeping;
 mod mirror;
 mod output;
+mod packages;
+mod patch;
 mod url;
 mod worktree;
 
 use std::path::{Path, PathBuf};
 
-use protocols::order::GitSettings;
+use protocols::git::GitSettings;
 use protocols::task::Revision;
 
 use self::access::Access;
 pub use self::error::GitError;
+pub use self::explain::{Explanation, explain};
+pub use self::keeping::RepositoryLease;
 use self::mirror::Mirror;
+pub use self::packages::{PackageAccess, takes_from_git};
 use crate::command::CommandRunner;
 
 /// One checkout to make.
@@ -41,12 +49,14 @@ pub struct Checkout<'a> {
 }
 
 /// A work tree that is ready.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct CheckedOut {
     /// Id of the commit; `HEAD` is detached at it.
     pub commit: String,
     /// Root of the work tree.
     pub root: PathBuf,
+    /// Keeps the objects that the work tree borrows. To be held for as long as anybody works in it.
+    pub lease: RepositoryLease,
 }
 
 impl std::fmt::Debug for Checkout<'_> {
@@ -64,15 +74,28 @@ impl Checkout<'_> {
     /// Makes the work tree. Lines for people go to `progress`, without secrets.
     pub fn run(&self, progress: &dyn Fn(&str)) -> Result<CheckedOut, GitError> {
         let mut access = Access::new(self.url, self.settings, self.commands)?;
-        let commit = self.create_work_tree(&access, progress)?;
+        let (commit, lease) = self.create_work_tree(&access, progress)?;
         worktree::add_submodules(self.into, &mut access, progress)?;
         worktree::add_large_files(self.into, &access, progress)?;
         diff::apply(self.into, &commit, self.diff, &access, progress)?;
-        Ok(CheckedOut { commit, root: self.into.to_owned() })
+        Ok(CheckedOut { commit, root: self.into.to_owned(), lease })
     }
 
-    fn create_work_tree(&self, access: &Access<'_>, progress: &dyn Fn(&str)) -> Result<String, GitError> {
-        let mirror = Mirror::locate(self.cache_dir, access)?;
+    /// Where mirrors are. One that is not to be kept lies beside the work tree, and goes with it.
+    fn mirrors_folder(&self) -> PathBuf {
+        match (&self.settings.cache.path, self.settings.cache.disabled) {
+            (_, true) => self.into.with_file_name("repositories"),
+            (Some(path), false) => path.clone(),
+            (None, false) => self.cache_dir.join("repositories"),
+        }
+    }
+
+    fn create_work_tree(
+        &self,
+        access: &Access<'_>,
+        progress: &dyn Fn(&str),
+    ) -> Result<(String, RepositoryLease), GitError> {
+        let mirror = Mirror::locate(&self.mirrors_folder(), self.settings, access)?;
         let commit = mirror.provide(self.revision, progress)?;
         match worktree::create(&mirror, commit, self.into, access) {
             Err(error) if worktree::may_lack_objects(&error) => {
@@ -81,6 +104,6 @@ impl Checkout<'_> {
             }
             created => created?,
         }
-        Ok(commit.to_string())
+        Ok((commit.to_string(), mirror.lease()))
     }
 }

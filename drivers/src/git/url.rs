@@ -135,21 +135,46 @@ impl RepositoryUrl {
             .then(|| Embedded { user: percent_decode(url.username()), password })
     }
 
-    /// The https URL for the same repository of an ssh URL; `None` for any other URL.
+    /// The ssh URL for the same repository of an https URL, and an ssh URL with another user or port. Forms that do
+    /// not name a scheme stay, and so does plain http.
+    pub(crate) fn to_ssh(&self, user: Option<&str>, port: Option<u16>) -> Option<Self> {
+        let url = match &self.0 {
+            Form::Http(url) if url.scheme() == "https" => url,
+            Form::Ssh(url) if user.is_some() || port.is_some() => url,
+            Form::Http(_) | Form::Ssh(_) | Form::Scp { .. } | Form::Local(_) | Form::Other(_) => return None,
+        };
+        let login = user.unwrap_or("git");
+        let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+        let path = url.path();
+        let text = format!("ssh://{login}@{}{port}{path}", url.host_str()?);
+        Some(Self(Form::Ssh(Url::parse(&text).ok()?)))
+    }
+
+    /// The https URL for the same repository of an ssh URL; `None` for any other URL. Another scheme than `https`
+    /// may be asked for.
     ///
     /// The user is dropped if it is the one of a service (`git`, `hg`). So is the port, which is the one of ssh.
-    pub(crate) fn to_https(&self) -> Option<Self> {
+    pub(crate) fn to_https(&self, scheme: &str) -> Option<Self> {
         let (user, password, host, path) = match &self.0 {
             Form::Ssh(url) => (url.username(), url.password(), url.host_str()?, url.path()),
             Form::Scp { user, host, path } => (user.as_deref().unwrap_or_default(), None, host.as_str(), path.as_str()),
             Form::Http(_) | Form::Local(_) | Form::Other(_) => return None,
         };
-        let mut url = Url::parse(&format!("https://{host}/{}", path.trim_start_matches('/'))).ok()?;
+        let scheme = if scheme == "http" { "http" } else { "https" };
+        let mut url = Url::parse(&format!("{scheme}://{host}/{}", path.trim_start_matches('/'))).ok()?;
         if password.is_some() || !matches!(user, "" | "git" | "hg") {
             url.set_username(&percent_decode(user)).ok()?;
             url.set_password(password.map(percent_decode).as_deref()).ok()?;
         }
         Some(Self(Form::Http(url)))
+    }
+
+    /// The beginnings of URLs of this URL's host, as it is written here, for rules that translate them.
+    pub(crate) fn prefixes(&self) -> Vec<String> {
+        match self.http_base() {
+            Some(base) => vec![format!("{base}/")],
+            None => self.ssh_prefixes(),
+        }
     }
 
     /// The beginnings of ssh URLs of this URL's host and user, for rules that translate them.
@@ -230,7 +255,7 @@ mod tests {
     #[test]
     fn an_ssh_url_becomes_https() {
         let check = |text: &str, expected: Option<&str>| {
-            let https = RepositoryUrl::parse(text).to_https();
+            let https = RepositoryUrl::parse(text).to_https("https");
             let expected = expected.map(|url| RepositoryUrl(Form::Http(Url::parse(url).unwrap())));
             assert_eq!(https, expected, "{text}");
         };
@@ -248,6 +273,22 @@ mod tests {
         check("/srv/x", None);
         check("./a:b", None);
         check("file:///srv/x", None);
+    }
+
+    #[test]
+    fn an_https_url_becomes_ssh() {
+        let check = |text: &str, user: Option<&str>, port: Option<u16>, expected: Option<&str>| {
+            let ssh = RepositoryUrl::parse(text).to_ssh(user, port).map(|url| url.for_git());
+            assert_eq!(ssh.as_deref(), expected, "{text}");
+        };
+        check("https://u:p@h:8443/o/r.git", None, None, Some("ssh://git@h/o/r.git"));
+        check("https://h/o/r.git", Some("me"), Some(2222), Some("ssh://me@h:2222/o/r.git"));
+        check("ssh://you@h:22/o/r.git", Some("me"), None, Some("ssh://me@h/o/r.git"));
+        check("ssh://you@h:22/o/r.git", None, Some(7), Some("ssh://git@h:7/o/r.git"));
+        check("ssh://you@h:22/o/r.git", None, None, None);
+        check("http://h/r", None, None, None);
+        check("git@h:r", Some("me"), None, None);
+        check("/srv/r", None, None, None);
     }
 
     #[test]

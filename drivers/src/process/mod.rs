@@ -16,5 +16,5 @@ pub use fence::{FenceReport, attempt_of, fence};
 pub use identity::{is_alive, process_id, this_process};
 pub use reap::{Reaped, reap_children};
 pub use signal::{Signal, SignalError, exited, signal};
-pub use spawn::{SpawnError, spawn_executor};
+pub use spawn::{SpawnError, spawn_executor, take_input};
 pub use tree::{become_session_leader, become_subreaper, descendants, kill_descendants};

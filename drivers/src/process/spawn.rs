@@ -1,11 +1,14 @@
 //! Starting executors.
 
 use std::ffi::OsStr;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Seek as _, Write as _};
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use nix::sys::memfd::MFdFlags;
 use protocols::ids::ProcessId;
 use protocols::order::MARK_VARIABLE;
 use tokio::process::Command;
@@ -42,7 +45,7 @@ pub enum SpawnError {
     },
 }
 
-/// Starts an executor: standard input closed, standard output and error appended to `log_file` (mode 0600), the
+/// Starts an executor: `input` on its standard input, in memory and in no file; standard output and error appended to `log_file` (mode 0600), the
 /// environment inherited, with [`MARK_VARIABLE`] set to `mark` so that [`fence`](super::fence) finds it too.
 ///
 /// It goes on when this process ends; while this process lives it is reaped in the background, so that no zombie
@@ -51,6 +54,7 @@ pub fn spawn_executor<A: AsRef<OsStr>>(
     program: &Path,
     args: impl IntoIterator<Item = A>,
     mark: &str,
+    input: &[u8],
     log_file: &Path,
 ) -> Result<ProcessId, SpawnError> {
     let log_error = |source| SpawnError::Log { path: log_file.to_owned(), source };
@@ -60,7 +64,7 @@ pub fn spawn_executor<A: AsRef<OsStr>>(
     let mut child = Command::new(program)
         .args(args)
         .env(MARK_VARIABLE, mark)
-        .stdin(Stdio::null())
+        .stdin(in_memory(input).map_err(start_error)?)
         .stdout(log)
         .stderr(errors)
         .spawn()
@@ -76,6 +80,26 @@ pub fn spawn_executor<A: AsRef<OsStr>>(
     process.ok_or_else(|| SpawnError::Unseen { program: program.to_owned() })
 }
 
+/// A file that has no name and lies on no disk, ready to be read from its beginning.
+fn in_memory(bytes: &[u8]) -> std::io::Result<Stdio> {
+    let mut file: File = nix::sys::memfd::memfd_create("hostler", MFdFlags::MFD_CLOEXEC)?.into();
+    file.write_all(bytes)?;
+    file.rewind()?;
+    Ok(file.into())
+}
+
+/// Takes what [`spawn_executor`] put on this process's standard input, and leaves nothing there for others to read.
+/// Empty where standard input is something else, as in a terminal.
+pub fn take_input() -> std::io::Result<Vec<u8>> {
+    let mut file: File = std::io::stdin().as_fd().try_clone_to_owned()?.into();
+    let mut bytes = Vec::new();
+    if file.metadata()?.is_file() {
+        file.read_to_end(&mut bytes)?;
+        file.set_len(0)?;
+    }
+    Ok(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use procfs::process::Process;
@@ -88,9 +112,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("executor.log");
         let script = "echo out; echo $HOSTLER_ATTEMPT >&2; cat";
-        let process = spawn_executor(Path::new("/bin/sh"), ["-c", script], "t.1.1", &log).unwrap();
+        let process = spawn_executor(Path::new("/bin/sh"), ["-c", script], "t.1.1", b"in\n", &log).unwrap();
         exited(process).await;
-        assert_eq!(std::fs::read_to_string(&log).unwrap(), "out\nt.1.1\n");
+        assert_eq!(std::fs::read_to_string(&log).unwrap(), "out\nt.1.1\nin\n");
         let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
         while Process::new(process.pid).is_ok() {
             assert!(tokio::time::Instant::now() < deadline, "a zombie stayed");
@@ -102,7 +126,7 @@ mod tests {
     async fn a_program_that_is_not_there_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let missing = folder.path().join("missing");
-        let error = spawn_executor::<&str>(&missing, [], "m", &folder.path().join("log")).unwrap_err();
+        let error = spawn_executor::<&str>(&missing, [], "m", b"", &folder.path().join("log")).unwrap_err();
         assert!(matches!(&error, SpawnError::Start { program, .. } if *program == missing), "{error}");
     }
 }

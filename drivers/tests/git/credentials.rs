@@ -64,7 +64,8 @@ fn assert_no_secret_below(folder: &Path) {
 }
 
 fn settings(host: Option<&str>) -> GitSettings {
-    GitSettings { user: Some("robot".into()), password: Some(PASSWORD.into()), host: host.map(str::to_owned) }
+    let (user, password) = (Some("robot".into()), Some(PASSWORD.into()));
+    GitSettings { user, password, host: host.map(str::to_owned), ..GitSettings::default() }
 }
 
 #[test]

@@ -144,6 +144,11 @@ fn probe(config: &Config) -> anyhow::Result<Option<NvmlProbe>> {
     }
 }
 
+/// The newest CUDA that the driver of this machine serves; `None` where there is no driver.
+pub(super) fn driver_cuda(config: &Config) -> Option<String> {
+    NvmlProbe::load(config.hostler.gpu_library.clone()).ok()?.report().ok()?.cuda
+}
+
 /// One worker for all lists, whose cards are divided among tasks; with a `record` those in MIG mode by hardware, too.
 fn dynamic(
     lists: &[String],

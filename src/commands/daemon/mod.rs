@@ -23,7 +23,7 @@ use self::gpus::Plan;
 use super::context::Context;
 use super::{api, control, lifeline, private_file, simulation};
 use crate::cli::DaemonArgs;
-use crate::config::{Config, Secret, Server};
+use crate::config::{Config, Server};
 use crate::exit::{Exit, Problem};
 
 /// In the state directory: held as long as a daemon works there.
@@ -40,7 +40,7 @@ pub(super) fn run(context: &Context, mut args: DaemonArgs) -> anyhow::Result<Exi
         ));
     }
     let mut config = context.config()?;
-    config.agent.git_user = args.git_user.take().or(config.agent.git_user);
+    config.agent.git.user = args.git_user.take().or(config.agent.git.user);
     let state_dir = config.state_dir(args.state_dir.clone())?;
     if args.stop || args.drain {
         let request = if args.stop { ControlRequest::Stop } else { ControlRequest::Drain };
@@ -138,13 +138,4 @@ fn explain(error: DaemonError) -> anyhow::Error {
     let message = error.to_string();
     let message = if message.contains(source.trim_start_matches(": ")) { message } else { message + &source };
     Problem::with(exit, message)
-}
-
-/// What git is told.
-fn git(config: &Config) -> protocols::order::GitSettings {
-    protocols::order::GitSettings {
-        user: config.agent.git_user.clone(),
-        password: config.agent.git_pass.as_ref().map(Secret::reveal).map(str::to_owned),
-        host: config.agent.git_host.clone(),
-    }
 }

@@ -8,6 +8,7 @@ use actors::daemon::{DaemonSettings, DynamicGpus, ForeignPolicy, GpuSettings, Wo
 use anyhow::Context as _;
 use drivers::journal::JournalOptions;
 use protocols::order::PythonSettings;
+use protocols::packaging::PackageSettings;
 
 use super::super::context::Context;
 use super::super::private_file;
@@ -37,6 +38,8 @@ pub(super) fn settings(
     private_file::write(&task_config, serde_json::to_string_pretty(&config.for_tasks(server))?.as_bytes())?;
     let cache_dir = private_file::directory(&config.cache_dir(args.cache_dir.clone())?)?;
     let agent = &config.agent;
+    let of_driver = || if args.cpu_only { None } else { super::gpus::driver_cuda(config) };
+    let cuda = agent.packages.cuda.clone().or_else(of_driver);
     Ok(DaemonSettings {
         state_dir: state_dir.to_owned(),
         cache_dir,
@@ -52,13 +55,15 @@ pub(super) fn settings(
         stop_grace: config.hostler.stop_grace,
         task_environment: task_environment(config, &task_config),
         enable_task_env: agent.enable_task_env,
-        git: super::git(config),
+        git: config.agent.git.clone(),
         python: PythonSettings {
             binary: agent.python_binary.clone(),
             extra_index_urls: agent.extra_index_urls.clone(),
             system_site_packages: agent.system_site_packages,
             without_uv: config.hostler.without_uv,
             skip_install: agent.skip_install,
+            ignore_version: agent.ignore_python_version,
+            packages: PackageSettings { cuda, ..agent.packages.clone() },
         },
         suppress_carriage_return: agent.suppress_carriage_return,
         under_service_manager: is_under_service_manager(&context.environment),
@@ -96,6 +101,7 @@ fn task_environment(config: &Config, task_config: &Path) -> BTreeMap<String, Str
     for (name, value) in config.environment.iter() {
         if let Some(rest) = name.strip_prefix("CLEARML_")
             && !HIDDEN.contains(&name)
+            && !rest.starts_with("AGENT__")
         {
             let twin = format!("TRAINS_{rest}");
             if config.environment.get(&twin).is_none() {
@@ -138,6 +144,7 @@ mod tests {
             ("CLEARML_Y", "2"),
             ("TRAINS_Y", "mine"),
             ("CLEARML_AGENT_GIT_PASS", "p"),
+            ("CLEARML_AGENT__AGENT__GIT_PASS", "p"),
         ]);
         let config = Config::load(None, environment).unwrap();
         let expected = [("CLEARML_CONFIG_FILE", "/s/c"), ("TRAINS_CONFIG_FILE", "/s/c"), ("TRAINS_X", "1")];

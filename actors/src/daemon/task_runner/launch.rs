@@ -10,7 +10,7 @@ use protocols::failure::{FailureClass, Phase, TaskFailure};
 use protocols::gpu::{GpuCard, describe_lease};
 use protocols::ids::{AttemptId, ProcessId};
 use protocols::lifecycle::{StopReason, TaskEvent, TaskState};
-use protocols::order::{ExecutorOrder, ORDER_VERSION};
+use protocols::order::{ExecutorOrder, ORDER_VERSION, encode};
 use protocols::task::TaskSpec;
 use rand::RngExt as _;
 use tracing::{debug, info};
@@ -114,14 +114,15 @@ impl TaskRunner {
             return;
         };
         let directory = self.attempt_dir(attempt);
-        let order = self.order(*spec, attempt, &directory);
+        let mut order = self.order(*spec, attempt, &directory);
+        let secrets = encode(&order.take_secrets());
         self.executor.token = Some(order.token.clone());
         self.report(ReportItem::AttemptStarted(attempt));
         let program = self.tools.settings.program.clone();
         let starting = tokio::task::spawn_blocking(move || -> Result<ProcessId, TaskFailure> {
             directory.write_order(&order).map_err(|error| infrastructure(Phase::Pulled, &error))?;
             let arguments = ["executor".into(), "--attempt-dir".into(), directory.path().as_os_str().to_owned()];
-            drivers::process::spawn_executor(&program, arguments, directory.mark(), &directory.executor_log())
+            drivers::process::spawn_executor(&program, arguments, directory.mark(), &secrets, &directory.executor_log())
                 .map_err(|error| infrastructure(Phase::Pulled, &error))
         });
         ctx.spawn(starting.into_actor(self).map(move |started, this, ctx| {

@@ -43,6 +43,8 @@ impl PrepareStep for Checkout {
         })?;
         draft.console.say(&format!("code ready in {}: commit {}", seconds(start), checked_out.commit));
         draft.root = checked_out.root;
+        // Until this process ends, which is after the last process of the task: its work tree borrows objects.
+        std::mem::forget(checked_out.lease);
         draft.report.commit = Some(checked_out.commit);
         Ok(())
     }

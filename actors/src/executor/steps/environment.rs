@@ -30,7 +30,8 @@ const NOT_INHERITED: &[&str] = &[
 ];
 
 /// Prefixes of variables that are the agent's own: its settings, and the credentials for git.
-const PRIVATE_PREFIXES: &[&str] = &["HOSTLER_", "CLEARML_AGENT_GIT_", "TRAINS_AGENT_GIT_"];
+const PRIVATE_PREFIXES: &[&str] =
+    &["HOSTLER_", "CLEARML_AGENT_GIT_", "TRAINS_AGENT_GIT_", "CLEARML_AGENT__", "TRAINS_AGENT__"];
 
 /// Directories that appear in the environment.
 #[derive(Clone, Debug)]
@@ -70,6 +71,12 @@ pub(super) fn compose(
     add_paths(&mut variables, places);
     variables.insert(MARK_VARIABLE.into(), order.mark().into());
     variables
+}
+
+/// Variables that the programs of a preparation do without: passwords of the agent, which git is given otherwise.
+pub(super) fn is_for_programs(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    !PRIVATE_PREFIXES[1..].iter().any(|prefix| name.starts_with(prefix))
 }
 
 fn is_inherited(name: &OsStr) -> bool {
@@ -127,7 +134,8 @@ fn add_paths(variables: &mut BTreeMap<OsString, OsString>, places: &Places<'_>) 
         let path = joined(variables.get(OsStr::new("PATH")).map(OsString::as_os_str), &[programs], End::Front);
         variables.insert("PATH".into(), path);
         if let Some(environment) = programs.parent() {
-            variables.insert("VIRTUAL_ENV".into(), environment.into());
+            let is_conda = environment.join("conda-meta").is_dir();
+            variables.insert(if is_conda { "CONDA_PREFIX" } else { "VIRTUAL_ENV" }.into(), environment.into());
         }
     }
 }
@@ -220,6 +228,7 @@ mod tests {
             "CLEARML_AGENT_GIT_USER",
             "CLEARML_AGENT_GIT_PASS",
             "TRAINS_AGENT_GIT_PASS",
+            "CLEARML_AGENT__AGENT__GIT_PASS",
             "HOSTLER_STATE_DIR",
             "CLEARML_CONFIG_FILE",
             "UV_CACHE_DIR",

@@ -1,8 +1,10 @@
 //! The steps of a preparation, in order. Each is small, synchronous and can be repeated.
 
+mod asked;
 mod checkout;
 mod entry_point;
 mod environment;
+mod notebook;
 mod packages;
 mod script;
 mod workdir;
@@ -89,7 +91,8 @@ pub(super) fn prepare(
     announce: &dyn Fn(Phase),
 ) -> Result<Prepared, StepError> {
     let mark = (MARK_VARIABLE.into(), order.mark().into());
-    let commands = SystemCommands::new(std::env::vars_os().chain([mark]), stop);
+    let inherited = std::env::vars_os().filter(|(name, _)| environment::is_for_programs(name));
+    let commands = SystemCommands::new(inherited.chain([mark]), stop);
     let mut draft = Draft {
         order,
         console,

@@ -1,0 +1,54 @@
+//! What packages a task asks for, and who may reach them.
+
+use std::path::Path;
+
+use drivers::command::CommandRunner;
+use drivers::git::{GitError, PackageAccess, takes_from_git};
+
+use super::Draft;
+
+/// The requirement lines of a task, without credentials, and the runner that has them.
+pub(super) struct Asked<'a> {
+    lines: Option<Vec<String>>,
+    access: Option<PackageAccess<'a>>,
+    commands: &'a dyn CommandRunner,
+}
+
+impl<'a> Asked<'a> {
+    /// Of the task in a draft. `root` is where its code is, if it has any.
+    pub(super) fn of(draft: &Draft<'a>, root: Option<&Path>) -> Result<Self, GitError> {
+        let task = &draft.order.task;
+        let original = task.original_requirements().filter(|_| draft.order.python.packages.force_original);
+        let Some(lines) = original.or_else(|| task.pip_requirements.clone()) else {
+            return Self::without_lines(draft, root);
+        };
+        if !lines.iter().any(|line| takes_from_git(line)) {
+            return Ok(Self { lines: Some(lines), access: None, commands: draft.commands });
+        }
+        let (access, lines) = PackageAccess::new(&lines, &draft.order.git, draft.commands)?;
+        Ok(Self { lines: Some(lines), access: Some(access), commands: draft.commands })
+    }
+
+    fn without_lines(draft: &Draft<'a>, root: Option<&Path>) -> Result<Self, GitError> {
+        let is_needed = root.is_some_and(mentions_git);
+        let access = is_needed.then(|| PackageAccess::new(&[], &draft.order.git, draft.commands)).transpose()?;
+        Ok(Self { lines: None, access: access.map(|(access, _)| access), commands: draft.commands })
+    }
+
+    /// The lines; `None` where the task says nothing.
+    pub(super) fn lines(&self) -> Option<&[String]> {
+        self.lines.as_deref()
+    }
+
+    /// Runs installers. They run programs of packages in turn: who needs no credentials for git gets none.
+    pub(super) fn commands(&self) -> &dyn CommandRunner {
+        self.access.as_ref().map_or(self.commands, |access| access)
+    }
+}
+
+/// Whether what the code says about packages names a repository of git.
+fn mentions_git(root: &Path) -> bool {
+    const FILES: [&str; 5] = ["requirements.txt", "pyproject.toml", "uv.lock", "poetry.lock", "environment.yml"];
+    let mut texts = FILES.iter().filter_map(|name| std::fs::read_to_string(root.join(name)).ok());
+    texts.any(|text| text.contains("git+") || text.contains("git = ") || text.contains("type = \"git\""))
+}
