@@ -38,6 +38,14 @@ pub enum PythonError {
         /// Whether a later try may succeed: the network failed, not the requirements.
         is_transient: bool,
     },
+    /// The manager of the task's project cannot say what it needs.
+    #[error("{manager} cannot tell what the project needs: {detail}")]
+    Project {
+        /// Name of the program.
+        manager: &'static str,
+        /// The line of its output that matters.
+        detail: String,
+    },
     /// The disk is full.
     #[error("no space left on the disk of {path}")]
     DiskFull {
@@ -71,9 +79,11 @@ impl PythonError {
     /// Whose failure it is.
     pub fn class(&self) -> FailureClass {
         match self {
-            Self::NoInterpreter | Self::NoVenv { .. } | Self::Create { .. } | Self::Install { .. } => {
-                FailureClass::Environment
-            }
+            Self::NoInterpreter
+            | Self::NoVenv { .. }
+            | Self::Create { .. }
+            | Self::Install { .. }
+            | Self::Project { .. } => FailureClass::Environment,
             Self::DiskFull { .. } | Self::Io { .. } | Self::Command { .. } => FailureClass::Infrastructure,
             Self::Stopped => FailureClass::Aborted,
         }
@@ -86,6 +96,7 @@ impl PythonError {
             Self::NoInterpreter
             | Self::NoVenv { .. }
             | Self::Create { .. }
+            | Self::Project { .. }
             | Self::DiskFull { .. }
             | Self::Io { .. }
             | Self::Command { .. }

@@ -61,7 +61,7 @@ fn package(folder: &Path) -> Option<(String, String)> {
     let direct = fs::read(folder.join("direct_url.json")).ok();
     let line = match direct.and_then(|bytes| serde_json::from_slice::<DirectUrl>(&bytes).ok()) {
         None => format!("{name}=={version}"),
-        Some(direct) if direct.url.starts_with("file:") => return None,
+        Some(direct) if direct.url.starts_with("file:") && direct.vcs_info.is_none() => return None,
         Some(direct) => format!("{name} @ {}", url_text(&direct)),
     };
     Some((normalised_name(&name), line))

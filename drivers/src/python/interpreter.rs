@@ -6,6 +6,7 @@ use protocols::order::PythonSettings;
 use protocols::task::Interpreter;
 
 use super::error::PythonError;
+use super::managed::Managed;
 use super::probe::{Answer, Prober};
 use crate::command::{CommandRunner, is_executable};
 
@@ -54,14 +55,20 @@ pub(super) fn choose(
     commands: &dyn CommandRunner,
     progress: &dyn Fn(&str),
 ) -> Result<PythonInterpreter, PythonError> {
-    Search { commands, prober: Prober::new(cache_dir, commands), usual_folders: &USUAL_FOLDERS }
+    let managed = Managed { settings, cache_dir, commands, progress };
+    let get = |version: &str, other: &PythonInterpreter| managed.provide(version, other);
+    Search { commands, prober: Prober::new(cache_dir, commands), usual_folders: &USUAL_FOLDERS, get: &get }
         .choose(wish, settings, progress)
 }
+
+/// Interpreters of a version that are got from elsewhere, or why there are none.
+type Get<'a> = dyn Fn(&str, &PythonInterpreter) -> Result<Result<Vec<PathBuf>, String>, PythonError> + 'a;
 
 struct Search<'a> {
     commands: &'a dyn CommandRunner,
     prober: Prober<'a>,
     usual_folders: &'a [&'a str],
+    get: &'a Get<'a>,
 }
 
 impl Search<'_> {
@@ -78,6 +85,7 @@ impl Search<'_> {
             progress(&format!("agent.python_binary is {binary}, which is no working Python: looking for another one"));
         }
         let (binary, version) = match wish {
+            Interpreter::Python { .. } if settings.ignore_version => ("", None),
             Interpreter::Python { binary, version } => (binary.as_str(), version.as_deref()),
             Interpreter::Shell(_) => ("", None),
         };
@@ -92,12 +100,19 @@ impl Search<'_> {
             return Ok(found);
         }
         let found = self.first(self.any(), None)?.ok_or(PythonError::NoInterpreter)?;
-        if let Some(version) = version {
-            let (own, path) = (found.version_text(), found.path.display());
-            progress(&format!(
-                "Python {version}, which the task asks for, is not on this machine; using Python {own} ({path})"
-            ));
-        }
+        let Some(version) = version else { return Ok(found) };
+        let why = match (self.get)(version, &found)? {
+            Ok(candidates) => match self.first(candidates, Some(version))? {
+                Some(got) => return Ok(got),
+                None => " (the one that uv got does not work)".to_owned(),
+            },
+            Err(why) if why.is_empty() => String::new(),
+            Err(why) => format!(" and cannot be had ({why})"),
+        };
+        let (own, path) = (found.version_text(), found.path.display());
+        progress(&format!(
+            "Python {version}, which the task asks for, is not on this machine{why}; using Python {own} ({path})"
+        ));
         Ok(found)
     }
 
@@ -192,7 +207,7 @@ fn interpreter(candidate: &Path, answer: Answer) -> PythonInterpreter {
 }
 
 /// Interpreters in folders like `3.10.13` or `cpython-3.10.13-linux-x86_64-gnu`, the latest first.
-fn versions_below(folder: &Path, prefix: &str, version: &str) -> Vec<PathBuf> {
+pub(super) fn versions_below(folder: &Path, prefix: &str, version: &str) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let start = format!("{prefix}{version}.");
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
@@ -263,7 +278,8 @@ mod tests {
             let settings = PythonSettings { binary: configured.map(str::to_owned), ..PythonSettings::default() };
             let lines = RefCell::new(String::new());
             let prober = Prober::new(&self.0.path().join("cache"), &commands);
-            let search = Search { commands: &commands, prober, usual_folders: &[] };
+            let search =
+                Search { commands: &commands, prober, usual_folders: &[], get: &|_, _| Ok(Err(String::new())) };
             let chosen = search.choose(&wish, &settings, &|line| lines.borrow_mut().push_str(line));
             (chosen.unwrap().path.strip_prefix(self.0.path()).unwrap().display().to_string(), lines.into_inner())
         }

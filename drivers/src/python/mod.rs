@@ -10,25 +10,31 @@ mod indexes;
 mod installed;
 mod installer;
 mod interpreter;
+mod managed;
+mod managers;
 mod pip_config;
 mod probe;
 mod reason;
 mod requirement_line;
 mod requirements;
 mod store;
+mod torch;
 mod uv;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use protocols::order::PythonSettings;
+use protocols::packaging::PackageManager;
 use protocols::task::Interpreter;
 
 pub use self::error::PythonError;
 use self::indexes::Indexes;
 use self::installer::Installer;
 use self::interpreter::PythonInterpreter;
-use self::requirements::{Requirements, Source};
+use self::managers::Finder;
+use self::managers::conda::{self, Conda};
+use self::requirements::Requirements;
 use self::store::Store;
 use crate::command::CommandRunner;
 
@@ -50,6 +56,8 @@ pub struct EnvironmentRequest<'a> {
     pub interpreter: &'a Interpreter,
     /// Its requirement lines; where absent, `requirements.txt` files of the code count.
     pub requirements: Option<&'a [String]>,
+    /// Its lines for conda, which count where that is the package manager.
+    pub conda: Option<&'a [String]>,
     /// Its code, where it has any.
     pub code: Option<CodeFolder<'a>>,
     /// A folder of the attempt's own, for an environment that cannot be shared. It need not exist yet.
@@ -114,42 +122,92 @@ impl EnvironmentStore {
         std::fs::create_dir_all(&self.cache_dir).map_err(PythonError::io("make", &self.cache_dir))?;
         // Scripts in environments name their interpreter by its absolute path.
         let cache_dir = self.cache_dir.canonicalize().map_err(PythonError::io("find", &self.cache_dir))?;
-        let source = source_of(request);
-        let needs_python = matches!(request.interpreter, Interpreter::Python { .. }) || !source.is_empty();
+        let origin = managers::origin(request, &self.settings);
+        let needs_python = matches!(request.interpreter, Interpreter::Python { .. }) || !origin.is_empty();
+        let installs_nothing = self.settings.skip_install || self.settings.packages.manager == PackageManager::None;
+        if self.settings.packages.manager == PackageManager::Conda && needs_python && !installs_nothing {
+            let settings = &self.settings;
+            return conda::provide(&Conda { request, settings, cache_dir: &cache_dir, commands, progress });
+        }
         let chosen = interpreter::choose(request.interpreter, &self.settings, &cache_dir, commands, progress);
-        if self.settings.skip_install || !needs_python {
+        if installs_nothing || !needs_python {
             return match chosen {
                 Err(PythonError::NoInterpreter) if !needs_python => Ok(without_python()),
                 chosen => Ok(as_it_is(chosen?)),
             };
         }
         let interpreter = chosen?;
-        let requirements = Requirements::read(&source, request.code.as_ref(), progress)?;
-        let indexes = Indexes::gather(&self.settings, &requirements, commands);
-        let installer = Installer {
-            cache_dir: &cache_dir,
+        let finder = Finder {
+            request,
             settings: &self.settings,
+            cache_dir: &cache_dir,
             interpreter: &interpreter,
-            requirements: &requirements,
-            indexes: &indexes,
-            working_dir: request.code.map(|code| code.working_dir),
             commands,
             progress,
         };
-        if requirements.is_local() {
-            store::build_private(&installer, request.private_dir)
-        } else {
-            Store::new(&cache_dir).provide(&installer)
+        let source = finder.source(origin)?;
+        let requirements = Requirements::read(&source, request.code.as_ref(), progress)?;
+        self.install_optional(&finder, requirements)
+    }
+
+    /// Leaves out what may be left out, where it cannot be installed with it.
+    fn install_optional(&self, finder: &Finder<'_>, requirements: Requirements) -> Result<Environment, PythonError> {
+        let packages = &self.settings.packages;
+        let (needed, optional) = requirements.split([&packages.priority_optional, &packages.post_optional]);
+        match self.install_fitting(finder, requirements) {
+            Err(PythonError::Install { detail, .. }) if !optional.is_empty() => {
+                (finder.progress)(&format!(
+                    "{} cannot be installed ({detail}) and may be missing",
+                    optional.join(", ")
+                ));
+                self.install_fitting(finder, needed)
+            }
+            installed => installed,
         }
     }
-}
 
-/// The task's own lines, else what its code says.
-fn source_of<'a>(request: &EnvironmentRequest<'a>) -> Source<'a> {
-    match (request.requirements, &request.code) {
-        (Some(lines), _) => Source::Lines(lines),
-        (None, Some(code)) => Source::Files(requirements::files_of(code)),
-        (None, None) => Source::Lines(&[]),
+    /// Adds the index of PyTorch that fits this machine; does without where that does not help.
+    fn install_fitting(&self, finder: &Finder<'_>, requirements: Requirements) -> Result<Environment, PythonError> {
+        let Finder { cache_dir, interpreter, commands, progress, .. } = *finder;
+        let torch = torch::Finder { settings: &self.settings.packages, cache_dir, interpreter, commands, progress };
+        let Some(fitting) = torch.find(&requirements)? else {
+            return self.install(finder, &self.settings, &requirements);
+        };
+        let mut settings = self.settings.clone();
+        settings.extra_index_urls.push(fitting.index);
+        let mut fitted = requirements.clone();
+        fitted.limit(fitting.limits);
+        match self.install(finder, &settings, &fitted) {
+            Err(PythonError::Install { detail, .. }) => {
+                progress(&format!("with the index of PyTorch it cannot be done ({detail}): doing without it"));
+                self.install(finder, &self.settings, &requirements)
+            }
+            installed => installed,
+        }
+    }
+
+    fn install(
+        &self,
+        finder: &Finder<'_>,
+        settings: &PythonSettings,
+        requirements: &Requirements,
+    ) -> Result<Environment, PythonError> {
+        let indexes = Indexes::gather(settings, requirements, finder.commands);
+        let installer = Installer {
+            cache_dir: finder.cache_dir,
+            settings,
+            interpreter: finder.interpreter,
+            requirements,
+            indexes: &indexes,
+            working_dir: finder.request.code.map(|code| code.working_dir),
+            commands: finder.commands,
+            progress: finder.progress,
+        };
+        if requirements.is_local() {
+            store::build_private(&installer, finder.request.private_dir)
+        } else {
+            Store::new(finder.cache_dir).provide(&installer)
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::CodeFolder;
 use super::error::PythonError;
 use super::requirement_line::{
-    as_option, is_remote, local_path, logical_lines, named_url, normalised, package_name, pin,
+    as_option, is_remote, local_path, logical_lines, named_url, normalised, normalised_name, package_name, pin,
 };
 use crate::scrub::scrub_urls;
 
@@ -18,6 +18,12 @@ pub(super) enum Source<'a> {
     Lines(&'a [String]),
     /// Files of its code, in order.
     Files(Vec<PathBuf>),
+    /// The manager of a project in its code.
+    Project {
+        lines: Vec<String>,
+        /// What paths in them are relative to.
+        folder: PathBuf,
+    },
 }
 
 impl Source<'_> {
@@ -26,6 +32,7 @@ impl Source<'_> {
         match self {
             Self::Lines(lines) => logical_lines(lines.iter().map(String::as_str)).is_empty(),
             Self::Files(files) => files.is_empty(),
+            Self::Project { .. } => false,
         }
     }
 }
@@ -43,7 +50,7 @@ pub(super) fn files_of(code: &CodeFolder<'_>) -> Vec<PathBuf> {
 }
 
 /// Requirement lines, understood. Not `Debug`: there may be secrets in them.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Requirements {
     /// Options for the installer that hold for all lines, in order.
     options: Vec<(&'static str, String)>,
@@ -71,8 +78,31 @@ impl Requirements {
                     reader.file(file)?;
                 }
             }
+            Source::Project { lines, folder } => {
+                reader.lines(lines.iter().map(String::as_str), Some(folder.as_path()))?;
+            }
         }
         Ok(reader.found)
+    }
+
+    /// The requirements.
+    pub(super) fn lines(&self) -> &[String] {
+        &self.lines
+    }
+
+    /// The same without the packages of these names, and the names of those that there were.
+    pub(super) fn split(&self, names: [&Vec<String>; 2]) -> (Self, Vec<String>) {
+        let names: Vec<String> = names.into_iter().flatten().map(|name| normalised_name(name)).collect();
+        let named = |line: &String| package_name(line).filter(|name| names.contains(name));
+        let found = self.lines.iter().filter_map(named).collect();
+        let mut rest = self.clone();
+        rest.lines.retain(|line| named(line).is_none());
+        (rest, found)
+    }
+
+    /// Adds constraints that nobody wrote.
+    pub(super) fn limit(&mut self, constraints: impl IntoIterator<Item = String>) {
+        self.constraints.extend(constraints);
     }
 
     /// Whether there is nothing to install.
@@ -211,7 +241,11 @@ impl Reader<'_> {
     }
 
     fn requirement(&mut self, line: &str, prefix: &str, folder: Option<&Path>) {
-        let line = named_url(line);
+        // What follows a path is only its name, which the folder knows itself.
+        let line = match is_remote(line) || line.starts_with("file:") {
+            true => named_url(line),
+            false => line.split('#').next().unwrap_or(line).trim().to_owned(),
+        };
         if normalised(&line) == "pkg-resources==0.0.0" {
             // Debian's pip lists it, no index has it.
             self.say(&format!("requirement {line} is left out: it stands for no package"));
@@ -328,9 +362,10 @@ mod tests {
     fn what_lies_in_the_code_makes_it_private() {
         let code = Code::new(&[("lib/setup.py", ""), ("src/setup.py", "")]);
         let root = code.root().display().to_string();
-        let (read, _) = code.read("six\n-e .[dev]\n../lib\n-e git+https://h/r#egg=x");
-        assert_eq!(read.file_text(&[]), format!("six\n-e {root}/src[dev]\n{root}/lib\nx @ git+https://h/r\n"));
-        assert_eq!(read.local_originals(), ["-e .[dev]", "../lib"]);
+        let (read, _) = code.read("six\n-e .[dev]\n../lib\n-e git+https://h/r#egg=x\n-e ../lib#egg=name");
+        let expected = format!("six\n-e {root}/src[dev]\n{root}/lib\nx @ git+https://h/r\n-e {root}/lib\n");
+        assert_eq!(read.file_text(&[]), expected);
+        assert_eq!(read.local_originals(), ["-e .[dev]", "../lib", "-e ../lib"]);
         assert!(read.is_local());
     }
 

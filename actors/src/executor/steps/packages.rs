@@ -6,6 +6,7 @@ use drivers::python::{CodeFolder, Environment, EnvironmentRequest, EnvironmentSt
 use protocols::failure::Phase;
 use protocols::task::{CodeSource, Interpreter, TaskSpec};
 
+use super::asked::Asked;
 use super::{Draft, PrepareStep, StepError, seconds};
 
 pub(super) struct Packages;
@@ -27,15 +28,19 @@ impl PrepareStep for Packages {
             }
             CodeSource::Nothing => None,
         };
+        let asked = Asked::of(draft, code.map(|code| code.root))
+            .map_err(|error| StepError::new(error.class(), self.phase(), &error))?;
+        let conda = task.conda_requirements();
         let request = EnvironmentRequest {
             interpreter: &task.interpreter,
-            requirements: task.pip_requirements.as_deref(),
+            requirements: asked.lines(),
+            conda: conda.as_deref(),
             code,
             private_dir: &draft.order.attempt_dir.join("work").join("environment"),
         };
         let store = EnvironmentStore::new(&draft.order.cache_dir, &draft.order.python);
         let environment =
-            store.prepare(&request, draft.commands, &|line| draft.console.line(line)).map_err(|error| {
+            store.prepare(&request, asked.commands(), &|line| draft.console.line(line)).map_err(|error| {
                 if error.is_stopped() {
                     StepError::Stopped
                 } else {

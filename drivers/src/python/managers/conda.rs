@@ -1,0 +1,302 @@
+//! Environments of conda, made by conda, mamba or micromamba, whichever is there.
+//!
+//! Packages of conda come from it, packages of pip from pip: no name is translated from one to the other. As with
+//! all environments, the same question gets the same one, used in place.
+//!
+//! ```text
+//! conda/KEY.lock          held while KEY is made
+//! conda/KEY/env/          the environment
+//! conda/KEY/ready         there if, and only if, the environment is whole
+//! ```
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use protocols::order::PythonSettings;
+use protocols::task::Interpreter;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::super::error::PythonError;
+use super::super::indexes::Indexes;
+use super::super::probe::{PYTHON_VARIABLES, Prober};
+use super::super::reason;
+use super::super::requirements::{Requirements, Source};
+use super::super::store::write_atomically;
+use super::super::uv::remove;
+use super::super::{Environment, EnvironmentRequest};
+use crate::command::{CommandLine, CommandRunner, Finished};
+use crate::file_lock::FileLock;
+
+/// Files in which a repository describes an environment.
+const FILES: [&str; 2] = ["environment.yml", "environment.yaml"];
+/// The stock agent's, where the configuration names none.
+const CHANNELS: [&str; 4] = ["pytorch", "conda-forge", "nvidia", "defaults"];
+
+/// Programs that make environments, the quickest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tool {
+    Micromamba,
+    Mamba,
+    Conda,
+}
+
+impl Tool {
+    const ALL: [Self; 3] = [Self::Micromamba, Self::Mamba, Self::Conda];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Micromamba => "micromamba",
+            Self::Mamba => "mamba",
+            Self::Conda => "conda",
+        }
+    }
+
+    /// What makes an environment of a file.
+    fn create_of_file(self) -> &'static [&'static str] {
+        match self {
+            Self::Micromamba => &["create"],
+            Self::Mamba | Self::Conda => &["env", "create"],
+        }
+    }
+}
+
+/// What an environment is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Wish {
+    /// A file, by its content.
+    File { path: PathBuf, text: String },
+    /// Specifications as `conda create` takes them.
+    Packages(Vec<String>),
+}
+
+/// All that decides on an environment.
+pub(in super::super) struct Conda<'a> {
+    pub(in super::super) request: &'a EnvironmentRequest<'a>,
+    pub(in super::super) settings: &'a PythonSettings,
+    pub(in super::super) cache_dir: &'a Path,
+    pub(in super::super) commands: &'a dyn CommandRunner,
+    pub(in super::super) progress: &'a dyn Fn(&str),
+}
+
+/// Finds or makes the environment.
+pub(in super::super) fn provide(finder: &Conda<'_>) -> Result<Environment, PythonError> {
+    let (tool, program) = Tool::ALL
+        .into_iter()
+        .find_map(|tool| Some((tool, finder.commands.find(tool.name())?)))
+        .ok_or_else(|| failure("conda", "none of micromamba, mamba and conda is on PATH".to_owned()))?;
+    let wish = wish(finder);
+    let requirements = match finder.request.requirements {
+        Some(lines) => Requirements::read(&Source::Lines(lines), finder.request.code.as_ref(), finder.progress)?,
+        None => Requirements::default(),
+    };
+    let indexes = Indexes::gather(finder.settings, &requirements, finder.commands);
+    let maker = Maker { finder, tool, program, wish, requirements, indexes };
+    maker.provide()
+}
+
+fn failure(manager: &'static str, detail: String) -> PythonError {
+    PythonError::Project { manager, detail }
+}
+
+/// The task's packages of conda; where it has neither those nor any of pip, the file of its repository.
+fn wish(finder: &Conda<'_>) -> Wish {
+    let request = finder.request;
+    let is_silent = request.conda.is_none() && request.requirements.is_none();
+    if (is_silent || finder.settings.packages.force_files)
+        && let Some(code) = request.code
+    {
+        let paths = FILES.iter().flat_map(|name| [code.working_dir, code.root].map(|folder| folder.join(name)));
+        let found = paths.into_iter().find_map(|path| fs::read_to_string(&path).ok().map(|text| (path, text)));
+        if let Some((path, text)) = found {
+            return Wish::File { path, text };
+        }
+    }
+    let mut packages: Vec<String> =
+        request.conda.unwrap_or_default().iter().filter_map(|line| specification(line)).collect();
+    if !packages.iter().any(|package| name_of(package) == "python") {
+        let version = match request.interpreter {
+            Interpreter::Python { version: Some(version), .. } => format!("python={version}"),
+            Interpreter::Python { version: None, .. } | Interpreter::Shell(_) => "python".to_owned(),
+        };
+        packages.insert(0, version);
+    }
+    Wish::Packages(packages)
+}
+
+/// A line of the task as conda takes it; `None` of comments. What pip writes as `a==1` is `a=1` here: conda takes two
+/// signs for one exact build.
+fn specification(line: &str) -> Option<String> {
+    let line = line.split(" #").next().unwrap_or(line).trim();
+    if line.is_empty() || line.starts_with('#') {
+        return None;
+    }
+    let line = line.split(';').next().unwrap_or(line);
+    let line: String = line.split_whitespace().collect();
+    Some(line.replace("===", "=").replace("==", "="))
+}
+
+fn name_of(specification: &str) -> &str {
+    let name = specification.rsplit("::").next().unwrap_or(specification);
+    name.split(['=', '<', '>', '!', '~', '[']).next().unwrap_or(name)
+}
+
+struct Maker<'a> {
+    finder: &'a Conda<'a>,
+    tool: Tool,
+    program: PathBuf,
+    wish: Wish,
+    requirements: Requirements,
+    indexes: Indexes,
+}
+
+impl Maker<'_> {
+    fn provide(&self) -> Result<Environment, PythonError> {
+        let folder = self.finder.cache_dir.join("conda").join(self.key());
+        if let Some(found) = self.find(&folder)? {
+            return Ok(found);
+        }
+        let waiting = || (self.finder.progress)("waiting for another task that makes the same environment");
+        let lock = FileLock::acquire(&folder.with_extension("lock"), self.finder.commands, waiting)?;
+        if let Some(found) = self.find(&folder)? {
+            return Ok(found);
+        }
+        remove(&folder)?;
+        fs::create_dir_all(&folder).map_err(PythonError::io("make", &folder))?;
+        (self.finder.progress)(&format!("making an environment with {}", self.tool.name()));
+        let made = self.make(&folder, &lock);
+        if let Err(error) = made {
+            remove(&folder)?;
+            return Err(error);
+        }
+        write_atomically(&folder.join("ready"), b"")?;
+        let found = self.find(&folder)?.map(|found| Environment { reused: false, ..found });
+        found.ok_or_else(|| failure(self.tool.name(), "the environment has no python".to_owned()))
+    }
+
+    fn key(&self) -> String {
+        let mut lines = vec![format!("tool {}", self.tool.name())];
+        match &self.wish {
+            Wish::File { text, .. } => lines.push(text.clone()),
+            Wish::Packages(packages) => lines.extend(packages.iter().cloned()),
+        }
+        lines.extend(self.channels().map(|channel| format!("channel {channel}")));
+        lines.extend(self.indexes.canonical());
+        lines.extend(self.requirements.canonical());
+        hex::encode(&Sha256::digest(lines.join("\n"))[..16])
+    }
+
+    fn find(&self, folder: &Path) -> Result<Option<Environment>, PythonError> {
+        let python = folder.join("env/bin/python");
+        if !folder.join("ready").exists() || !python.exists() {
+            return Ok(None);
+        }
+        let Some(answer) = Prober::new(self.finder.cache_dir, self.finder.commands).ask(&python)? else {
+            return Ok(None);
+        };
+        let [major, minor, patch] = answer.version;
+        Ok(Some(Environment {
+            bin_dir: python.parent().map(Path::to_owned),
+            python,
+            packages: None,
+            reused: true,
+            python_version: format!("{major}.{minor}.{patch}"),
+        }))
+    }
+
+    fn make(&self, folder: &Path, lock: &FileLock) -> Result<(), PythonError> {
+        let environment = folder.join("env");
+        let command = self.command(&environment).directory(folder).input(lock.for_child()?);
+        let finished = self.run(command)?;
+        if !finished.is_success() {
+            return Err(failure(self.tool.name(), complaint(&finished.tail, self.tool.name())));
+        }
+        if self.requirements.is_empty() {
+            return Ok(());
+        }
+        let file = folder.join("requirements.txt");
+        write_atomically(&file, self.requirements.file_text(&[]).as_bytes())?;
+        let mut command = CommandLine::new(environment.join("bin/python"))
+            .arguments(["-m", "pip", "install", "-r"])
+            .argument(&file)
+            .arguments(&self.finder.settings.packages.extra_flags)
+            .directory(self.finder.request.code.map_or(folder, |code| code.working_dir))
+            .input(lock.for_child()?);
+        command.variables.extend(self.indexes.pip_variables());
+        let finished = self.run(command)?;
+        // It may hold passwords.
+        fs::remove_file(&file).map_err(PythonError::io("remove", &file))?;
+        if finished.is_success() {
+            return Ok(());
+        }
+        let detail = reason::reason(&finished.tail, self.indexes.scrubber());
+        Err(PythonError::Install { detail, is_transient: reason::is_network_failure(&finished.tail) })
+    }
+
+    fn command(&self, environment: &Path) -> CommandLine {
+        let command = CommandLine::new(&self.program);
+        match &self.wish {
+            Wish::File { path, .. } => command
+                .arguments(self.tool.create_of_file())
+                .arguments(["--yes", "--quiet", "--prefix"])
+                .argument(environment)
+                .argument("--file")
+                .argument(path),
+            Wish::Packages(packages) => {
+                let needs_pip = !self.requirements.is_empty() && !packages.iter().any(|it| name_of(it) == "pip");
+                command
+                    .arguments(["create", "--yes", "--quiet", "--prefix"])
+                    .argument(environment)
+                    .arguments(["--override-channels"])
+                    .arguments(self.channels().flat_map(|channel| ["--channel", channel]))
+                    .arguments(packages)
+                    .arguments(needs_pip.then_some("pip"))
+            }
+        }
+    }
+
+    fn channels(&self) -> impl Iterator<Item = &str> {
+        let own = &self.finder.settings.packages.conda_channels;
+        let usual = CHANNELS.iter().copied().filter(|_| own.is_empty());
+        own.iter().map(String::as_str).chain(usual)
+    }
+
+    fn run(&self, command: CommandLine) -> Result<Finished, PythonError> {
+        let command =
+            command.without_variables(PYTHON_VARIABLES).without_variables(["CONDA_PREFIX", "CONDA_DEFAULT_ENV"]);
+        let scrubber = self.indexes.scrubber();
+        Ok(self.finder.commands.run(command, &mut |line| (self.finder.progress)(&scrubber.scrub(line)))?)
+    }
+}
+
+/// What a tool says went wrong: conda may answer in JSON, micromamba marks its lines.
+fn complaint(tail: &[String], tool: &str) -> String {
+    if let Ok(answer) = serde_json::from_str::<Value>(&tail.join("\n")) {
+        let text = ["message", "error"].iter().find_map(|key| answer[key].as_str());
+        if let Some(text) = text {
+            return text.split_whitespace().collect::<Vec<_>>().join(" ");
+        }
+    }
+    let lines: Vec<&str> = tail.iter().map(|line| line.trim()).filter(|line| !line.is_empty()).collect();
+    let marks = [
+        "error    libmamba",
+        "critical libmamba",
+        "PackagesNotFoundError",
+        "ResolvePackageNotFound",
+        "LibMambaUnsatisfiableError",
+        "UnsatisfiableError",
+        "CondaHTTPError",
+        "CondaError",
+    ];
+    let position = lines.iter().position(|line| marks.iter().any(|mark| line.contains(mark)));
+    let Some(position) = position else {
+        return lines.last().map_or_else(|| format!("{tool} said nothing"), |line| (*line).to_owned());
+    };
+    // The packages that are missing stand in the lines below.
+    let below = lines[position + 1..].iter().take_while(|line| line.starts_with(['-', '└', '├'])).take(3);
+    std::iter::once(&lines[position]).chain(below).copied().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+#[path = "conda_tests.rs"]
+mod tests;

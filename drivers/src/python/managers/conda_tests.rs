@@ -1,0 +1,146 @@
+//! No conda can be had where these tests are made: what it is told, and what is made of its answers, is compared with
+//! recorded facts.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
+
+use protocols::order::PythonSettings;
+
+use super::super::super::{CodeFolder, EnvironmentRequest};
+use super::*;
+use crate::command::SystemCommands;
+
+/// A machine on which one program stands for a tool: it writes down its arguments and makes what was asked for.
+struct Machine(tempfile::TempDir);
+
+impl Machine {
+    fn new(tool: &str, answer: &str) -> Self {
+        let machine = Self(tempfile::tempdir().unwrap());
+        let log = machine.0.path().join("log");
+        let python = format!(
+            "#!/bin/sh\nif [ \"$1\" = -I ]; then echo '{{\"executable\": \"'$0'\", \"version\": [3, 10, 4], \
+             \"implementation\": \"cpython\", \"platform\": \"linux-x86_64\", \"base_prefix\": \"/usr\"}}'; exit; fi\n\
+             echo python \"$@\" >> {}\n",
+            log.display()
+        );
+        let program = format!(
+            "#!/bin/sh\necho {tool} \"$@\" >> {}\nwhile [ \"$1\" != --prefix ]; do shift; done\nmkdir -p \"$2/bin\"\n\
+             cat > \"$2/bin/python\" <<'END'\n{python}END\nchmod +x \"$2/bin/python\"\n{answer}\n",
+            log.display()
+        );
+        machine.write("bin", tool, &program);
+        machine
+    }
+
+    fn write(&self, folder: &str, name: &str, text: &str) {
+        let folder = self.0.path().join(folder);
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// What the environment is, and everything that was run for it, without the paths of this machine.
+    fn provide(&self, conda: Option<&[&str]>, pip: Option<&[&str]>) -> (Result<Environment, String>, String) {
+        let owned =
+            |lines: Option<&[&str]>| lines.map(|lines| lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>());
+        let (conda, pip) = (owned(conda), owned(pip));
+        let root = self.0.path();
+        let path = format!("{}:/usr/bin:/bin", root.join("bin").display());
+        let commands = SystemCommands::new([("PATH".into(), path.into())], Arc::default());
+        let request = EnvironmentRequest {
+            interpreter: &Interpreter::Python { binary: "python3.10".into(), version: Some("3.10".into()) },
+            requirements: pip.as_deref(),
+            conda: conda.as_deref(),
+            code: Some(CodeFolder { root, working_dir: root, entry_point: "run.py" }),
+            private_dir: &root.join("private"),
+        };
+        let mut settings = PythonSettings::default();
+        settings.packages.conda_channels = vec!["conda-forge".into()];
+        let finder =
+            Conda { request: &request, settings: &settings, cache_dir: root, commands: &commands, progress: &|_| {} };
+        let provided = provide(&finder).map_err(|error| error.to_string());
+        let log = fs::read_to_string(root.join("log")).unwrap_or_default();
+        let mut words: Vec<String> = log.split(' ').map(str::to_owned).collect();
+        for word in &mut words {
+            if let Some(end) = word.strip_prefix(&*root.to_string_lossy()) {
+                *word = end.rsplit('/').next().unwrap_or_default().to_owned();
+            }
+        }
+        (provided, words.join(" "))
+    }
+}
+
+#[test]
+fn packages_of_conda_and_of_pip() {
+    let machine = Machine::new("micromamba", "");
+    let conda = ["# head", "numpy==1.26.4", "pytorch::pytorch >=2 # why", "cudatoolkit=11.8"];
+    let (made, log) = machine.provide(Some(&conda), Some(&["six==1.17.0"]));
+    assert_eq!(
+        log,
+        "micromamba create --yes --quiet --prefix env --override-channels --channel conda-forge python=3.10 \
+         numpy=1.26.4 pytorch::pytorch>=2 cudatoolkit=11.8 pip\npython -m pip install -r requirements.txt\n"
+    );
+    let made = made.unwrap();
+    assert_eq!((made.python_version.as_str(), made.reused), ("3.10.4", false));
+    let (again, same_log) = machine.provide(Some(&conda), Some(&["six==1.17.0"]));
+    assert_eq!((again.unwrap().python, same_log), (made.python, log), "the second time nothing is run");
+}
+
+#[test]
+fn a_file_of_the_repository() {
+    for (tool, start) in
+        [("micromamba", "micromamba create"), ("mamba", "mamba env create"), ("conda", "conda env create")]
+    {
+        let machine = Machine::new(tool, "");
+        machine.write(".", "environment.yml", "dependencies: [python=3.10]\n");
+        let (made, log) = machine.provide(None, None);
+        assert_eq!(log, format!("{start} --yes --quiet --prefix env --file environment.yml\n"));
+        made.unwrap();
+    }
+}
+
+#[test]
+fn the_tool_that_is_there_is_taken_and_none_is_said() {
+    let machine = Machine::new("conda", "");
+    machine.write("bin", "mamba", "#!/bin/sh\nexit 3\n");
+    let (made, _) = machine.provide(None, None);
+    assert!(made.unwrap_err().starts_with("mamba cannot tell"), "mamba goes before conda");
+    let nothing = Machine::new("other", "");
+    let (made, _) = nothing.provide(None, None);
+    assert!(made.unwrap_err().contains("none of micromamba, mamba and conda is on PATH"));
+}
+
+#[test]
+fn what_failed_is_not_kept() {
+    let machine = Machine::new("micromamba", "echo 'error    libmamba Could not solve for environment specs'; exit 1");
+    for _ in 0..2 {
+        let (made, log) = machine.provide(None, None);
+        assert!(made.unwrap_err().ends_with("error    libmamba Could not solve for environment specs"));
+        assert!(log.starts_with("micromamba create"));
+    }
+}
+
+#[test]
+fn complaints_in_every_form() {
+    let check = |output: &str, expected: &str| {
+        let tail: Vec<String> = output.lines().map(str::to_owned).collect();
+        assert_eq!(complaint(&tail, "conda"), expected);
+    };
+    check(
+        "{\n  \"error\": \"PackagesNotFoundError: short\",\n  \"exception_name\": \"PackagesNotFoundError\",\n  \
+         \"message\": \"The following packages are not available:\\n\\n  - nothing\\n\"\n}",
+        "The following packages are not available: - nothing",
+    );
+    check(
+        "Collecting package metadata: done\nPackagesNotFoundError: The following packages are not available from current channels:\n\
+         \n  - nothing=1\n\nCurrent channels:",
+        "PackagesNotFoundError: The following packages are not available from current channels: - nothing=1",
+    );
+    check(
+        "error    libmamba Could not solve for environment specs\n    The following package could not be installed\n",
+        "error    libmamba Could not solve for environment specs",
+    );
+    check("something odd", "something odd");
+    check("", "conda said nothing");
+}
