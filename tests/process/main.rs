@@ -13,6 +13,7 @@ mod cli;
 mod crash;
 mod crash_matrix;
 mod end_to_end;
+mod environments;
 mod gpu_health;
 mod gpus;
 mod harness;

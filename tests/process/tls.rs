@@ -10,7 +10,7 @@ use crate::harness::{Draft, Place, ProcessExt, login_trusting, ready_line, run_s
 use crate::up::Up;
 
 /// Makes an authority and a certificate for this machine in a place.
-fn certificates(place: &Place) -> [PathBuf; 3] {
+pub(crate) fn certificates(place: &Place) -> [PathBuf; 3] {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign];

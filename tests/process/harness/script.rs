@@ -24,6 +24,12 @@ impl Draft {
         Self { name: name.to_owned(), script }
     }
 
+    /// Gives it another name.
+    pub(crate) fn named(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.name);
+        self
+    }
+
     /// Sets a field of `script`.
     pub(crate) fn with(mut self, field: &str, value: impl Into<Value>) -> Self {
         self.script[field] = value.into();

@@ -1,0 +1,275 @@
+//! A server for code and packages that wants a password: everything works, and the password is nowhere.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use base64::Engine as _;
+use serde_json::{Value, json};
+
+use crate::harness::{
+    Daemon, Draft, Gate, Place, ProcessExt, Server, audit, base_python, eventually, git, git_commit_all, new_repository,
+};
+use crate::tls::certificates;
+
+const PASSWORD: &str = "t0ken$(id)%/x@Y";
+const SERVER: &str = include_str!("git_server.py");
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// `git http-backend` behind https and a password, and an index of packages.
+struct GitServer {
+    child: Child,
+    authority: PathBuf,
+    folder: PathBuf,
+    address: String,
+}
+
+impl GitServer {
+    fn start(place: &Place) -> Self {
+        let [authority, certificate, key] = certificates(place);
+        let (script, password, folder) = (place.path("git_server.py"), place.path("password"), place.path("served"));
+        std::fs::write(&script, SERVER).unwrap();
+        std::fs::write(&password, PASSWORD).unwrap();
+        std::fs::create_dir_all(folder.join("wheels")).unwrap();
+        let mut command = place.command(base_python());
+        command.arg(script).args([&folder, &certificate, &key, &password]);
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut port = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut port).unwrap();
+        Self { child, authority, folder, address: format!("127.0.0.1:{}", port.trim()) }
+    }
+
+    fn url(&self, name: &str) -> String {
+        format!("https://{}/{name}.git", self.address)
+    }
+
+    /// Makes what is in a folder available under a name.
+    fn publish(&self, repository: &Path, name: &str) {
+        let bare = self.folder.join(format!("{name}.git"));
+        git(repository, &["clone", "--quiet", "--bare", ".", bare.to_str().unwrap()]);
+    }
+
+    /// A package of one module as a wheel.
+    fn publish_wheel(&self, name: &str, version: &str) {
+        let program = "import sys, zipfile
+folder, name, version = sys.argv[1:]
+info = f'{name}-{version}.dist-info'
+with zipfile.ZipFile(f'{folder}/{name}-{version}-py3-none-any.whl', 'w') as wheel:
+    wheel.writestr(f'{name}.py', f'VERSION = {version!r}\\n')
+    wheel.writestr(f'{info}/METADATA', f'Metadata-Version: 2.1\\nName: {name}\\nVersion: {version}\\n')
+    wheel.writestr(f'{info}/WHEEL', 'Wheel-Version: 1.0\\nGenerator: test\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n')
+    wheel.writestr(f'{info}/RECORD', '')
+";
+        let mut command = std::process::Command::new(base_python());
+        command.args(["-c", program]).arg(self.folder.join("wheels")).args([name, version]);
+        command.finish_within(LIMIT).ok();
+    }
+}
+
+impl Drop for GitServer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The forms in which the password might be written down.
+fn forms() -> Vec<String> {
+    let encoded: String = PASSWORD
+        .bytes()
+        .map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect();
+    let basic = base64::engine::general_purpose::STANDARD.encode(format!("robot:{PASSWORD}"));
+    vec![PASSWORD.to_owned(), encoded, basic, PASSWORD.replace('$', "\\$")]
+}
+
+fn holds_secret(bytes: &[u8]) -> bool {
+    forms().iter().any(|form| bytes.windows(form.len()).any(|window| window == form.as_bytes()))
+}
+
+/// Every file below a folder that holds the password.
+fn leaks(folder: &Path, found: &mut Vec<PathBuf>) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+        if path.is_symlink() {
+            continue;
+        }
+        if path.is_dir() {
+            leaks(&path, found);
+        } else if holds_secret(&std::fs::read(&path).unwrap_or_default()) {
+            found.push(path);
+        }
+    }
+}
+
+/// Looks at the command lines of all processes until it is told to stop; gives those with the password, and how many
+/// it has seen.
+fn watch_processes(stop: Arc<AtomicBool>) -> std::thread::JoinHandle<(Vec<String>, usize)> {
+    std::thread::spawn(move || {
+        let (mut found, mut seen) = (Vec::new(), std::collections::BTreeSet::new());
+        while !stop.load(Ordering::Relaxed) {
+            for entry in std::fs::read_dir("/proc").unwrap().filter_map(Result::ok) {
+                let Ok(line) = std::fs::read(entry.path().join("cmdline")) else { continue };
+                if holds_secret(&line) {
+                    found.push(String::from_utf8_lossy(&line).replace('\0', " "));
+                }
+                if line.starts_with(b"git\0") || line.windows(5).any(|window| window == b"/git\0") {
+                    seen.insert(entry.file_name());
+                }
+            }
+            std::thread::park_timeout(Duration::from_millis(2));
+        }
+        (found, seen.len())
+    })
+}
+
+/// The code: a repository with a submodule, both behind the password, and a library to install from a third.
+fn publish_code(place: &Place, server: &GitServer, gate: &Gate) {
+    let inner = place.path("inner");
+    new_repository(&inner, &[("word.py", "WORD = 'inner'\n")]);
+    server.publish(&inner, "inner");
+    let library = place.path("library");
+    let project = "[build-system]\nrequires = ['setuptools==75.8.0']\nbuild-backend = 'setuptools.build_meta'\n\
+        [project]\nname = 'hostlerlib'\nversion = '1.0'\n[tool.setuptools]\npy-modules = ['hostlerlib']\n";
+    new_repository(&library, &[("pyproject.toml", project), ("hostlerlib.py", "VERSION = '1.0'\n")]);
+    server.publish(&library, "library");
+    server.publish_wheel("hostlerwheel", "4.2");
+    let outer = place.path("outer");
+    let program = format!(
+        "import os, subprocess\nprint('ENV', dict(os.environ), flush=True)\n{}\nfrom inner import word\n\
+         import hostlerlib, hostlerwheel\nprint('OUT', word.WORD, hostlerlib.VERSION, hostlerwheel.VERSION)\n\
+         print('OUT', subprocess.run(['git', 'remote', 'get-url', 'origin'], capture_output=True, text=True).stdout.strip())\n",
+        gate.python()
+    );
+    new_repository(&outer, &[("run.py", &program)]);
+    git(&outer, &["-c", "protocol.file.allow=always", "submodule", "--quiet", "add", inner.to_str().unwrap(), "inner"]);
+    git(&outer, &["config", "--file", ".gitmodules", "submodule.inner.url", &server.url("inner")]);
+    git_commit_all(&outer, &[]);
+    server.publish(&outer, "outer");
+}
+
+/// A configuration for the agent: what the server wrote, and the credentials.
+fn configuration(place: &Place, server: &Server, code: &GitServer) -> PathBuf {
+    let own = std::fs::read_to_string(server.configuration_file()).unwrap();
+    let encoded = forms()[1].clone();
+    let section = format!(
+        "\nagent {{ git_user: robot, git_pass: \"{PASSWORD}\", git_host: \"127.0.0.1\"\n\
+         package_manager.extra_index_url: [\"https://robot:{encoded}@{}/simple/\"] }}\n",
+        code.address
+    );
+    let path = place.path("agent.conf");
+    std::fs::write(&path, own + &section).unwrap();
+    path
+}
+
+#[test]
+fn a_password_opens_code_submodule_and_packages_and_is_found_nowhere() {
+    let place = Place::new();
+    let code = GitServer::start(&place);
+    let mut gate = Gate::shut(&place.path("gate"));
+    publish_code(&place, &code, &gate);
+    let server = Server::start(&place);
+    let api = server.api();
+    let config = configuration(&place, &server, &code);
+    let authority = bundle(&place, &code.authority);
+    let uv_cache = place.path("home/uv");
+    let variables = [
+        ("CLEARML_CONFIG_FILE", config.to_str().unwrap()),
+        ("GIT_SSL_CAINFO", authority.as_str()),
+        ("SSL_CERT_FILE", authority.as_str()),
+        ("PIP_CERT", authority.as_str()),
+        ("HOSTLER_LOG", "debug"),
+        // Not the one that tests share: it is looked through.
+        ("UV_CACHE_DIR", uv_cache.to_str().unwrap()),
+    ];
+    let stop = Arc::new(AtomicBool::new(false));
+    let watcher = watch_processes(Arc::clone(&stop));
+    let daemon = Daemon::start_with(&place, &server, &["--cpu-only", "--workers", "1"], &variables);
+    let requirements = format!("hostlerwheel\nhostlerlib @ git+{}\n", code.url("library"));
+    let draft = Draft::repository("private", &code.url("outer"), "run.py").requirements(&requirements);
+    let task = draft.enqueue(&api);
+    eventually("the program runs, or the task has failed", || {
+        !api.console_lines(&task, "ENV ").is_empty() || api.status(&task) == "failed"
+    });
+    assert_eq!(api.status(&task), "in_progress", "{}", api.console(&task));
+
+    // While everything is there: the work tree, the order, the caches, the journal.
+    let mut found = Vec::new();
+    for folder in ["state", "home", "logs", "data"] {
+        leaks(&place.path(folder), &mut found);
+    }
+    assert!(found.is_empty(), "the password is in {found:?}");
+    assert!(!holds_secret(&user_environment(&place, &task)), "the password is in the environment of the program");
+
+    gate.open();
+    let ended = api.ended_as(&task, "completed");
+    assert_eq!(
+        api.console_lines(&task, "OUT "),
+        ["OUT inner 1.0 4.2".to_owned(), format!("OUT {}", code.url("outer"))]
+    );
+    stop.store(true, Ordering::Relaxed);
+    let (lines, count) = watcher.join().unwrap();
+    assert!(lines.is_empty(), "the password was on a command line: {lines:?}");
+    assert!(count > 0, "git was never seen running: nothing was watched");
+    assert!(!holds_secret(api.console(&task).as_bytes()), "the password is in the task's console");
+    assert!(!holds_secret(ended.to_string().as_bytes()), "the password is in the task");
+    for folder in ["state", "home", "logs", "data"] {
+        leaks(&place.path(folder), &mut found);
+    }
+    assert!(found.is_empty(), "the password is in {found:?}");
+    explained(&place, &config, &code, &authority);
+    drop(daemon);
+    audit(&place);
+}
+
+/// The machine's authorities and ours, as one file.
+fn bundle(place: &Place, authority: &Path) -> String {
+    let machines = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from).into_iter();
+    let usual = ["/etc/ssl/certs/ca-certificates.crt", "/etc/ssl/cert.pem"].map(PathBuf::from);
+    let machines = machines.chain(usual).find_map(|path| std::fs::read(path).ok()).unwrap_or_default();
+    let path = place.path("authorities.pem");
+    std::fs::write(&path, [machines, std::fs::read(authority).unwrap()].concat()).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// What the user's own process has in its environment.
+fn user_environment(place: &Place, task: &str) -> Vec<u8> {
+    let programs = place.running().into_iter().filter(|pid| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        line.windows(7).any(|window| window == b"\0run.py")
+    });
+    let all: Vec<u8> = programs.flat_map(|pid| std::fs::read(format!("/proc/{pid}/environ")).unwrap()).collect();
+    assert!(all.windows(task.len()).any(|window| window == task.as_bytes()), "the program was not found");
+    all
+}
+
+/// `hostler explain git` says how all of this is reached, and tries it.
+fn explained(place: &Place, config: &Path, code: &GitServer, authority: &str) {
+    let explain = |url: &str, arguments: &[&str]| {
+        let mut command = place.hostler();
+        command.args(["explain", "git", url]).args(arguments).env("CLEARML_CONFIG_FILE", config);
+        command.env("GIT_SSL_CAINFO", authority).finish_within(LIMIT)
+    };
+    let works = explain(&code.url("outer"), &["--json"]);
+    assert_eq!(works.code(), 0, "{works:#?}");
+    let answer: Value = serde_json::from_str(&works.stdout).unwrap();
+    assert_eq!(
+        (&answer["works"], &answer["url"], &answer["credential"]),
+        (&json!(true), &json!(code.url("outer")), &json!("user robot and a password, from agent.git_user")),
+    );
+    assert!(answer["answer"].as_str().unwrap().starts_with("HEAD is "), "{answer}");
+    let missing = explain(&code.url("nowhere"), &[]);
+    assert_eq!(missing.code(), 1, "{missing:#?}");
+    assert!(missing.stdout.contains("does not work") && missing.stdout.contains("nowhere"), "{missing:#?}");
+    let ssh = explain("git@127.0.0.1:team/code.git", &[]);
+    assert!(ssh.stdout.contains("asked as    https://127.0.0.1/team/code.git"), "{ssh:#?}");
+    assert!(ssh.stdout.contains("agent.translate_ssh"), "{ssh:#?}");
+    let elsewhere = explain("https://127.0.0.2:1/r.git", &[]);
+    assert!(elsewhere.stdout.contains("none of the configuration"), "{elsewhere:#?}");
+    for finished in [works, missing, ssh, elsewhere] {
+        assert!(!holds_secret(finished.stdout.as_bytes()) && !holds_secret(finished.stderr.as_bytes()));
+    }
+}
