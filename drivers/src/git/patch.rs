@@ -40,7 +40,9 @@ pub(crate) fn changes(diff: &str, submodules: &[String]) -> Vec<Change> {
         let owner = owner(section, submodules);
         match changes.last_mut() {
             Some(Change::Patch { folder, text }) if *folder == owner => text.push_str(section),
-            _ => changes.push(Change::Patch { folder: owner, text: section.to_owned() }),
+            Some(Change::Patch { .. } | Change::Move { .. }) | None => {
+                changes.push(Change::Patch { folder: owner, text: section.to_owned() })
+            }
         }
     }
     changes

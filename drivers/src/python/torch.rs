@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use protocols::packaging::{PackageSettings, TorchIndex};
@@ -184,7 +184,7 @@ impl Finder<'_> {
 }
 
 /// What memory says, unless that is too old.
-fn remembered(path: &PathBuf) -> Option<Page> {
+fn remembered(path: &Path) -> Option<Page> {
     let age = SystemTime::now().duration_since(fs::metadata(path).ok()?.modified().ok()?).unwrap_or_default();
     let page: Page = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
     let lasts = if page == Page::Unreachable { FORGIVEN } else { REMEMBERED };
