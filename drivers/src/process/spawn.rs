@@ -80,9 +80,12 @@ pub fn spawn_executor<A: AsRef<OsStr>>(
     process.ok_or_else(|| SpawnError::Unseen { program: program.to_owned() })
 }
 
+/// What the kernel shows for the input of an executor.
+const IN_MEMORY: &str = "hostler-input";
+
 /// A file that has no name and lies on no disk, ready to be read from its beginning.
 fn in_memory(bytes: &[u8]) -> std::io::Result<Stdio> {
-    let mut file: File = nix::sys::memfd::memfd_create("hostler", MFdFlags::MFD_CLOEXEC)?.into();
+    let mut file: File = nix::sys::memfd::memfd_create(IN_MEMORY, MFdFlags::MFD_CLOEXEC)?.into();
     file.write_all(bytes)?;
     file.rewind()?;
     Ok(file.into())
@@ -91,9 +94,10 @@ fn in_memory(bytes: &[u8]) -> std::io::Result<Stdio> {
 /// Takes what [`spawn_executor`] put on this process's standard input, and leaves nothing there for others to read.
 /// Empty where standard input is something else, as in a terminal.
 pub fn take_input() -> std::io::Result<Vec<u8>> {
-    let mut file: File = std::io::stdin().as_fd().try_clone_to_owned()?.into();
     let mut bytes = Vec::new();
-    if file.metadata()?.is_file() {
+    let is_ours = std::fs::read_link("/proc/self/fd/0").is_ok_and(|name| name.to_string_lossy().contains(IN_MEMORY));
+    if is_ours {
+        let mut file: File = std::io::stdin().as_fd().try_clone_to_owned()?.into();
         file.read_to_end(&mut bytes)?;
         file.set_len(0)?;
     }
