@@ -16,13 +16,16 @@ pub(super) fn read(tree: &Tree, environment: &Environment) -> Result<PackageSett
     let manager = match (is_forced("AGENT_FORCE_POETRY"), is_forced("AGENT_FORCE_UV")) {
         (true, _) => PackageManager::Poetry,
         (false, true) => PackageManager::Uv,
-        (false, false) => manager(text("type")?)?,
+        (false, false) => manager(text("type")?.as_deref())?,
     };
     let extra_flags = match environment.clearml("EXTRA_PIP_INSTALL_FLAGS") {
         Some(flags) => flags.split_whitespace().map(str::to_owned).collect(),
         None => texts("extra_pip_install_flags")?,
     };
-    let resolve = environment.clearml("AGENT_PACKAGE_PYTORCH_RESOLVE").map(str::to_owned);
+    let resolve = match environment.clearml("AGENT_PACKAGE_PYTORCH_RESOLVE") {
+        Some(resolve) => Some(resolve.to_owned()),
+        None => text("pytorch_resolve")?,
+    };
     Ok(PackageSettings {
         manager,
         force_files: flag("force_repo_requirements_txt")?,
@@ -32,10 +35,7 @@ pub(super) fn read(tree: &Tree, environment: &Environment) -> Result<PackageSett
         priority_optional: texts("priority_optional_packages")?,
         post: texts("post_packages")?,
         post_optional: texts("post_optional_packages")?,
-        torch: torch(match resolve {
-            Some(resolve) => Some(resolve),
-            None => text("pytorch_resolve")?,
-        })?,
+        torch: torch(resolve.as_deref())?,
         torch_index_template: text("extra_index_url_template")?,
         cuda: cuda(tree)?,
         poetry_version: text("poetry_version")?,
@@ -48,8 +48,8 @@ pub(super) fn read(tree: &Tree, environment: &Environment) -> Result<PackageSett
     })
 }
 
-fn manager(text: Option<String>) -> Result<PackageManager, TypeError> {
-    Ok(match text.as_deref().map(str::to_ascii_lowercase).as_deref() {
+fn manager(text: Option<&str>) -> Result<PackageManager, TypeError> {
+    Ok(match text.map(str::to_ascii_lowercase).as_deref() {
         None | Some("pip") => PackageManager::Pip,
         Some("uv") => PackageManager::Uv,
         Some("poetry") => PackageManager::Poetry,
@@ -65,8 +65,8 @@ fn manager(text: Option<String>) -> Result<PackageManager, TypeError> {
     })
 }
 
-fn torch(text: Option<String>) -> Result<TorchIndex, TypeError> {
-    Ok(match text.as_deref().map(str::to_ascii_lowercase).as_deref() {
+fn torch(text: Option<&str>) -> Result<TorchIndex, TypeError> {
+    Ok(match text.map(str::to_ascii_lowercase).as_deref() {
         None | Some("pip" | "direct") => TorchIndex::Fitting,
         Some("none") => TorchIndex::Ignored,
         Some(other) => {

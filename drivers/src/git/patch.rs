@@ -41,7 +41,7 @@ pub(crate) fn changes(diff: &str, submodules: &[String]) -> Vec<Change> {
         match changes.last_mut() {
             Some(Change::Patch { folder, text }) if *folder == owner => text.push_str(section),
             Some(Change::Patch { .. } | Change::Move { .. }) | None => {
-                changes.push(Change::Patch { folder: owner, text: section.to_owned() })
+                changes.push(Change::Patch { folder: owner, text: section.to_owned() });
             }
         }
     }

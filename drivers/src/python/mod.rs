@@ -147,11 +147,11 @@ impl EnvironmentStore {
         };
         let source = finder.source(origin)?;
         let requirements = Requirements::read(&source, request.code.as_ref(), progress)?;
-        self.install_optional(&finder, requirements)
+        self.install_optional(&finder, &requirements)
     }
 
     /// Leaves out what may be left out, where it cannot be installed with it.
-    fn install_optional(&self, finder: &Finder<'_>, requirements: Requirements) -> Result<Environment, PythonError> {
+    fn install_optional(&self, finder: &Finder<'_>, requirements: &Requirements) -> Result<Environment, PythonError> {
         let packages = &self.settings.packages;
         let (needed, optional) = requirements.split([&packages.priority_optional, &packages.post_optional]);
         match self.install_fitting(finder, requirements) {
@@ -160,18 +160,18 @@ impl EnvironmentStore {
                     "{} cannot be installed ({detail}) and may be missing",
                     optional.join(", ")
                 ));
-                self.install_fitting(finder, needed)
+                self.install_fitting(finder, &needed)
             }
             installed => installed,
         }
     }
 
     /// Adds the index of PyTorch that fits this machine; does without where that does not help.
-    fn install_fitting(&self, finder: &Finder<'_>, requirements: Requirements) -> Result<Environment, PythonError> {
+    fn install_fitting(&self, finder: &Finder<'_>, requirements: &Requirements) -> Result<Environment, PythonError> {
         let Finder { cache_dir, interpreter, commands, progress, .. } = *finder;
         let torch = torch::Finder { settings: &self.settings.packages, cache_dir, interpreter, commands, progress };
-        let Some(fitting) = torch.find(&requirements)? else {
-            return self.install(finder, &self.settings, &requirements);
+        let Some(fitting) = torch.find(requirements)? else {
+            return self.install(finder, &self.settings, requirements);
         };
         let mut settings = self.settings.clone();
         settings.extra_index_urls.push(fitting.index);
@@ -180,7 +180,7 @@ impl EnvironmentStore {
         match self.install(finder, &settings, &fitted) {
             Err(PythonError::Install { detail, .. }) => {
                 progress(&format!("with the index of PyTorch it cannot be done ({detail}): doing without it"));
-                self.install(finder, &self.settings, &requirements)
+                self.install(finder, &self.settings, requirements)
             }
             installed => installed,
         }

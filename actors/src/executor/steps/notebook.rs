@@ -153,21 +153,21 @@ mod tests {
 
     use super::*;
 
-    fn made(cells: Value) -> (String, Vec<String>) {
+    fn made(cells: &Value) -> (String, Vec<String>) {
         let text = json!({ "cells": cells, "metadata": {} }).to_string();
         let (program, _, left_out) = program(&text, "n.ipynb").unwrap();
         let body = program.split("# cell").skip(1).map(|cell| cell.split_once('\n').unwrap().1).collect();
         (body, left_out.into_iter().collect())
     }
 
-    fn code(source: Value) -> Value {
+    fn code(source: &Value) -> Value {
         json!({ "cell_type": "code", "source": source })
     }
 
     #[test]
     fn cells_of_code_follow_each_other() {
-        let cells = json!([code(json!(["a = 1\n", "b = 2"])), { "cell_type": "markdown", "source": "# no" }, code(json!("c = 3\n"))]);
-        assert_eq!(made(cells).0, "a = 1\nb = 2\n\nc = 3\n");
+        let cells = json!([code(&json!(["a = 1\n", "b = 2"])), { "cell_type": "markdown", "source": "# no" }, code(&json!("c = 3\n"))]);
+        assert_eq!(made(&cells).0, "a = 1\nb = 2\n\nc = 3\n");
         let old = json!({ "worksheets": [{ "cells": [{ "cell_type": "code", "input": ["x = 1"] }] }] }).to_string();
         assert!(program(&old, "n").unwrap().0.ends_with("x = 1\n"));
     }
@@ -176,15 +176,15 @@ mod tests {
     fn what_only_a_notebook_understands() {
         let lines =
             "%matplotlib inline\n!ls -l \"x\"\nif x:\n    %pip install six\n%time f(1)\ny = 7 % x\ns = '''\n% d'''";
-        let (body, left_out) = made(json!([code(json!(lines))]));
+        let (body, left_out) = made(&json!([code(&json!(lines))]));
         let expected = "pass  # %matplotlib inline: left out\n__import__('subprocess').run(\"ls -l \\\"x\\\"\", shell=True)\n\
             if x:\n    __import__('subprocess').run(\"python -m pip install six\", shell=True)\nf(1)\ny = 7 % x\ns = '''\n% d'''\n";
         assert_eq!(body, expected);
         assert_eq!(left_out, ["%matplotlib"]);
-        let (body, left_out) = made(json!([
-            code(json!("%%bash\necho 'a b'\n")),
-            code(json!("%%html\n<b>\n")),
-            code(json!("%%time\nz = 1"))
+        let (body, left_out) = made(&json!([
+            code(&json!("%%bash\necho 'a b'\n")),
+            code(&json!("%%html\n<b>\n")),
+            code(&json!("%%time\nz = 1"))
         ]));
         assert!(body.contains("bash -c 'echo '\\\\''a b'\\\\''") && body.contains("z = 1"), "{body}");
         assert_eq!(left_out, ["%%html"]);
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn imports_of_the_future_come_first() {
-        let text = json!({ "cells": [code(json!("x = 1\nfrom __future__ import annotations"))] }).to_string();
+        let text = json!({ "cells": [code(&json!("x = 1\nfrom __future__ import annotations"))] }).to_string();
         assert!(program(&text, "n").unwrap().0.starts_with("from __future__ import annotations\ntry:"));
     }
 
@@ -207,7 +207,7 @@ mod tests {
     #[test]
     fn a_file_that_is_there_is_kept() {
         let folder = tempfile::tempdir().unwrap();
-        let text = json!({ "cells": [code(json!("x = 1"))] }).to_string();
+        let text = json!({ "cells": [code(&json!("x = 1"))] }).to_string();
         std::fs::write(folder.path().join("a.ipynb"), &text).unwrap();
         assert_eq!(convert(folder.path(), "a.ipynb").unwrap().name, "a.py");
         std::fs::write(folder.path().join("a.py"), "mine").unwrap();

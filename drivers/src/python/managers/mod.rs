@@ -123,7 +123,7 @@ impl Finder<'_> {
             Kind::Poetry => poetry::lines(self, &project)?,
         };
         Ok(match lines {
-            Some(lines) => Source::Project { lines: project.complete(lines), folder: project.folder },
+            Some(lines) => Source::Project { lines: project.complete(&lines), folder: project.folder },
             None => plain,
         })
     }

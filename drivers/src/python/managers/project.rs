@@ -62,7 +62,7 @@ impl Project {
 
     /// Lines as a manager exports them, as a set that can be installed: where some lie in the code and have no hash,
     /// none may have one.
-    pub(super) fn complete(&self, lines: Vec<String>) -> Vec<String> {
+    pub(super) fn complete(&self, lines: &[String]) -> Vec<String> {
         let lines = logical_lines(lines.iter().map(String::as_str));
         let is_local = |line: &String| line.starts_with("-e ") || local_path(line).is_some();
         if !lines.iter().any(is_local) {
@@ -115,7 +115,7 @@ mod tests {
     fn hashes_go_where_not_all_can_have_one() {
         let project = Project { kind: Kind::Uv, folder: "/p".into(), text: String::new() };
         let six = "six==1.17.0 \\\n    --hash=sha256:00".to_owned();
-        assert_eq!(project.complete(vec![six.clone()]), ["six==1.17.0     --hash=sha256:00"]);
-        assert_eq!(project.complete(vec![six, "-e .".to_owned()]), ["six==1.17.0", "-e ."]);
+        assert_eq!(project.complete(std::slice::from_ref(&six)), ["six==1.17.0     --hash=sha256:00"]);
+        assert_eq!(project.complete(&[six, "-e .".to_owned()]), ["six==1.17.0", "-e ."]);
     }
 }
