@@ -101,7 +101,7 @@ impl<'a> Access<'a> {
             access.rewrite_others(url);
         }
         access.configure(others.iter().any(RepositoryUrl::is_local));
-        if access.is_asked() {
+        if !access.credentials.is_empty() {
             access.askpass = Some(credential::write_askpass(&access.credentials)?);
         }
         Ok(access)
@@ -129,6 +129,10 @@ impl<'a> Access<'a> {
     /// Makes git rewrite other URLs of a URL's host in the way that this one is: those of submodules, LFS, packages.
     pub(crate) fn rewrite_others(&mut self, url: &RepositoryUrl) {
         let (rewritten, rule) = self.rewritten(url);
+        if let Some(base) = rewritten.http_base().filter(|_| self.has_credentials_for(&rewritten)) {
+            // No helper of the user may store what was configured for tasks. For other hosts he keeps his own.
+            self.set(&format!("credential.{base}.helper"), "");
+        }
         let (bases, prefixes) = match rule {
             Rule::AsGiven => return,
             Rule::TranslatedSsh => (rewritten.http_base(), url.ssh_prefixes()),
@@ -138,11 +142,6 @@ impl<'a> Access<'a> {
         for prefix in prefixes {
             self.set(&format!("url.{}/.insteadOf", base.trim_end_matches('/')), &prefix);
         }
-    }
-
-    /// Whether git has anybody to ask. A token in a header is no answer to a question.
-    fn is_asked(&self) -> bool {
-        !self.credentials.is_empty()
     }
 
     fn set(&mut self, key: &str, value: &str) {
@@ -192,8 +191,7 @@ impl<'a> Access<'a> {
             self.set("http.lowSpeedLimit", "1");
             self.set("http.lowSpeedTime", "300");
         }
-        if self.is_asked() {
-            // No helper of the user may store what was configured for tasks.
+        if self.credentials.iter().any(|credential| credential.audience == Audience::Anybody) {
             self.set("credential.helper", "");
         }
         if credential::need_paths(&self.credentials) {
@@ -374,6 +372,20 @@ mod tests {
         assert_eq!(Access::new("git@h.org:r", &other, &commands).unwrap().url().for_git(), "git@h.org:r");
         let kept = GitSettings { without_ssh_translation: true, ..settings(None) };
         assert_eq!(Access::new("git@h.org:r", &kept, &commands).unwrap().url().for_git(), "git@h.org:r");
+    }
+
+    #[test]
+    fn helpers_of_the_user_are_kept_from_what_is_configured() {
+        let commands = SystemCommands::inheriting(Arc::default());
+        let check = |url: &str, host: Option<&str>, expected: &[&str]| {
+            let access = Access::new(url, &settings(host), &commands).unwrap();
+            let keys = access.configuration.iter().map(|(key, _)| key.as_str());
+            assert_eq!(keys.filter(|key| key.ends_with(".helper")).collect::<Vec<_>>(), expected);
+        };
+        check("https://h.org:8443/r", Some("h.org"), &["credential.https://h.org:8443.helper"]);
+        check("git@h.org:r", Some("h.org"), &["credential.https://h.org.helper"]);
+        check("https://other.org/r", Some("h.org"), &[]);
+        check("https://h.org/r", None, &["credential.https://h.org.helper", "credential.helper"]);
     }
 
     #[test]
