@@ -54,11 +54,11 @@ fn tasks_by_status(connection: &Connection) -> StoreResult<Vec<(String, i64)>> {
     Ok(tasks.collect::<Result<_, _>>()?)
 }
 
-/// A name, and how many there are of it.
-type Count<Name> = (Name, i64);
+/// Names, and how many there are of each.
+type Counts<Name> = Vec<(Name, i64)>;
 
 /// How much there is of everything, and the tasks by status.
-pub(crate) fn totals(connection: &Connection) -> StoreResult<(Vec<Count<&'static str>>, Vec<Count<String>>)> {
+pub(crate) fn totals(connection: &Connection) -> StoreResult<(Counts<&'static str>, Counts<String>)> {
     let mut totals = Vec::new();
     for table in ["users", "projects", "tasks", "models", "queues", "workers"] {
         let count = connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0))?;
