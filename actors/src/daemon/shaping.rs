@@ -7,15 +7,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-use drivers::nvml::{MigRecord, NvmlProbe};
-use protocols::gpu::mig::{Answer, Divided, Instance, Plan, Step, Wanted, plan};
-use protocols::gpu::{Demand, GpuCard, GpuLedger, Making, Pool};
+use drivers::nvml::{MigCard, MigRecord, NvmlProbe};
+use protocols::gpu::mig::{Answer, Divided, Geometry, Instance, Plan, Step, Wanted, plan};
+use protocols::gpu::{Demand, GpuCard, GpuLedger, Making, MigProfile, Pool};
 use protocols::ids::{GpuId, TaskId};
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::settings::{Division, DynamicMig};
 use super::waits::Place;
 use crate::kit::Backoff;
+
+/// As long as somebody waits, cards are looked at so often: others may divide them too.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// What a piece of work on the cards left behind.
 pub(super) struct Reshaped {
@@ -36,20 +40,24 @@ pub(super) struct Shaping {
     is_stale: bool,
     failed: Option<String>,
     backoff: Backoff,
+    looked_at: Instant,
+    /// The sizes that the cards can have, those that do not answer for now among them.
+    known: BTreeSet<MigProfile>,
 }
 
 /// What is planned for those who wait, in their order.
 pub(super) struct Shape {
     steps: Vec<Step>,
-    /// For each: whether something can be made for it.
-    answers: Vec<Option<Answer>>,
+    /// For each who wants an instance: which, and what becomes of it.
+    answers: Vec<Option<(MigProfile, Answer)>>,
 }
 
 impl Shaping {
     pub(super) fn new(settings: DynamicMig) -> Self {
         let (held, going) = (BTreeMap::new(), BTreeSet::new());
         let backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
-        Self { settings, held, going, is_working: false, is_stale: false, failed: None, backoff }
+        let (looked_at, known) = (Instant::now(), profiles(&settings.division).collect());
+        Self { settings, held, going, is_working: false, is_stale: false, failed: None, backoff, looked_at, known }
     }
 
     /// Whether an instance may be given to a task.
@@ -77,7 +85,7 @@ impl Shaping {
             Answer::Given(_) | Answer::Behind | Answer::Never => None,
         });
         self.held = holding.collect();
-        let mut answers = answers.into_iter();
+        let mut answers = wanted.iter().map(|(_, wanted)| wanted.profile).zip(answers);
         let answers = waiting
             .map(|(_, demand)| if matches!(demand, Demand::Instance(_)) { answers.next() } else { None })
             .collect();
@@ -105,7 +113,8 @@ impl Shaping {
     /// What one who waits keeps from those behind it, if something can be made for it.
     pub(super) fn making(&self, shape: &Shape, position: usize, pool: &Pool) -> Option<Making> {
         let cards = &self.settings.division.cards;
-        let devices: Vec<&GpuId> = match shape.answers.get(position)?.as_ref()? {
+        let (profile, answer) = shape.answers.get(position)?.as_ref()?;
+        let devices: Vec<&GpuId> = match answer {
             Answer::Holds(card) => {
                 cards[*card].instances.iter().filter_map(|instance| Some(&instance.device.as_ref()?.id)).collect()
             }
@@ -113,6 +122,8 @@ impl Shaping {
             Answer::Given(grant) if grant.exists => return None,
             Answer::Given(grant) => self.destroyed(&shape.steps, Some(grant.card)).collect(),
             Answer::Behind => Vec::new(),
+            // Whoever made what is in the way may take it away.
+            Answer::Never if self.is_known(*profile) => Vec::new(),
             Answer::Never => return None,
         };
         let all = pool.cards().iter().enumerate();
@@ -133,23 +144,38 @@ impl Shaping {
 
     /// For people: where the instance of one who waits is to be made.
     pub(super) fn place(&self, shape: &Shape, position: usize) -> Option<Place> {
-        let holds = match shape.answers.get(position)?.as_ref()? {
+        let (profile, answer) = shape.answers.get(position)?.as_ref()?;
+        let holds = match answer {
             Answer::Holds(card) => Some(self.settings.division.cards[*card].card.clone()),
             Answer::Given(grant) if grant.exists => return None,
             Answer::Given(_) => None,
+            Answer::Never if self.is_known(*profile) => {
+                let failed = "instances that this daemon did not make are in the way".to_owned();
+                return Some(Place { holds: None, failed: Some(failed) });
+            }
             Answer::Behind | Answer::Never => return None,
         };
         Some(Place { holds, failed: self.failed.clone() })
     }
 
+    /// Whether a card can have an instance of a size at all.
+    fn is_known(&self, profile: MigProfile) -> bool {
+        self.known.contains(&profile)
+    }
+
     /// What is to be done now, and where, as a piece of work that blocks; `None` where there is nothing to do, or
     /// something is being done.
     pub(super) fn begin(&mut self, shape: Shape, pool: &Pool) -> Option<impl FnOnce() -> Reshaped + Send + use<>> {
-        if self.is_working || (shape.steps.is_empty() && !self.is_stale) {
+        let waits = |answer: &(MigProfile, Answer)| !matches!(answer.1, Answer::Given(grant) if grant.exists);
+        // Others may have divided the cards anew.
+        let is_old = self.looked_at.elapsed() > LOOK_EVERY && shape.answers.iter().flatten().any(waits);
+        if self.is_working || (shape.steps.is_empty() && !self.is_stale && !is_old) {
             return None;
         }
         let steps = if self.is_stale { Vec::new() } else { shape.steps };
-        info!(?steps, "divides GPUs anew");
+        if !steps.is_empty() {
+            info!(?steps, "divides GPUs anew");
+        }
         self.is_working = true;
         self.going = self.destroyed(&steps, None).cloned().collect();
         let settings = self.settings.clone();
@@ -159,13 +185,14 @@ impl Shaping {
 
     /// Whether a card of the pool is an instance that comes and goes.
     fn is_shaped(&self, card: &GpuCard) -> bool {
-        let is_on = |divided: &drivers::nvml::MigCard| divided.card.index == card.index;
+        let is_on = |divided: &MigCard| divided.card.index == card.index;
         card.profile().is_some() && self.settings.division.cards.iter().any(is_on)
     }
 
     /// Takes over how the cards are divided now. Gives the pool, where it has changed.
     pub(super) fn finish(&mut self, reshaped: Reshaped, ledger: &mut GpuLedger) -> Option<Pool> {
         self.is_working = false;
+        self.looked_at = Instant::now();
         self.going.clear();
         if let Some(why) = &reshaped.failed {
             warn!(%why, "GPUs cannot be divided as was wanted");
@@ -176,6 +203,7 @@ impl Shaping {
         let gone = self.devices().filter(|old| !pool.cards().iter().any(|card| card.id == *old));
         gone.for_each(|gpu| ledger.remove(&gpu));
         pool.cards().iter().for_each(|card| ledger.add(card.id.clone()));
+        self.known.extend(profiles(&division));
         self.settings.division = division;
         Some(pool)
     }
@@ -219,6 +247,10 @@ fn work(settings: &DynamicMig, steps: &[Step], others: Vec<GpuCard>) -> Reshaped
     }
 }
 
+fn profiles(division: &Division) -> impl Iterator<Item = MigProfile> {
+    division.cards.iter().flat_map(|card| &card.geometry.shapes).map(|shape| shape.profile)
+}
+
 fn devices(division: &Division) -> impl Iterator<Item = GpuCard> {
     let instances = division.cards.iter().flat_map(|card| &card.instances);
     instances.filter_map(|instance| instance.device.clone())
@@ -228,11 +260,15 @@ fn devices(division: &Division) -> impl Iterator<Item = GpuCard> {
 /// taken away. Blocks.
 pub fn look(probe: &NvmlProbe, record: &Path, cards: &[GpuCard]) -> Result<Division, String> {
     let mut record = MigRecord::open(record).map_err(|error| error.to_string())?;
-    let read = || -> Result<Vec<_>, String> {
-        cards.iter().map(|card| probe.mig_card(card).map_err(|error| error.to_string())).collect()
-    };
-    let mut divided = read()?;
-    record.reconcile(&divided).map_err(|error| error.to_string())?;
+    // One that does not answer has no room: the others have, all the same.
+    let read = || -> Vec<MigCard> { cards.iter().map(|card| read(probe, card)).collect() };
+    let mut divided = read();
+    let answering: Vec<MigCard> = divided.iter().filter(|card| !card.geometry.shapes.is_empty()).cloned().collect();
+    if answering.is_empty() {
+        // At least one: then this says why it does not.
+        cards.first().map_or(Ok(()), |card| probe.mig_card(card).map(|_| ())).map_err(|error| error.to_string())?;
+    }
+    record.reconcile(&answering).map_err(|error| error.to_string())?;
     let mut halves = Vec::new();
     for (card, found) in divided.iter().enumerate() {
         let half = found.instances.iter().filter(|instance| instance.device.is_none());
@@ -243,11 +279,18 @@ pub fn look(probe: &NvmlProbe, record: &Path, cards: &[GpuCard]) -> Result<Divis
         if let Err(error) = probe.divide(cards, &[half], &mut record) {
             warn!(%error, "an instance that is half made cannot be taken away");
         }
-        divided = read()?;
+        divided = read();
     }
     let ours = divided.iter().map(|card| {
         let of_card = card.instances.iter().map(|instance| instance.placed);
         of_card.filter(|placed| record.has(&card.card.id, *placed)).collect()
     });
     Ok(Division { ours: ours.collect(), cards: divided })
+}
+
+fn read(probe: &NvmlProbe, card: &GpuCard) -> MigCard {
+    probe.mig_card(card).unwrap_or_else(|error| {
+        warn!(%error, "a GPU in MIG mode cannot be asked: nothing is made there");
+        MigCard { card: card.clone(), geometry: Geometry { compute: 0, shapes: Vec::new() }, instances: Vec::new() }
+    })
 }

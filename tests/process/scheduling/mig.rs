@@ -129,6 +129,28 @@ fn whatever_call_fails_no_task_is_lost() {
 }
 
 #[test]
+fn what_somebody_else_made_is_waited_for() {
+    let place = Place::new();
+    let server = Server::start(&place);
+    let api = server.api();
+    api.call("queues.create", json!({ "name": "large" }));
+    let path = machine(&place, "cards 1 H100\ninstance 0 1g.10gb 0\n");
+    let arguments = ["--simulate", &path, "--dynamic-gpus", "--mig", "dynamic", "--queue", "large=7g.80gb@mig"];
+    let _daemon = Daemon::start(&place, &server, &arguments);
+    let task = create(&place, &api, "large-0", None, Value::Null);
+    api.enqueue(&task, "large");
+    eventually("the task was judged", || {
+        explain(&place, &task, &[]).1.contains("instances that this daemon did not make are in the way")
+    });
+    assert_eq!((api.status(&task).as_str(), instances(&place, 0)), ("queued", vec!["1g.10gb".to_owned()]));
+    // Whoever made it takes it away.
+    machine(&place, "cards 1 H100\nmig 0\n");
+    api.ended_as(&task, "completed");
+    assert_eq!(instances(&place, 0), ["7g.80gb"]);
+    audit(&place);
+}
+
+#[test]
 fn what_cannot_be_divided_is_said() {
     let place = Place::new();
     let server = Server::start(&place);
