@@ -46,10 +46,7 @@ impl FileLock {
         waiting: impl FnOnce(),
     ) -> Result<Self, LockError> {
         let failed = |source: io::Error| LockError::Io { path: path.to_owned(), source };
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(failed)?;
-        }
-        let file = File::options().create(true).truncate(false).read(true).write(true).open(path).map_err(failed)?;
+        let file = open(path).map_err(failed)?;
         let mut waiting = Some(waiting);
         loop {
             match file.try_lock() {
@@ -67,10 +64,28 @@ impl FileLock {
         }
     }
 
+    /// The lock of a file, if nobody else holds it.
+    pub(crate) fn try_acquire(path: &Path) -> Result<Option<Self>, LockError> {
+        let failed = |source: io::Error| LockError::Io { path: path.to_owned(), source };
+        let file = open(path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self { file, path: path.to_owned() })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(source)) => Err(failed(source)),
+        }
+    }
+
     /// A handle for a child's standard input: with it the lock outlives its holder until that child is dead too.
     pub(crate) fn for_child(&self) -> Result<File, LockError> {
         self.file.try_clone().map_err(|source| LockError::Io { path: self.path.clone(), source })
     }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    File::options().create(true).truncate(false).read(true).write(true).open(path)
 }
 
 #[expect(

@@ -43,6 +43,26 @@ pub struct PythonSettings {
     pub ignore_version: bool,
     /// See [`PackageSettings`].
     pub packages: PackageSettings,
+    /// See [`StoreSettings`].
+    pub store: StoreSettings,
+}
+
+/// Where environments are kept, and how many.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StoreSettings {
+    /// Where the environments are; the root of the caches where absent. From `agent.venvs_cache.path`.
+    pub folder: Option<PathBuf>,
+    /// `agent.venvs_cache.max_entries`: how many environments are kept.
+    pub max_entries: Option<usize>,
+    /// `agent.venvs_cache.max_size_gb`: how many bytes of them.
+    pub max_bytes: Option<u64>,
+    /// `agent.venvs_cache.free_space_threshold_gb`: how many bytes of the disk stay free.
+    pub free_floor: u64,
+    /// `agent.pip_download_cache.path`: where installers keep what they downloaded.
+    pub download_folder: Option<PathBuf>,
+    /// `agent.pip_download_cache.enabled` is false: installers keep nothing.
+    pub without_download_cache: bool,
 }
 
 /// All that an executor needs to try one attempt.
@@ -135,6 +155,9 @@ pub struct EnvironmentReport {
     pub reused: bool,
     /// Version of the interpreter, for example `3.11.7`.
     pub python_version: Option<String>,
+    /// How long the phases of the preparation took, in milliseconds.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub phases: Vec<(Phase, u64)>,
 }
 
 /// How an attempt ended, seen by its executor after every descendant was dead.

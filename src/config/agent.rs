@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use protocols::git::GitSettings;
+use protocols::order::StoreSettings;
 use protocols::packaging::PackageSettings;
 
 use super::environment::Environment;
@@ -50,6 +51,8 @@ pub(crate) struct AgentConfig {
     pub(crate) status_report_interval: Duration,
     /// `CLEARML_AGENT_SKIP_PYTHON_ENV_INSTALL`.
     pub(crate) skip_install: bool,
+    /// Where environments are kept, and how many.
+    pub(crate) store: StoreSettings,
 }
 
 impl AgentConfig {
@@ -83,6 +86,7 @@ impl AgentConfig {
                 // Set to anything but a denial means yes.
                 parse_flag(text).unwrap_or(true)
             }),
+            store: super::store::read(tree, environment)?,
         })
     }
 }

@@ -13,6 +13,7 @@ mod hosts;
 mod load;
 mod packages;
 mod secret;
+mod store;
 mod tree;
 
 pub(crate) use environment::Environment;

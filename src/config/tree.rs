@@ -99,6 +99,18 @@ impl Tree {
         duration.map(Some).ok_or_else(|| type_error(path, "a number of seconds", value))
     }
 
+    /// A number.
+    pub(crate) fn number(&self, path: &str) -> Result<Option<f64>, TypeError> {
+        let Some(value) = self.get(path) else { return Ok(None) };
+        let number = match value {
+            Value::Number(number) => number.as_f64(),
+            Value::String(text) if text.is_empty() => return Ok(None),
+            Value::String(text) => text.trim().parse().ok().filter(|number: &f64| number.is_finite()),
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+        };
+        number.map(Some).ok_or_else(|| type_error(path, "a number", value))
+    }
+
     /// A list of texts; one text is a list of one.
     pub(crate) fn texts(&self, path: &str) -> Result<Vec<String>, TypeError> {
         let Some(value) = self.get(path) else { return Ok(Vec::new()) };

@@ -6,6 +6,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use drivers::clock::SystemClock;
 use drivers::process::kill_descendants;
+use drivers::python::store::Lease;
 use protocols::failure::{FailureClass, Phase, TaskFailure};
 use protocols::ipc::ExecutorFact;
 use protocols::order::{Ended, EnvironmentReport, ExecutorOrder, Progress};
@@ -58,6 +59,8 @@ pub(super) struct Executor {
     stage: Stage,
     phase: Phase,
     report: Option<EnvironmentReport>,
+    /// Keeps the environment where it is until this process ends.
+    lease: Option<Lease>,
     /// Why the attempt cannot even begin.
     obstacle: Option<TaskFailure>,
     /// The grace of a stop that arrived, until somebody has it.
@@ -88,6 +91,7 @@ impl Executor {
             stage: Stage::Preparing,
             phase: Phase::Checkout,
             report: None,
+            lease: None,
             stop: None,
             deserted: None,
             terminated: false,
@@ -127,7 +131,8 @@ impl Executor {
     }
 
     fn prepared(&mut self, prepared: Prepared, ctx: &mut Context<Self>) {
-        let Prepared { launch, report } = prepared;
+        let Prepared { launch, report, lease } = prepared;
+        self.lease = lease;
         self.report = Some(report.clone());
         if self.stop.is_some() {
             return self.end(Ended::StoppedBeforeStart, ctx);

@@ -8,6 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
+use drivers::python::store::Lease;
 use protocols::order::EnvironmentReport;
 
 use super::console::Console;
@@ -23,6 +24,8 @@ pub(super) struct Launch {
     pub(super) directory: PathBuf,
     /// All of its environment; may hold secrets.
     pub(super) environment: BTreeMap<OsString, OsString>,
+    /// A process of ours that works beside it, and ends with it.
+    pub(super) helper: Option<u32>,
 }
 
 impl Launch {
@@ -62,4 +65,6 @@ pub(super) struct Prepared {
     pub(super) launch: Launch,
     /// What was found out on the way.
     pub(super) report: EnvironmentReport,
+    /// Keeps the environment where it is; the user's process has it too.
+    pub(super) lease: Option<Lease>,
 }

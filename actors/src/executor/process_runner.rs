@@ -109,12 +109,14 @@ pub(super) struct ProcessRunner {
     console: Arc<Console>,
     parent: Recipient<ProcessNews>,
     state: State,
+    /// See [`Launch::helper`].
+    helper: Option<u32>,
     _lifeline: Lifeline<Child>,
 }
 
 impl ProcessRunner {
     pub(super) fn new(console: Arc<Console>, parent: Recipient<ProcessNews>, lifeline: Lifeline<Child>) -> Self {
-        Self { console, parent, state: State::Idle, _lifeline: lifeline }
+        Self { console, parent, state: State::Idle, helper: None, _lifeline: lifeline }
     }
 
     fn started(&mut self, pid: u32, stop: Option<Duration>, ctx: &mut Context<Self>) {
@@ -143,8 +145,8 @@ impl ProcessRunner {
     fn end(&mut self, leader: ProcessId, exit: Option<Exit>, grace: Duration, ctx: &mut Context<Self>) {
         let kill_at = KillAt::after(grace);
         self.state = State::Ending { kill_at: kill_at.clone() };
-        let console = Arc::clone(&self.console);
-        let ended = tokio::task::spawn_blocking(move || end_tree(leader, exit, &kill_at, &console));
+        let (console, helper) = (Arc::clone(&self.console), self.helper);
+        let ended = tokio::task::spawn_blocking(move || end_tree(leader, exit, &kill_at, helper, &console));
         ctx.spawn(ended.into_actor(self).map(|exit, this, _| {
             this.state = State::Ended;
             tell(&this.parent, ProcessNews::Ended(exit.expect("ending a tree does not panic")));
@@ -176,6 +178,7 @@ impl Handler<StartProcess> for ProcessRunner {
 
     fn handle(&mut self, StartProcess(launch): StartProcess, ctx: &mut Self::Context) {
         self.state = State::Starting { stop: None };
+        self.helper = launch.helper;
         let console = Arc::clone(&self.console);
         let started = tokio::task::spawn_blocking(move || {
             // Dropping the handle leaves the child alone; it is collected like all the others.
@@ -222,11 +225,18 @@ impl Handler<ChildEnded> for ProcessRunner {
 /// is left. Returns how the user's process ended; `exit` where that is known already.
 ///
 /// Never gives up: an attempt is over when its processes are dead, and not before (invariant F1).
-fn end_tree(leader: ProcessId, mut exit: Option<Exit>, kill_at: &KillAt, console: &Console) -> Exit {
+fn end_tree(
+    leader: ProcessId,
+    mut exit: Option<Exit>,
+    kill_at: &KillAt,
+    helper: Option<u32>,
+    console: &Console,
+) -> Exit {
     let own = this_process().pid;
     let asked = descendants(own);
-    if exit.is_some() && !asked.is_empty() {
-        console.say(&format!("ending what the task left running: {} processes", asked.len()));
+    let left = asked.iter().filter(|process| u32::try_from(process.pid).ok() != helper).count();
+    if exit.is_some() && left > 0 {
+        console.say(&format!("ending what the task left running: {left} processes"));
     }
     // After its own end the user's pid may be somebody else's; `send` then finds another start time, and nobody.
     let first = std::iter::once(&leader);

@@ -39,6 +39,7 @@ pub(super) struct Indexes {
     find_links: Vec<String>,
     trusted_hosts: Vec<String>,
     is_without_index: bool,
+    is_without_cache: bool,
     certificates: Option<String>,
     /// Values of [`DECIDING_VARIABLES`].
     deciding: Vec<(&'static str, String)>,
@@ -62,6 +63,7 @@ impl Indexes {
             find_links: words(pip("PIP_FIND_LINKS", "find-links")),
             trusted_hosts: words(pip("PIP_TRUSTED_HOST", "trusted-host")),
             is_without_index: pip("PIP_NO_INDEX", "no-index").is_some_and(|value| is_true(&value)),
+            is_without_cache: settings.store.without_download_cache,
             certificates: pip("PIP_CERT", "cert"),
             deciding: DECIDING_VARIABLES.iter().filter_map(|name| Some((*name, text(name)?))).collect(),
             scrubber: Scrubber::default(),
@@ -85,11 +87,11 @@ impl Indexes {
     /// Lines that are equal for equal indexes, without secrets.
     pub(super) fn canonical(&self) -> Vec<String> {
         let mut lines = Vec::new();
-        lines.extend(self.primary.iter().map(|url| format!("index {url}")));
-        lines.extend(self.extra.iter().map(|url| format!("extra index {url}")));
-        lines.extend(self.find_links.iter().map(|place| format!("find links {place}")));
-        lines.extend(self.is_without_index.then(|| "no index".to_owned()));
-        lines.extend(self.deciding.iter().map(|(name, value)| format!("{name} {value}")));
+        lines.extend(self.primary.iter().map(|url| format!("index: {url}")));
+        lines.extend(self.extra.iter().map(|url| format!("extra index: {url}")));
+        lines.extend(self.find_links.iter().map(|place| format!("find links: {place}")));
+        lines.extend(self.is_without_index.then(|| "index: none".to_owned()));
+        lines.extend(self.deciding.iter().map(|(name, value)| format!("{name}: {value}")));
         lines.iter().map(|line| scrub_urls(line)).collect()
     }
 
@@ -103,6 +105,9 @@ impl Indexes {
             ("PIP_USER".into(), "0".into()),
             ("PIP_REQUIRE_VIRTUALENV".into(), "0".into()),
         ];
+        if self.is_without_cache {
+            variables.push(("PIP_NO_CACHE_DIR".into(), "1".into()));
+        }
         if !self.extra.is_empty() {
             variables.push(("PIP_EXTRA_INDEX_URL".into(), self.extra.join(" ").into()));
         }
@@ -110,16 +115,18 @@ impl Indexes {
     }
 
     /// Variables for a uv process: its own names for what pip is told, unless the user has set them himself.
-    pub(super) fn uv_variables(&self, cache_dir: &Path, commands: &dyn CommandRunner) -> Vec<(OsString, OsString)> {
+    pub(super) fn uv_variables(&self, downloads: &Path, commands: &dyn CommandRunner) -> Vec<(OsString, OsString)> {
         let mut variables: Vec<(OsString, OsString)> = Vec::new();
         let mut set = |name: &str, value: String| variables.push((name.into(), value.into()));
         let is_set = |names: &[&str]| names.iter().any(|name| commands.has_variable(name));
         set("NO_COLOR", "1".to_owned());
         set("UV_NO_PROGRESS", "1".to_owned());
         set("UV_PYTHON_DOWNLOADS", "never".to_owned());
-        if !is_set(&["UV_CACHE_DIR"]) {
+        if self.is_without_cache {
+            set("UV_NO_CACHE", "1".to_owned());
+        } else if !is_set(&["UV_CACHE_DIR"]) {
             // On the file system of the environments, which can then be made of links.
-            set("UV_CACHE_DIR", cache_dir.join("uv").display().to_string());
+            set("UV_CACHE_DIR", downloads.display().to_string());
         }
         if let Some(primary) = self.primary.as_ref().filter(|_| !is_set(&["UV_DEFAULT_INDEX", "UV_INDEX_URL"])) {
             set("UV_DEFAULT_INDEX", primary.clone());
@@ -204,6 +211,6 @@ mod tests {
         let indexes = Indexes::gather(&PythonSettings::default(), &Requirements::default(), &commands);
         let uv = indexes.uv_variables(Path::new("/cache"), &commands);
         assert_eq!(value(&uv, "UV_DEFAULT_INDEX"), None);
-        assert!(indexes.canonical().contains(&"UV_DEFAULT_INDEX https://own/simple".to_owned()));
+        assert!(indexes.canonical().contains(&"UV_DEFAULT_INDEX: https://own/simple".to_owned()));
     }
 }

@@ -6,7 +6,6 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use protocols::order::PythonSettings;
-use sha2::{Digest, Sha256};
 
 use super::error::PythonError;
 use super::indexes::Indexes;
@@ -14,21 +13,25 @@ use super::installed;
 use super::interpreter::PythonInterpreter;
 use super::probe::PYTHON_VARIABLES;
 use super::reason;
-use super::requirements::Requirements;
+use super::requirement_line::{logical_lines, package_name};
+use super::requirements::{Requirements, Source};
+use super::store::{BuildSite, Built, FORMAT, Question, Recipe};
 use super::uv::UvProvider;
 use crate::command::{CommandLine, CommandRunner, Finished};
 use crate::file_lock::FileLock;
 
-/// Changes whenever an environment of before would be built differently today.
-pub(super) const FORMAT: u32 = 1;
 /// Requirement options that uv takes on its command line, from its environment, or not at all.
 const NOT_FOR_UV: [&str; 5] = ["--pre", "--trusted-host", "--prefer-binary", "--require-hashes", "--use-feature"];
+/// Requirement options that say where packages come from.
+const INDEX_OPTIONS: [&str; 4] = ["--index-url", "--extra-index-url", "--find-links", "--no-index"];
 /// What every environment has besides what was asked for; programs call pip, old packages import setuptools.
 const SEEDS: [&str; 3] = ["pip", "setuptools", "wheel"];
 
 /// All that decides on an environment, and the means to build it.
 pub(super) struct Installer<'a> {
     pub(super) cache_dir: &'a Path,
+    /// Where uv keeps what it downloaded and unpacked.
+    pub(super) downloads: &'a Path,
     pub(super) settings: &'a PythonSettings,
     pub(super) interpreter: &'a PythonInterpreter,
     pub(super) requirements: &'a Requirements,
@@ -43,59 +46,126 @@ enum Engine {
     Pip,
 }
 
+/// What the installer reads.
+struct Inputs {
+    requirements: PathBuf,
+    constraints: Option<PathBuf>,
+}
+
 /// One folder being filled.
 struct Site<'a> {
     environment: PathBuf,
     python: PathBuf,
-    /// Where the installer runs, and where its input files are.
+    /// Where the installer runs.
     folder: &'a Path,
+    /// For input files, which may hold passwords.
+    scratch: &'a Path,
     lock: Option<&'a FileLock>,
 }
 
-impl Installer<'_> {
-    /// Equal for questions that have the same answer: requirements, indexes and interpreter, without secrets.
-    pub(super) fn key(&self) -> String {
-        let interpreter = self.interpreter;
-        let real = interpreter.path.canonicalize().unwrap_or_else(|_| interpreter.path.clone());
-        let mut lines = vec![
-            format!("format {FORMAT}"),
-            format!("python {} {}", real.display(), interpreter.version_text()),
-            format!("kind {} {}", interpreter.implementation, interpreter.platform),
-            format!("base {}", interpreter.base_prefix.display()),
-            format!("system site packages {}", self.settings.system_site_packages),
-        ];
-        lines.extend(self.indexes.canonical());
-        lines.push("requirements".to_owned());
+impl<'a> Site<'a> {
+    fn new(site: &BuildSite<'a>) -> Self {
+        let environment = site.folder.join("venv");
+        Self {
+            python: environment.join("bin/python"),
+            environment,
+            folder: site.folder,
+            scratch: site.scratch,
+            lock: site.lock,
+        }
+    }
+}
+
+impl Recipe for Installer<'_> {
+    fn question(&self) -> Question {
+        let mut lines = self.kind();
         lines.extend(self.requirements.canonical());
-        hex::encode(&Sha256::digest(lines.join("\n").as_bytes())[..20])
+        Question::new(lines)
     }
 
-    /// Path of the environment within a folder.
-    pub(super) fn environment_in(folder: &Path) -> PathBuf {
-        folder.join("venv")
+    fn kind(&self) -> Vec<String> {
+        let mut lines = self.machine();
+        lines.extend(self.requirements.canonical_options());
+        lines
     }
 
-    /// Path of the interpreter within a folder.
-    pub(super) fn python_in(folder: &Path) -> PathBuf {
-        Self::environment_in(folder).join("bin/python")
+    fn question_of_clone(&self, built: &Built) -> Option<Question> {
+        // What came from an index that the task named is not what others would get under that name.
+        let has_own_index = INDEX_OPTIONS.iter().any(|option| self.requirements.has(option));
+        let requirements = Requirements::read(&Source::Lines(&built.packages), None, &|_| {}).ok()?;
+        if has_own_index || requirements.is_empty() || requirements.is_local() {
+            return None;
+        }
+        let mut lines = self.machine();
+        lines.extend(requirements.canonical());
+        Some(Question::new(lines))
     }
 
-    /// Builds the environment in an empty folder. Returns its packages as `pip freeze` writes them.
-    pub(super) fn build(&self, folder: &Path, lock: Option<&FileLock>) -> Result<Vec<String>, PythonError> {
+    fn is_moving(&self) -> bool {
+        self.requirements.is_moving() && !self.requirements.has_credentials()
+    }
+
+    /// Not for requirements with passwords: uv takes them out of what it prints.
+    fn resolve(&self, site: &BuildSite<'_>) -> Result<Option<Vec<String>>, PythonError> {
+        let Engine::Uv(uv) = self.choose_engine()? else { return Ok(None) };
+        let is_plain = !self.requirements.is_empty() && !self.requirements.has_credentials();
+        if !is_plain || self.requirements.has("--require-hashes") {
+            return Ok(None);
+        }
+        let site = Site::new(site);
+        let inputs = self.write_inputs(&Engine::Uv(uv.clone()), &site)?;
+        let output = site.scratch.join("resolution.txt");
+        let first = self.run_resolve(&uv, &site, &inputs, None, &output)?;
+        let mut is_done = first.is_success();
+        if !is_done && let Some(pins) = self.contradicting_pins(&site, &first)? {
+            is_done = self.run_resolve(&uv, &site, &inputs, Some(&pins), &output)?.is_success();
+        }
+        if !is_done {
+            return Err(self.failure(&site, &first)?);
+        }
+        let text = fs::read_to_string(&output).map_err(PythonError::io("read", &output))?;
+        Ok(Some(logical_lines([text.as_str()])))
+    }
+
+    fn build(&self, site: &BuildSite<'_>, resolution: Option<&[String]>) -> Result<Built, PythonError> {
+        let python_version = self.interpreter.version_text();
+        (self.progress)(&format!("building an environment with Python {python_version}"));
         let engine = self.choose_engine()?;
-        let site = Site { environment: Self::environment_in(folder), python: Self::python_in(folder), folder, lock };
+        let site = Site::new(site);
+        fs::create_dir_all(site.scratch).map_err(PythonError::io("make", site.scratch))?;
         self.create(&engine, &site)?;
-        if !self.requirements.is_empty() {
-            self.install(&engine, &site)?;
+        let mut is_seeded = false;
+        match (&engine, resolution) {
+            (Engine::Uv(uv), Some(resolution)) => is_seeded = self.install_resolution(uv, &site, resolution)?,
+            (Engine::Uv(_) | Engine::Pip, _) if self.requirements.is_empty() => {}
+            (Engine::Uv(_) | Engine::Pip, _) => self.install(&engine, &site)?,
         }
         let names = self.requirements.names();
         let left_out: Vec<&str> = SEEDS.into_iter().filter(|seed| !names.iter().any(|name| name == seed)).collect();
         let mut packages = installed::packages(&site.environment, &left_out);
         packages.extend(self.requirements.local_originals().iter().cloned());
-        if let Engine::Uv(uv) = &engine {
+        if let (Engine::Uv(uv), false) = (&engine, is_seeded) {
             self.seed(uv, &site)?;
         }
-        Ok(packages)
+        Ok(Built { program: PathBuf::from("venv/bin/python"), python_version, packages })
+    }
+}
+
+impl Installer<'_> {
+    /// Inputs that are not the task's, without secrets.
+    fn machine(&self) -> Vec<String> {
+        let interpreter = self.interpreter;
+        let real = interpreter.path.canonicalize().unwrap_or_else(|_| interpreter.path.clone());
+        let mut lines = vec![
+            format!("format: {FORMAT}"),
+            format!("interpreter: {}", real.display()),
+            format!("python: {} {}", interpreter.implementation, interpreter.version_text()),
+            format!("platform: {}", interpreter.platform),
+            format!("base: {}", interpreter.base_prefix.display()),
+            format!("system site packages: {}", self.settings.system_site_packages),
+        ];
+        lines.extend(self.indexes.canonical());
+        lines
     }
 
     fn choose_engine(&self) -> Result<Engine, PythonError> {
@@ -141,46 +211,107 @@ impl Installer<'_> {
         Err(PythonError::Create { python: python.clone(), detail })
     }
 
-    /// A set of pins that contradict each other, which `pip freeze` of a working environment often is, is installed
-    /// as it is: what was pinned is what ran. Everything that is not pinned is still resolved.
     fn install(&self, engine: &Engine, site: &Site<'_>) -> Result<(), PythonError> {
+        let inputs = self.write_inputs(engine, site)?;
+        let first = self.run_install(engine, site, &inputs, None)?;
+        let mut is_done = first.is_success();
+        if !is_done && let Some(pins) = self.contradicting_pins(site, &first)? {
+            is_done = self.run_install(engine, site, &inputs, Some(&pins))?.is_success();
+        }
+        if is_done { Ok(()) } else { Err(self.failure(site, &first)?) }
+    }
+
+    /// Installs exactly these versions, nothing that they would like to have, and what every environment has. Whether
+    /// the latter could be had.
+    fn install_resolution(&self, uv: &Path, site: &Site<'_>, resolution: &[String]) -> Result<bool, PythonError> {
+        let mut text = self.requirements.options_text(&NOT_FOR_UV);
+        resolution.iter().for_each(|line| text.extend([line.as_str(), "\n"]));
+        let exact = write_input(site.scratch, "exact.txt", &text)?;
+        let names: Vec<String> = resolution.iter().filter_map(|line| package_name(line)).collect();
+        let is_missing = |seed: &&str| !names.iter().any(|name| package_name(seed).as_ref() == Some(name));
+        let seeds: Vec<&str> = self.seeds().iter().copied().filter(is_missing).collect();
+        let engine = Engine::Uv(uv.to_owned());
+        let command = |seeds: &[&str]| {
+            let command = CommandLine::new(uv).arguments(["pip", "install", "--no-deps", "--python"]);
+            let command = command.argument(&site.python).argument("-r").argument(&exact);
+            command.arguments(seeds.iter().copied()).directory(site.folder)
+        };
+        if self.run(&engine, site, command(&seeds))?.is_success() {
+            return Ok(true);
+        }
+        // An index of one's own need not have pip.
+        let finished = self.run(&engine, site, command(&[]))?;
+        if finished.is_success() { Ok(false) } else { Err(self.failure(site, &finished)?) }
+    }
+
+    fn write_inputs(&self, engine: &Engine, site: &Site<'_>) -> Result<Inputs, PythonError> {
         let left_out: &[&str] = match engine {
             Engine::Uv(_) => &NOT_FOR_UV,
             Engine::Pip => &[],
         };
-        let requirements = write_input(site.folder, "requirements.txt", &self.requirements.file_text(left_out))?;
+        let requirements = write_input(site.scratch, "requirements.txt", &self.requirements.file_text(left_out))?;
         let constraints = self.requirements.constraints_text();
         let constraints = match constraints.is_empty() {
             true => None,
-            false => Some(write_input(site.folder, "constraints.txt", &constraints)?),
+            false => Some(write_input(site.scratch, "constraints.txt", &constraints)?),
         };
-        let first = self.run_install(engine, site, &requirements, constraints.as_deref(), None)?;
-        let mut is_done = first.is_success();
+        Ok(Inputs { requirements, constraints })
+    }
+
+    /// A set of pins that contradict each other, which `pip freeze` of a working environment often is, is installed
+    /// as it is: what was pinned is what ran. Everything that is not pinned is still resolved.
+    fn contradicting_pins(&self, site: &Site<'_>, failed: &Finished) -> Result<Option<PathBuf>, PythonError> {
         let pins = self.requirements.pins_text();
-        if !is_done && !pins.is_empty() && reason::is_conflict(&first.tail) {
-            (self.progress)(
-                "the pinned packages contradict each other's dependencies: installing them as they are pinned",
-            );
-            let pins = write_input(site.folder, "pins.txt", &pins)?;
-            is_done = self.run_install(engine, site, &requirements, constraints.as_deref(), Some(&pins))?.is_success();
+        if pins.is_empty() || !reason::is_conflict(&failed.tail) {
+            return Ok(None);
         }
-        // The files may hold passwords.
-        let input = site.folder.join("input");
-        fs::remove_dir_all(&input).map_err(PythonError::io("remove", &input))?;
-        if is_done {
-            return Ok(());
+        (self.progress)("the pinned packages contradict each other's dependencies: installing them as they are pinned");
+        write_input(site.scratch, "pins.txt", &pins).map(Some)
+    }
+
+    fn failure(&self, site: &Site<'_>, finished: &Finished) -> Result<PythonError, PythonError> {
+        self.check_disk(site, finished)?;
+        let detail = reason::reason(&finished.tail, self.indexes.scrubber());
+        Ok(PythonError::Install { detail, is_transient: reason::is_network_failure(&finished.tail) })
+    }
+
+    fn run_resolve(
+        &self,
+        uv: &Path,
+        site: &Site<'_>,
+        inputs: &Inputs,
+        pins: Option<&Path>,
+        output: &Path,
+    ) -> Result<Finished, PythonError> {
+        let mut command = CommandLine::new(uv)
+            .arguments(["pip", "compile", "--generate-hashes", "--no-header", "--no-annotate", "--quiet", "--python"])
+            .argument(&self.interpreter.path);
+        if self.requirements.has("--pre") {
+            command = command.arguments(["--prerelease", "allow"]);
         }
-        self.check_disk(site, &first)?;
-        let detail = reason::reason(&first.tail, self.indexes.scrubber());
-        Err(PythonError::Install { detail, is_transient: reason::is_network_failure(&first.tail) })
+        if let Some(pins) = pins {
+            command = command.argument("--override").argument(pins);
+        }
+        if let Some(constraints) = &inputs.constraints {
+            command = command.argument("-c").argument(constraints);
+        }
+        let command = command.argument("--output-file").argument(output).argument(&inputs.requirements);
+        // The answer is in the file; shown is what else it says.
+        let command = self.dressed(command.directory(site.scratch), site, self.uv_variables())?;
+        let scrubber = self.indexes.scrubber();
+        let finished = self.commands.run(command, &mut |line| {
+            if !is_part_of_resolution(line) {
+                (self.progress)(&scrubber.scrub(line));
+            }
+        })?;
+        Ok(finished)
     }
 
     fn run_install(
         &self,
         engine: &Engine,
         site: &Site<'_>,
-        requirements: &Path,
-        constraints: Option<&Path>,
+        inputs: &Inputs,
         pins: Option<&Path>,
     ) -> Result<Finished, PythonError> {
         let mut command = match engine {
@@ -202,8 +333,8 @@ impl Installer<'_> {
                 CommandLine::new(&site.python).arguments(["-m", "pip", "install"]).arguments(resolver)
             }
         };
-        command = command.argument("-r").argument(requirements);
-        if let Some(constraints) = constraints {
+        command = command.argument("-r").argument(&inputs.requirements);
+        if let Some(constraints) = &inputs.constraints {
             command = command.argument("-c").argument(constraints);
         }
         // A shared environment must not depend on where it was built: no project file may be found from there.
@@ -212,14 +343,15 @@ impl Installer<'_> {
         self.run(engine, site, command.directory(directory))
     }
 
+    /// What every environment has; of setuptools, later versions have lost what old packages need it for.
+    fn seeds(&self) -> &'static [&'static str] {
+        if self.interpreter.is_at_least(3, 12) { &["pip"] } else { &["pip", "setuptools<81", "wheel"] }
+    }
+
     /// Adds pip, and what Python before 3.12 had in every environment. Does without where no index can be reached.
     fn seed(&self, uv: &Path, site: &Site<'_>) -> Result<(), PythonError> {
-        let mut command = CommandLine::new(uv).arguments(["pip", "install", "--quiet", "--python"]);
-        command = command.argument(&site.python).argument("pip");
-        if !self.interpreter.is_at_least(3, 12) {
-            // Later versions have lost what the packages that need it need it for.
-            command = command.arguments(["setuptools<81", "wheel"]);
-        }
+        let command = CommandLine::new(uv).arguments(["pip", "install", "--quiet", "--python"]);
+        let command = command.argument(&site.python).arguments(self.seeds());
         let command = self.dressed(command.directory(site.folder), site, self.uv_variables())?;
         let finished = self.commands.run(command, &mut |_| {})?;
         if !finished.is_success() {
@@ -230,7 +362,7 @@ impl Installer<'_> {
     }
 
     fn uv_variables(&self) -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
-        self.indexes.uv_variables(self.cache_dir, self.commands)
+        self.indexes.uv_variables(self.downloads, self.commands)
     }
 
     fn run(&self, engine: &Engine, site: &Site<'_>, command: CommandLine) -> Result<Finished, PythonError> {
@@ -267,11 +399,14 @@ impl Installer<'_> {
     }
 }
 
+/// uv prints a resolution even where it writes it to a file.
+fn is_part_of_resolution(line: &str) -> bool {
+    line.trim_start().starts_with("--hash=") || (line.contains("==") && !line.contains(": "))
+}
+
 /// Writes a file that only this user can read.
 fn write_input(folder: &Path, name: &str, text: &str) -> Result<PathBuf, PythonError> {
-    let input = folder.join("input");
-    fs::create_dir_all(&input).map_err(PythonError::io("make", &input))?;
-    let path = input.join(name);
+    let path = folder.join(name);
     let file = fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&path);
     let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
     written.map_err(PythonError::io("write", &path))?;

@@ -65,7 +65,7 @@ impl Managed<'_> {
             .directory(cache_dir)
             .without_variables(PYTHON_VARIABLES)
             .input(lock.for_child()?);
-        command.variables.extend(indexes.uv_variables(cache_dir, commands));
+        command.variables.extend(indexes.uv_variables(&cache_dir.join("uv"), commands));
         // The last one counts. Nothing is put into the user's own folder of programs.
         command.variables.push(("UV_PYTHON_DOWNLOADS".into(), "manual".into()));
         command.variables.push(("UV_PYTHON_INSTALL_BIN".into(), "0".into()));

@@ -1,7 +1,7 @@
 //! Python for tasks: which interpreter, and an environment that has exactly the packages that a task asks for.
 //!
-//! Environments are content-addressed, immutable by convention and used in place: the same question gets the same
-//! environment, and a hit starts no process. Requirements that point into the task's own code (`-e .`, `./lib`)
+//! Environments are content-addressed, immutable and used in place, each task with a writable layer of its own above
+//! it: the same question gets the same environment, and a hit starts no process. Requirements that point into the task's own code (`-e .`, `./lib`)
 //! get an environment of the attempt's own, since what they mean lies in its work tree and changes with it.
 //! Blocking throughout.
 
@@ -10,6 +10,7 @@ mod indexes;
 mod installed;
 mod installer;
 mod interpreter;
+mod layer;
 mod managed;
 mod managers;
 mod pip_config;
@@ -17,7 +18,7 @@ mod probe;
 mod reason;
 mod requirement_line;
 mod requirements;
-mod store;
+pub mod store;
 mod torch;
 mod uv;
 
@@ -35,8 +36,11 @@ use self::interpreter::PythonInterpreter;
 use self::managers::Finder;
 use self::managers::conda::{self, Conda};
 use self::requirements::Requirements;
-use self::store::Store;
+use self::store::{Asker, BuildSite, Found, Lease, Limits, Outcome, Recipe, Store};
 use crate::command::CommandRunner;
+
+/// Name of the store's folder.
+const STORE: &str = "environments";
 
 /// Where the task's code is.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +56,8 @@ pub struct CodeFolder<'a> {
 /// The environment that a task asks for.
 #[derive(Clone, Copy)]
 pub struct EnvironmentRequest<'a> {
+    /// The task, for other tasks that wait for it, and for people.
+    pub task: &'a str,
     /// What runs the task.
     pub interpreter: &'a Interpreter,
     /// Its requirement lines; where absent, `requirements.txt` files of the code count.
@@ -65,7 +71,7 @@ pub struct EnvironmentRequest<'a> {
 }
 
 /// An environment that is ready.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Environment {
     /// The interpreter to start.
     pub python: PathBuf,
@@ -77,6 +83,42 @@ pub struct Environment {
     pub reused: bool,
     /// For example `3.11.7`; empty where there is no Python and the task needs none.
     pub python_version: String,
+    /// The environment of the store, where it is one.
+    pub shared: Option<Shared>,
+}
+
+/// An environment of the store. It stays where it is for as long as this, or a clone of it, is there.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// Its id.
+    pub id: String,
+    /// How the task came to it.
+    pub outcome: Outcome,
+    /// Its folder in the store.
+    pub folder: PathBuf,
+    /// Keeps it; see [`Lease::share_with_children`].
+    pub lease: Lease,
+}
+
+impl Environment {
+    /// The same environment with a writable layer in `folder`: what is installed into the result, nobody else sees.
+    /// What is not shared is returned as it is.
+    pub fn with_layer(mut self, folder: &Path) -> Result<Self, PythonError> {
+        if let (Some(_), Some(bin)) = (&self.shared, &self.bin_dir) {
+            let environment = bin.parent().unwrap_or(bin);
+            self.python = layer::make(environment, &self.python, folder)?;
+            self.bin_dir = self.python.parent().map(Path::to_owned);
+        }
+        Ok(self)
+    }
+
+    /// Begins to compile the byte code of a new environment, at the lowest priority; see `docs/environments.md`. The
+    /// process that does it; nobody has to wait for it, and it may be ended at any moment.
+    pub fn start_sealing(&self) -> std::io::Result<Option<u32>> {
+        let Some(shared) = &self.shared else { return Ok(None) };
+        let python = shared.folder.join("venv/bin/python");
+        store::start_sealing(&shared.folder, &python, &shared.lease)
+    }
 }
 
 impl fmt::Debug for EnvironmentRequest<'_> {
@@ -84,6 +126,7 @@ impl fmt::Debug for EnvironmentRequest<'_> {
         // Requirement lines may hold secrets.
         formatter
             .debug_struct("EnvironmentRequest")
+            .field("task", &self.task)
             .field("interpreter", &self.interpreter)
             .field("requirements", &self.requirements.map(<[String]>::len))
             .field("code", &self.code)
@@ -119,9 +162,7 @@ impl EnvironmentStore {
         commands: &dyn CommandRunner,
         progress: &dyn Fn(&str),
     ) -> Result<Environment, PythonError> {
-        std::fs::create_dir_all(&self.cache_dir).map_err(PythonError::io("make", &self.cache_dir))?;
-        // Scripts in environments name their interpreter by its absolute path.
-        let cache_dir = self.cache_dir.canonicalize().map_err(PythonError::io("find", &self.cache_dir))?;
+        let cache_dir = made(&self.cache_dir)?;
         let origin = managers::origin(request, &self.settings);
         let needs_python = matches!(request.interpreter, Interpreter::Python { .. }) || !origin.is_empty();
         let installs_nothing = self.settings.skip_install || self.settings.packages.manager == PackageManager::None;
@@ -193,8 +234,11 @@ impl EnvironmentStore {
         requirements: &Requirements,
     ) -> Result<Environment, PythonError> {
         let indexes = Indexes::gather(settings, requirements, finder.commands);
+        let folder = made(self.settings.store.folder.as_deref().unwrap_or(finder.cache_dir))?;
+        let downloads = self.settings.store.download_folder.as_ref().unwrap_or(&folder).join("uv");
         let installer = Installer {
             cache_dir: finder.cache_dir,
+            downloads: &downloads,
             settings,
             interpreter: finder.interpreter,
             requirements,
@@ -203,12 +247,75 @@ impl EnvironmentStore {
             commands: finder.commands,
             progress: finder.progress,
         };
+        let (store, task) = (Store::new(folder.join(STORE)), finder.request.task);
         if requirements.is_local() {
-            store::build_private(&installer, finder.request.private_dir)
-        } else {
-            Store::new(finder.cache_dir).provide(&installer)
+            let environment = build_private(&installer, finder.request.private_dir)?;
+            store.note(task, &installer.question(), Outcome::Private, "", None);
+            return Ok(environment);
+        }
+        let (commands, progress) = (finder.commands, finder.progress);
+        let asker = Asker { task, commands, progress, limits: self.limits() };
+        store.provide(&installer, &asker).map(shared)
+    }
+
+    /// The shared environments by themselves, for people.
+    pub fn store(&self) -> Store {
+        Store::new(self.settings.store.folder.as_ref().unwrap_or(&self.cache_dir).join(STORE))
+    }
+
+    /// How much the store may hold.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            entries: self.settings.store.max_entries,
+            bytes: self.settings.store.max_bytes,
+            free_floor: self.settings.store.free_floor,
         }
     }
+}
+
+/// A folder that only this user may enter, made if need be; by its true name, which scripts in it will name.
+fn made(folder: &Path) -> Result<PathBuf, PythonError> {
+    let mut maker = std::fs::DirBuilder::new();
+    std::os::unix::fs::DirBuilderExt::mode(maker.recursive(true), 0o700);
+    maker.create(folder).map_err(PythonError::io("make", folder))?;
+    folder.canonicalize().map_err(PythonError::io("find", folder))
+}
+
+fn shared(found: Found) -> Environment {
+    let python = found.folder.join(&found.ready.program);
+    Environment {
+        bin_dir: python.parent().map(Path::to_owned),
+        python,
+        packages: Some(found.ready.packages),
+        reused: found.outcome != Outcome::Built,
+        python_version: found.ready.python_version,
+        shared: Some(Shared { id: found.id, outcome: found.outcome, folder: found.folder, lease: found.lease }),
+    }
+}
+
+/// Builds an environment of the attempt's own, replacing what an earlier try may have left.
+fn build_private(installer: &Installer<'_>, private_dir: &Path) -> Result<Environment, PythonError> {
+    let folder = private_dir.join("environment");
+    store::remove(&folder)?;
+    std::fs::create_dir_all(&folder).map_err(PythonError::io("make", &folder))?;
+    let folder = folder.canonicalize().map_err(PythonError::io("find", &folder))?;
+    let scratch = folder.join("input");
+    let begun = std::time::Instant::now();
+    let built = installer.build(&BuildSite { folder: &folder, scratch: &scratch, lock: None }, None);
+    // The files may hold passwords.
+    store::remove(&scratch)?;
+    let built = built?;
+    let (count, seconds) = (built.packages.len(), begun.elapsed().as_secs_f64());
+    (installer.progress)(&format!("{count} packages installed in {seconds:.1} s"));
+    let python = folder.join(&built.program);
+    Ok(Environment {
+        bin_dir: python.parent().map(Path::to_owned),
+        python,
+        packages: Some(built.packages),
+        reused: false,
+        python_version: built.python_version,
+        shared: None,
+    })
 }
 
 fn as_it_is(interpreter: PythonInterpreter) -> Environment {
@@ -218,6 +325,7 @@ fn as_it_is(interpreter: PythonInterpreter) -> Environment {
         bin_dir: None,
         packages: None,
         reused: true,
+        shared: None,
     }
 }
 
@@ -228,5 +336,6 @@ fn without_python() -> Environment {
         packages: None,
         reused: true,
         python_version: String::new(),
+        shared: None,
     }
 }

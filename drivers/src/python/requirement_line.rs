@@ -116,6 +116,23 @@ pub(super) fn named_url(url: &str) -> String {
     name.map_or_else(|| url.to_owned(), |name| format!("{name} @ {base}{fragment}"))
 }
 
+/// Whether the URL of a requirement has a password, or a token where one may be.
+pub(super) fn has_credentials(requirement: &str) -> bool {
+    let Some((scheme, rest)) = requirement.split_once("://") else { return false };
+    let authority = rest.split('/').next().unwrap_or_default();
+    authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':') || !scheme.ends_with("ssh"))
+}
+
+/// Whether a requirement names a repository without a commit: with a branch, a tag, or nothing.
+pub(super) fn is_moving(requirement: &str) -> bool {
+    let Some((scheme, rest)) = requirement.split_once("://") else { return false };
+    let url = rest.split(['#', ' ', ';']).next().unwrap_or_default();
+    let path = url.split_once('/').map_or("", |(_, path)| path);
+    let revision = path.rsplit_once('@').map_or("", |(_, revision)| revision);
+    let is_commit = revision.len() == 40 && revision.bytes().all(|byte| byte.is_ascii_hexdigit());
+    scheme.contains("git+") && !is_commit
+}
+
 /// The name of the package, normalised, where the requirement begins with one.
 pub(super) fn package_name(requirement: &str) -> Option<String> {
     let end = requirement.find(|letter: char| !(letter.is_ascii_alphanumeric() || "-_.".contains(letter)));
@@ -212,6 +229,24 @@ mod tests {
         assert_ne!(normalised("a==1 ; os_name == 'x y'"), normalised("a==1"));
         assert_ne!(normalised("a @ https://h/A"), normalised("a @ https://h/a"));
         assert_eq!(normalised("git+https://h/R"), "git+https://h/R");
+    }
+
+    #[test]
+    fn what_moves_and_what_is_secret_in_a_url() {
+        let commit = "0123456789012345678901234567890123456789";
+        for (line, moving, secret) in [
+            ("six==1".to_owned(), false, false),
+            ("x @ https://h/x.whl".to_owned(), false, false),
+            ("x @ git+https://h/r".to_owned(), true, false),
+            ("x @ git+https://h/r@main#subdirectory=a".to_owned(), true, false),
+            (format!("x @ git+https://h/r@{commit}"), false, false),
+            (format!("-e git+ssh://git@h/r@{commit}#egg=x"), false, false),
+            ("x @ git+ssh://git@h/r".to_owned(), true, false),
+            ("x @ git+https://token@h/r@v1".to_owned(), true, true),
+            ("x @ https://u:p@h/x.whl".to_owned(), false, true),
+        ] {
+            assert_eq!((is_moving(&line), has_credentials(&line)), (moving, secret), "{line}");
+        }
     }
 
     #[test]

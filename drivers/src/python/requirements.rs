@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use super::CodeFolder;
 use super::error::PythonError;
 use super::requirement_line::{
-    as_option, is_remote, local_path, logical_lines, named_url, normalised, normalised_name, package_name, pin,
+    as_option, has_credentials, is_moving, is_remote, local_path, logical_lines, named_url, normalised,
+    normalised_name, package_name, pin,
 };
 use crate::scrub::scrub_urls;
 
@@ -143,6 +144,22 @@ impl Requirements {
         options.chain(self.lines.iter().cloned()).map(|line| line + "\n").collect()
     }
 
+    /// The options of [`Requirements::file_text`] alone.
+    pub(super) fn options_text(&self, left_out: &[&str]) -> String {
+        let options = self.options.iter().filter(|(name, _)| !left_out.contains(name));
+        options.map(|(name, value)| format!("{name} {value}").trim().to_owned() + "\n").collect()
+    }
+
+    /// Whether a URL of a requirement has credentials.
+    pub(super) fn has_credentials(&self) -> bool {
+        self.lines.iter().chain(&self.constraints).any(|line| has_credentials(line))
+    }
+
+    /// Whether a requirement names a branch or tag of a repository, which may be something else tomorrow.
+    pub(super) fn is_moving(&self) -> bool {
+        self.lines.iter().any(|line| is_moving(line))
+    }
+
     /// The text of a constraints file; empty for none.
     pub(super) fn constraints_text(&self) -> String {
         self.constraints.iter().map(|line| format!("{line}\n")).collect()
@@ -159,21 +176,24 @@ impl Requirements {
         self.lines.iter().filter_map(|line| package_name(line)).collect()
     }
 
-    /// Lines that are equal for equal questions, without secrets: the order of requirements does not matter, that of
-    /// options does.
+    /// Lines that are equal for equal questions, without secrets: the order of requirements does not matter.
     pub(super) fn canonical(&self) -> Vec<String> {
         let canonical = |lines: &[String], prefix: &str| {
             let mut lines: Vec<String> =
-                lines.iter().map(|line| format!("{prefix}{}", scrub_urls(&normalised(line)))).collect();
+                lines.iter().map(|line| format!("{prefix}: {}", scrub_urls(&normalised(line)))).collect();
             lines.sort();
             lines.dedup();
             lines
         };
-        let mut all: Vec<String> =
-            self.options.iter().map(|(name, value)| scrub_urls(&format!("{name} {value}"))).collect();
-        all.extend(canonical(&self.lines, ""));
-        all.extend(canonical(&self.constraints, "constraint "));
+        let mut all = canonical(&self.lines, "requirement");
+        all.extend(canonical(&self.constraints, "constraint"));
         all
+    }
+
+    /// The same for options, whose order matters.
+    pub(super) fn canonical_options(&self) -> Vec<String> {
+        let options = self.options.iter();
+        options.map(|(name, value)| scrub_urls(&format!("option: {name} {value}"))).collect()
     }
 }
 
@@ -380,7 +400,7 @@ mod tests {
     #[test]
     fn the_same_question_has_the_same_form() {
         let code = Code::new(&[]);
-        let form = |lines: &str| code.read(lines).0.canonical();
+        let form = |lines: &str| [code.read(lines).0.canonical_options(), code.read(lines).0.canonical()];
         assert_eq!(form("B == 1\na"), form("# x\na\n\nb==1\nb==1"));
         assert_eq!(form("--extra-index-url https://u:p@h/s\na"), form("--extra-index-url https://v:q@h/s\na"));
         assert_ne!(form("-i https://h/1\n-i https://h/2"), form("-i https://h/2\n-i https://h/1"));

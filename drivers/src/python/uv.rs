@@ -8,6 +8,7 @@ use super::indexes::Indexes;
 use super::interpreter::PythonInterpreter;
 use super::probe::PYTHON_VARIABLES;
 use super::reason;
+use super::store::remove;
 use crate::command::{CommandError, CommandLine, CommandRunner, Finished};
 use crate::file_lock::FileLock;
 
@@ -102,13 +103,5 @@ impl UvProvider<'_> {
             // What cannot be started does not work.
             Err(CommandError::NotFound { .. } | CommandError::Run { .. }) => Ok(false),
         }
-    }
-}
-
-/// Removes a folder with everything in it, if there is one.
-pub(super) fn remove(path: &Path) -> Result<(), PythonError> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(PythonError::io("remove", path)(error)),
-        Ok(()) | Err(_) => Ok(()),
     }
 }

@@ -77,11 +77,11 @@ fn a_half_built_environment_is_not_used() {
     let folder = built.bin_dir.as_ref().unwrap().parent().unwrap().parent().unwrap();
     fs::remove_file(folder.join("ready.json")).unwrap();
     fs::write(folder.join("venv/left-over"), "").unwrap();
-    fs::create_dir_all(folder.with_extension("old").join("venv")).unwrap();
+    fs::create_dir_all(fixture.path("cache/environments/doomed/x.1.1/venv")).unwrap();
     let again = fixture.prepare(Some(SIX)).unwrap();
     assert!(!again.reused);
     assert_eq!(again.python, built.python);
-    assert!(!folder.join("venv/left-over").exists() && !folder.with_extension("old").exists());
+    assert!(!folder.join("venv/left-over").exists());
     assert_eq!(python(&again, "import six; print(six.__version__)"), "1.16.0");
     // An interpreter that is gone makes the environment worthless.
     fs::remove_file(&again.python).unwrap();
@@ -119,7 +119,7 @@ fn code_that_is_installed_makes_the_environment_private() {
     assert_eq!(environment.packages.as_deref().unwrap(), ["six==1.16.0", "-e .."]);
     fixture.write("mine.py", "VALUE = 'second'\n");
     assert_eq!(python(&environment, "import mine; print(mine.VALUE)"), "second");
-    assert!(!fixture.path("cache/environments").exists());
+    assert!(!fixture.path("cache/environments/built").exists());
 }
 
 #[test]
@@ -130,7 +130,8 @@ fn pip_does_it_where_uv_may_not() {
     assert_eq!(environment.packages.as_deref().unwrap(), ["six==1.16.0"]);
     assert_eq!(python(&environment, "import six; print(six.__version__)"), "1.16.0");
     assert!(!fixture.path("cache/tools").exists());
-    assert!(fixture.prepare(Some(SIX)).is_ok_and(|other| other.python != environment.python));
+    // What was installed is what a clone asks for.
+    assert!(fixture.prepare(Some(SIX)).is_ok_and(|other| other.python == environment.python));
 }
 
 #[test]
@@ -149,7 +150,7 @@ fn nothing_is_installed_where_nothing_shall_be() {
     fixture.settings = PythonSettings { skip_install: true, ..PythonSettings::default() };
     let environment = fixture.prepare(Some(SIX)).unwrap();
     assert_eq!((environment.packages, environment.bin_dir), (None, None));
-    assert!(!fixture.path("cache/environments").exists());
+    assert!(!fixture.path("cache/environments/built").exists());
     // A shell script without requirements needs no Python, wherever there is none.
     fixture.settings = PythonSettings::default();
     let commands = SystemCommands::new([("PATH".into(), "/nowhere".into())], Arc::default());
@@ -176,4 +177,52 @@ fn another_interpreter_is_another_environment() {
         assert!(other.python_version.starts_with(&format!("{version}.")) || other.python == default.python);
         assert_eq!(python(&other, "import sys; print('%d.%d.%d' % sys.version_info[:3])"), other.python_version);
     }
+}
+
+#[test]
+fn other_words_for_the_same_packages_share_an_environment() {
+    let fixture = Fixture::new();
+    let built = fixture.prepare(Some(&["six<1.17", "six>=1.16"])).unwrap();
+    let id = |environment: &drivers::python::Environment| environment.shared.as_ref().unwrap().id.clone();
+    let shared = fixture.prepare(Some(&["six==1.16.0"])).unwrap();
+    assert!(shared.reused && id(&shared) == id(&built));
+    assert_eq!(fixture.builds(), 1, "{}", fixture.shown());
+    // A clone asks for what was installed, and needs no process to be told.
+    let fixture = Fixture::new();
+    let built = fixture.prepare(Some(&["python-dateutil==2.9.0"])).unwrap();
+    let packages = built.packages.clone().unwrap();
+    assert_eq!(packages.len(), 2);
+    let packages: Vec<&str> = packages.iter().map(String::as_str).collect();
+    let commands = NoPrograms(SystemCommands::inheriting(Arc::default()));
+    let cloned = fixture.prepare_by(Some(&packages), &any_python(), &commands).unwrap();
+    assert!(cloned.reused && id(&cloned) == id(&built));
+}
+
+#[test]
+fn a_branch_that_has_moved_is_another_environment() {
+    let fixture = Fixture::new();
+    let repository = fixture.path("library");
+    fs::create_dir_all(&repository).unwrap();
+    let git = |arguments: &[&str]| {
+        let identity = ["-c", "user.name=a", "-c", "user.email=a@h", "-c", "init.defaultBranch=main"];
+        let mut command = std::process::Command::new("git");
+        assert!(command.current_dir(&repository).args(identity).args(arguments).status().unwrap().success());
+    };
+    git(&["init", "--quiet"]);
+    let release = |version: &str| {
+        let setup =
+            format!("from setuptools import setup\nsetup(name='mine', version='{version}', py_modules=['mine'])\n");
+        fs::write(repository.join("setup.py"), setup).unwrap();
+        fs::write(repository.join("mine.py"), format!("VALUE = {version}\n")).unwrap();
+        git(&["add", "."]);
+        git(&["commit", "--quiet", "-m", version]);
+    };
+    let line = format!("mine @ git+file://{}@main", repository.display());
+    let value = || python(&fixture.prepare(Some(&[&line])).unwrap(), "import mine; print(mine.VALUE)");
+    release("1");
+    assert_eq!(value(), "1");
+    release("2");
+    assert_eq!(value(), "2");
+    assert!(fixture.prepare(Some(&[&line])).unwrap().reused);
+    assert_eq!(fixture.builds(), 2, "{}", fixture.shown());
 }

@@ -17,8 +17,10 @@ fn check(settings: PythonSettings, requirements: &[&str], expected: &str) {
     assert!(matches!(error, PythonError::Install { .. }), "{error:?}");
     assert!(error.to_string().contains(expected) && !error.to_string().contains('\n'), "{error}");
     assert_eq!((error.class(), error.is_transient()), (FailureClass::Environment, false));
-    let left = fs::read_dir(fixture.path("cache/environments")).unwrap().map(|entry| entry.unwrap().path());
-    assert!(left.into_iter().all(|path| path.extension().is_some_and(|extension| extension == "lock")));
+    for folder in ["asked", "built", "scratch", "doomed"] {
+        let left = fs::read_dir(fixture.path("cache/environments").join(folder)).into_iter().flatten().count();
+        assert_eq!(left, 0, "{folder}");
+    }
 }
 
 fn with_pip() -> PythonSettings {

@@ -83,6 +83,7 @@ impl Fixture {
         let (root, working_dir) = (self.path("code"), self.path("code/src"));
         let request = EnvironmentRequest {
             conda: None,
+            task: "one",
             interpreter,
             requirements: lines.as_deref(),
             code: Some(CodeFolder { root: &root, working_dir: &working_dir, entry_point: "train.py" }),
@@ -134,6 +135,7 @@ pub(crate) fn shared_cache() -> PathBuf {
     let commands = SystemCommands::new(variables.chain(path), Arc::default());
     let request = EnvironmentRequest {
         conda: None,
+        task: "",
         interpreter: &Interpreter::Python { binary: "python3".into(), version: None },
         requirements: Some(&[]),
         code: None,

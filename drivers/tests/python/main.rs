@@ -7,4 +7,5 @@
 mod environments;
 mod failures;
 mod fixture;
+mod layers;
 mod uv;

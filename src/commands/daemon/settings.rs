@@ -64,6 +64,7 @@ pub(super) fn settings(
             skip_install: agent.skip_install,
             ignore_version: agent.ignore_python_version,
             packages: PackageSettings { cuda, ..agent.packages.clone() },
+            store: agent.store.clone(),
         },
         suppress_carriage_return: agent.suppress_carriage_return,
         under_service_manager: is_under_service_manager(&context.environment),

@@ -72,7 +72,7 @@ impl PrepareStep for EntryPoint {
             programs: draft.python.as_ref().and_then(|environment| environment.bin_dir.as_deref()),
         };
         let environment = environment::compose(std::env::vars_os(), draft.order, &places);
-        draft.launch = Some(Launch { program, arguments, directory, environment });
+        draft.launch = Some(Launch { program, arguments, directory, environment, helper: None });
         Ok(())
     }
 }

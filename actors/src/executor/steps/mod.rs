@@ -12,13 +12,14 @@ mod workdir;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use drivers::command::{CommandRunner, SystemCommands};
 use drivers::python::Environment;
 use protocols::failure::{FailureClass, Phase, TaskFailure};
 use protocols::order::{EnvironmentReport, ExecutorOrder, MARK_VARIABLE};
 use protocols::task::CodeSource;
+use tracing::warn;
 
 use self::script::ScriptFile;
 use super::console::Console;
@@ -105,18 +106,39 @@ pub(super) fn prepare(
     };
     let steps: [&dyn PrepareStep; 5] =
         [&workdir::Workdir, &checkout::Checkout, &script::Script, &packages::Packages, &entry_point::EntryPoint];
-    let mut phase = None;
+    let mut phases: Vec<(Phase, Duration)> = Vec::new();
     for step in steps {
         if commands.is_stopped() {
             return Err(StepError::Stopped);
         }
-        if phase.replace(step.phase()) != Some(step.phase()) {
+        let begun = Instant::now();
+        if phases.last().is_none_or(|(phase, _)| *phase != step.phase()) {
             announce(step.phase());
+            phases.push((step.phase(), Duration::ZERO));
         }
-        step.run(&mut draft)?;
+        let done = step.run(&mut draft);
+        phases.last_mut().expect("the phase of this step is there").1 += begun.elapsed();
+        done?;
     }
-    let launch = draft.launch.expect("the last step makes the launch");
-    Ok(Prepared { launch, report: draft.report })
+    say_phases(console, &phases);
+    draft.report.phases =
+        phases.into_iter().map(|(phase, time)| (phase, u64::try_from(time.as_millis()).unwrap_or(u64::MAX))).collect();
+    let mut launch = draft.launch.expect("the last step makes the launch");
+    if let Some(environment) = &draft.python {
+        launch.helper = environment.start_sealing().unwrap_or_else(|error| {
+            warn!(%error, "byte code of the environment is not compiled now");
+            None
+        });
+    }
+    let lease = draft.python.and_then(|environment| environment.shared).map(|shared| shared.lease);
+    Ok(Prepared { launch, report: draft.report, lease })
+}
+
+/// One line with how long each phase took.
+fn say_phases(console: &Console, phases: &[(Phase, Duration)]) {
+    let text = |(phase, time): &(Phase, Duration)| format!("{phase} {:.2} s", time.as_secs_f64());
+    let phases: Vec<String> = phases.iter().map(text).collect();
+    console.say(&format!("prepared: {}", phases.join(", ")));
 }
 
 /// Seconds since `start`, for people.

@@ -2,9 +2,12 @@
 
 use std::time::Instant;
 
+use drivers::python::store::Outcome;
 use drivers::python::{CodeFolder, Environment, EnvironmentRequest, EnvironmentStore};
 use protocols::failure::Phase;
 use protocols::task::{CodeSource, Interpreter, TaskSpec};
+
+use tracing::warn;
 
 use super::asked::Asked;
 use super::{Draft, PrepareStep, StepError, seconds};
@@ -32,6 +35,7 @@ impl PrepareStep for Packages {
             .map_err(|error| StepError::new(error.class(), self.phase(), &error))?;
         let conda = task.conda_requirements();
         let request = EnvironmentRequest {
+            task: task.id.as_str(),
             interpreter: &task.interpreter,
             requirements: asked.lines(),
             conda: conda.as_deref(),
@@ -39,14 +43,24 @@ impl PrepareStep for Packages {
             private_dir: &draft.order.attempt_dir.join("work").join("environment"),
         };
         let store = EnvironmentStore::new(&draft.order.cache_dir, &draft.order.python);
-        let environment =
-            store.prepare(&request, asked.commands(), &|line| draft.console.line(line)).map_err(|error| {
+        // Nobody else sees what the task installs while it runs.
+        let layer = draft.order.attempt_dir.join("work").join("venv");
+        let environment = store
+            .prepare(&request, asked.commands(), &|line| draft.console.line(line))
+            .and_then(|environment| environment.with_layer(&layer))
+            .map_err(|error| {
                 if error.is_stopped() {
                     StepError::Stopped
                 } else {
                     StepError::new(error.class(), self.phase(), &error)
                 }
             })?;
+        if let Some(shared) = &environment.shared
+            && let Err(error) = shared.lease.share_with_children()
+        {
+            // This process has the lease too, and outlives the task where nothing goes wrong.
+            warn!(%error, "the task does not hold its environment itself");
+        }
         if let Some(line) = summary(&environment) {
             draft.console.say(&format!("environment ready in {}: {line}", seconds(start)));
         }
@@ -73,9 +87,11 @@ fn summary(environment: &Environment) -> Option<String> {
         return None;
     }
     let python = format!("python {}", environment.python_version);
-    Some(match (&environment.bin_dir, environment.reused) {
+    Some(match (&environment.bin_dir, environment.shared.as_ref().map(|shared| shared.outcome)) {
         (None, _) => format!("{python} of the machine as it is"),
-        (Some(_), true) => format!("{python}, reused"),
-        (Some(_), false) => format!("{python}, new"),
+        (Some(_), Some(Outcome::Hit)) => format!("{python}, reused"),
+        (Some(_), Some(Outcome::Shared)) => format!("{python}, reused: exactly these packages are there already"),
+        (Some(_), Some(Outcome::Built)) => format!("{python}, new"),
+        (Some(_), Some(Outcome::Private) | None) => format!("{python}, new, for this task alone"),
     })
 }

@@ -22,8 +22,7 @@ use super::super::indexes::Indexes;
 use super::super::probe::{PYTHON_VARIABLES, Prober};
 use super::super::reason;
 use super::super::requirements::{Requirements, Source};
-use super::super::store::write_atomically;
-use super::super::uv::remove;
+use super::super::store::{remove, write_atomically};
 use super::super::{Environment, EnvironmentRequest};
 use crate::command::{CommandLine, CommandRunner, Finished};
 use crate::file_lock::FileLock;
@@ -182,6 +181,7 @@ impl Maker<'_> {
         }
         lines.extend(self.channels().map(|channel| format!("channel {channel}")));
         lines.extend(self.indexes.canonical());
+        lines.extend(self.requirements.canonical_options());
         lines.extend(self.requirements.canonical());
         hex::encode(&Sha256::digest(lines.join("\n"))[..16])
     }
@@ -201,6 +201,7 @@ impl Maker<'_> {
             packages: None,
             reused: true,
             python_version: format!("{major}.{minor}.{patch}"),
+            shared: None,
         }))
     }
 

@@ -8,7 +8,8 @@ use super::super::error::PythonError;
 use super::super::indexes::Indexes;
 use super::super::probe::PYTHON_VARIABLES;
 use super::super::reason;
-use super::super::uv::{UvProvider, remove};
+use super::super::store::remove;
+use super::super::uv::UvProvider;
 use super::groups;
 use super::project::Project;
 use super::{Exported, Finder};
@@ -138,7 +139,7 @@ impl Poetry<'_> {
                     install.argument(&python).arguments(what),
                 ];
                 for step in &mut steps {
-                    step.variables.extend(self.indexes.uv_variables(finder.cache_dir, finder.commands));
+                    step.variables.extend(self.indexes.uv_variables(&finder.cache_dir.join("uv"), finder.commands));
                 }
                 steps
             }

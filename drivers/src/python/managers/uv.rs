@@ -39,7 +39,7 @@ pub(super) fn lines(finder: &Finder<'_>, project: &Project) -> Result<Option<Vec
             .arguments(&finder.settings.packages.uv_arguments)
             .directory(&project.folder)
             .without_variables(PYTHON_VARIABLES);
-        command.variables.extend(indexes.uv_variables(finder.cache_dir, finder.commands));
+        command.variables.extend(indexes.uv_variables(&finder.cache_dir.join("uv"), finder.commands));
         Ok(finder.commands.run(command, &mut |_| {})?)
     };
     let is_locked = project.is_locked();
