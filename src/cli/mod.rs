@@ -1,5 +1,6 @@
 //! The command line.
 
+mod env;
 mod explain;
 mod limits;
 mod queue;
@@ -15,6 +16,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::logging::LogFormat;
 
+pub(crate) use env::{EnvCommand, EnvPruneArgs, StoreArgs};
 pub(crate) use explain::{ExplainCommand, ExplainGitArgs};
 pub(crate) use limits::LimitArgs;
 pub(crate) use queue::{MoveTarget, QueueCommand, WorkerCommand};
@@ -94,6 +96,9 @@ pub(crate) enum Command {
     /// What would be done for a task, and whether it would work
     #[command(subcommand)]
     Explain(ExplainCommand),
+    /// This machine's Python environments: what is there, why a task had to wait, making room
+    #[command(subcommand)]
+    Env(EnvCommand),
     /// Look at tasks, change, start and stop them
     #[command(subcommand)]
     Task(TaskCommand),

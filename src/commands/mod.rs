@@ -5,6 +5,7 @@ mod client_file;
 mod context;
 mod control;
 mod daemon;
+mod env;
 mod executor;
 mod explain;
 mod gpus;
@@ -36,6 +37,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Status(_)
         | Command::Gpus(_)
         | Command::Explain(_)
+        | Command::Env(_)
         | Command::Task(_)
         | Command::Queue(_)
         | Command::Worker(_) => Verbosity::Quiet,
@@ -49,6 +51,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Status(args) => status::run(&context, args),
         Command::Gpus(args) => gpus::run(&context, args),
         Command::Explain(command) => explain::run(&context, command),
+        Command::Env(command) => env::run(&context, command),
         Command::Task(command) => context.wait(task::run(&context, command)),
         Command::Queue(command) => context.wait(queue::run(&context, command)),
         Command::Worker(command) => context.wait(worker::run(&context, command)),

@@ -2,6 +2,7 @@
 
 mod progress;
 mod shell;
+mod size;
 mod table;
 mod time;
 
@@ -13,6 +14,7 @@ use crate::exit::OutputClosed;
 
 pub(crate) use progress::Progress;
 pub(crate) use shell::quote;
+pub(crate) use size::readable;
 pub(crate) use table::Table;
 pub(crate) use time::{Age, local_time};
 

@@ -9,6 +9,7 @@ use server::maintenance::{
 use super::super::context::Context;
 use crate::cli::{BackupArgs, ByteSize, PruneArgs, RestoreArgs};
 use crate::exit::{Exit, Problem};
+use crate::output::readable;
 
 /// Copies what a server has.
 pub(super) fn backup(context: &Context, data_dir: &Path, args: &BackupArgs) -> anyhow::Result<Exit> {
@@ -109,20 +110,6 @@ fn prune_text(report: &PruneReport) -> String {
     text
 }
 
-fn readable(bytes: u64) -> String {
-    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
-    let mut size = bytes as f64;
-    let mut unit = "bytes";
-    for next in UNITS {
-        if size < 1024.0 {
-            break;
-        }
-        size /= 1024.0;
-        unit = next;
-    }
-    if unit == "bytes" { format!("{bytes} bytes") } else { format!("{size:.1} {unit}") }
-}
-
 fn problem(error: &MaintenanceError) -> anyhow::Error {
     let exit = match error {
         MaintenanceError::InUse { .. } => Exit::Unavailable,
@@ -133,16 +120,4 @@ fn problem(error: &MaintenanceError) -> anyhow::Error {
         | MaintenanceError::File { .. } => Exit::Config,
     };
     Problem::with(exit, error.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_are_readable() {
-        for (bytes, text) in [(0, "0 bytes"), (1023, "1023 bytes"), (1536, "1.5 KiB"), (3 << 30, "3.0 GiB")] {
-            assert_eq!(readable(bytes), text);
-        }
-    }
 }
