@@ -24,6 +24,7 @@ mod real_cards;
 mod scheduling;
 mod sdk;
 mod server_users;
+mod shared_environments;
 mod stock_agent;
 mod strangers;
 mod tls;
