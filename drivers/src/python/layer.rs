@@ -43,6 +43,8 @@ impl Maker<'_> {
             match name.to_str() {
                 Some("bin") => self.programs(&path, &target)?,
                 Some("lib" | "lib64") if entry.file_type()?.is_dir() => self.libraries(&path, &target)?,
+                // uv's lock of an environment: of this one, not of everybody's.
+                Some(".lock") => {}
                 // Interpreters look for it, and for nothing else, beside their folder.
                 Some("pyvenv.cfg") => fs::copy(&path, &target).map(drop).and_then(|()| writable(&target))?,
                 _ => linked(&path, &target)?,
