@@ -1,8 +1,9 @@
 //! Making room: the environments that were used least recently go first, those in use never, the last one never.
 
 use std::collections::HashSet;
+use std::fs::File;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use nix::sys::statvfs::statvfs;
@@ -48,8 +49,15 @@ impl Store {
         let mut pruned = Pruned::default();
         let Some(_lock) = FileLock::try_acquire(&self.lock("eviction"))? else { return Ok(pruned) };
         let mut candidates = self.candidates()?;
-        // The one that was used last stays, whatever the limits are: a store is never emptied.
-        while candidates.len() > 1 && self.is_above(limits, &candidates) {
+        loop {
+            // What is in no environment goes first; what was in the last one that went is in none now.
+            if self.is_too_full(limits) {
+                self.trim_downloads()?;
+            }
+            // The one that was used last stays, whatever the limits are: a store is never emptied.
+            if candidates.len() <= 1 || !self.is_above(limits, &candidates) {
+                break;
+            }
             let Some(position) = self.remove_first(&candidates[..candidates.len() - 1])? else { break };
             pruned.environments.push(candidates.remove(position).id);
         }
@@ -114,9 +122,27 @@ impl Store {
             // Files may have names in several environments: first the sum that is at hand, then the true one.
             candidates.iter().map(|candidate| candidate.bytes).sum::<u64>() > most && unique_bytes(candidates) > most
         });
-        let too_full =
-            statvfs(&self.root).is_ok_and(|disk| disk.blocks_available() * disk.fragment_size() < limits.free_floor);
-        too_many || too_large || too_full
+        too_many || too_large || self.is_too_full(limits)
+    }
+
+    fn is_too_full(&self, limits: &Limits) -> bool {
+        statvfs(&self.root).is_ok_and(|disk| disk.blocks_available() * disk.fragment_size() < limits.free_floor)
+    }
+
+    /// Removes unpacked packages from uv's cache that are in no environment; uv gets them again when it needs them.
+    /// Does nothing while uv runs, which holds the lock of its cache.
+    fn trim_downloads(&self) -> Result<(), PythonError> {
+        let cache = self.root.with_file_name("uv");
+        let Ok(lock) = File::options().write(true).open(cache.join(".lock")) else { return Ok(()) };
+        if lock.try_lock().is_err() {
+            return Ok(());
+        }
+        for folder in record::entries(&cache)?.iter().filter(|folder| stem(folder).starts_with("archive-")) {
+            for package in record::entries(folder)?.iter().filter(|package| package.is_dir() && !is_linked(package)) {
+                folder::remove(package)?;
+            }
+        }
+        Ok(())
     }
 
     /// Removes what killed builds and removals have left. What is being built has its lock, and stays.
@@ -144,6 +170,13 @@ impl Store {
         }
         Ok(count)
     }
+}
+
+/// Whether a file of a folder has another name elsewhere.
+fn is_linked(folder: &Path) -> bool {
+    let mut is_linked = false;
+    walk(folder, &mut |_, metadata| is_linked |= metadata.is_file() && metadata.nlink() > 1);
+    is_linked
 }
 
 /// Bytes on disk of all environments, each file counted once.

@@ -124,9 +124,17 @@ fn a_disk_that_is_too_full_costs_environments_one_by_one() {
         provide(&store, &plain(&format!("{number}")), "t", NO_LIMITS);
     }
     let held = provide(&store, &plain("0"), "t", NO_LIMITS);
+    // In uv's cache one package is in an environment that is in use, one in none.
+    let archive = store.root().with_file_name("uv").join("archive-v0");
+    fs::create_dir_all(archive.join("linked")).unwrap();
+    fs::create_dir_all(archive.join("alone")).unwrap();
+    fs::hard_link(held.folder.join("venv/lib/python3/site-packages/0.py"), archive.join("linked/0.py")).unwrap();
+    fs::write(archive.join("alone/0.py"), "").unwrap();
+    fs::write(archive.with_file_name(".lock"), "").unwrap();
     let pruned = store.evict(&Limits { free_floor: u64::MAX, ..NO_LIMITS }).unwrap();
     assert_eq!(pruned.environments.len(), 4);
     assert!(is_whole(&held.folder));
+    assert!(archive.join("linked").exists() && !archive.join("alone").exists());
     assert!(store.evict(&Limits { entries: Some(1), ..NO_LIMITS }).unwrap().environments.is_empty());
 }
 
