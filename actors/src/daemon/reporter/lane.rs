@@ -9,9 +9,8 @@ use drivers::clearml::{ClientError, TaskServer};
 use drivers::clock::Clock;
 use drivers::journal::{Journal as Store, ShipIntent, Shipping};
 use futures::future::BoxFuture;
-use protocols::clearml::events::{LEVEL_DEBUG, LEVEL_INFO, LogEvent, ScalarEvent, ScalarValue};
+use protocols::clearml::events::{LEVEL_DEBUG, LEVEL_INFO, LogEvent};
 use protocols::clearml::status::TaskStatus;
-use protocols::failure::Phase;
 use protocols::ids::AttemptId;
 use protocols::lifecycle::{Outcome, StopReason};
 use protocols::order::EnvironmentReport;
@@ -23,13 +22,12 @@ use tracing::{debug, info, warn};
 use super::closing::{FinalStatus, class_name, closing, status_message};
 use super::console::{SliceRules, slice};
 use super::messages::{LaneFact, OpenLane, ReportItem};
+use super::preparation::preparation;
 use super::stream::{ConsoleStream, Piece};
 use crate::daemon::attempt::console_files;
 use crate::daemon::watched::stop_reason;
 use crate::kit::Backoff;
 
-/// Title of the plot with how long each phase of the preparation took.
-const PREPARATION: &str = ":hostler:preparation";
 /// How much of the console goes into one packet, in bytes; the stock agent's packets hold up to twice as much.
 const PACKET_BYTES: usize = 512 * 1024;
 /// How far back a failure's message is looked for in the console, in bytes.
@@ -200,7 +198,8 @@ impl Lane {
             let call = || server.set_requirements(&self.order.task, requirements.clone());
             self.insist("write packages back", call).await;
         }
-        let phases = self.phases(&report.phases);
+        let now = self.tools.clock.now_ms();
+        let phases = preparation(&self.order.task, &self.order.worker, &report.phases, now);
         if !phases.is_empty() {
             let server = &self.tools.server;
             self.insist("report how long the preparation took", || server.add_scalars(&phases)).await;
@@ -209,16 +208,6 @@ impl Lane {
             let server = &self.tools.server;
             self.insist("write the commit back", || server.set_commit(&self.order.task, &commit)).await;
         }
-    }
-
-    /// Curves of one point each: seconds of every phase.
-    fn phases(&self, phases: &[(Phase, u64)]) -> Vec<ScalarEvent> {
-        let (task, worker, now) = (&self.order.task, &self.order.worker, self.tools.clock.now_ms());
-        let point = |(phase, milliseconds): &(Phase, u64)| {
-            let value = ScalarValue { variant: format!("{phase} (s)"), value: *milliseconds as f64 / 1000.0 };
-            ScalarEvent::new(task.clone(), worker.clone(), PREPARATION, value, 0, now)
-        };
-        phases.iter().map(point).collect()
     }
 
     async fn user_started(&mut self) {

@@ -8,6 +8,7 @@ mod console;
 mod gpus;
 mod lane;
 mod messages;
+mod preparation;
 mod requeue;
 mod stream;
 
