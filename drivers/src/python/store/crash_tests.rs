@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::RngExt;
 
@@ -44,9 +44,12 @@ fn start(root: &Path) -> Child {
         .unwrap()
 }
 
-#[expect(clippy::disallowed_methods, reason = "the moment of the kill is to be any")]
-fn live_a_while() {
-    std::thread::sleep(Duration::from_micros(rand::rng().random_range(0..30_000)));
+/// Looks at what is in use until the moment of the next kill, which may be any.
+fn watch(folder: &Path) {
+    let (begun, moment) = (Instant::now(), Duration::from_micros(rand::rng().random_range(0..30_000)));
+    while begun.elapsed() < moment {
+        assert!(is_whole(folder), "what is in use is not removed");
+    }
 }
 
 #[test]
@@ -56,7 +59,7 @@ fn a_hundred_kills_leave_nothing_that_is_wrong() {
     let mut victims: Vec<Child> = (0..3).map(|_| start(store.root())).collect();
     let survivor = provide(&store, &Toy { asked: "survivor".into(), resolved: None }, "survivor", LIMITS);
     for kill in 0..KILLS {
-        live_a_while();
+        watch(&survivor.folder);
         let victim = &mut victims[kill % 3];
         assert!(victim.try_wait().unwrap().is_none(), "a victim has ended by itself: it found half an environment");
         victim.kill().unwrap();
@@ -65,7 +68,6 @@ fn a_hundred_kills_leave_nothing_that_is_wrong() {
         if kill % 10 == 0 {
             assert_eq!(store.verify().unwrap().1, [], "after {kill} kills");
         }
-        assert!(is_whole(&survivor.folder), "what is in use is not removed");
     }
     for victim in &mut victims {
         victim.kill().unwrap();
