@@ -105,11 +105,12 @@ impl Recipe for Installer<'_> {
         self.requirements.is_moving() && !self.requirements.has_credentials()
     }
 
-    /// Not for requirements with passwords: uv takes them out of what it prints.
+    /// Not for requirements with passwords: uv takes them out of what it prints. Nor for those with hashes: they are
+    /// kept by installing, and what was resolved would have hashes of its own.
     fn resolve(&self, site: &BuildSite<'_>) -> Result<Option<Vec<String>>, PythonError> {
         let Engine::Uv(uv) = self.choose_engine()? else { return Ok(None) };
         let is_plain = !self.requirements.is_empty() && !self.requirements.has_credentials();
-        if !is_plain || self.requirements.has("--require-hashes") {
+        if !is_plain || self.requirements.has("--require-hashes") || self.requirements.has_hashes() {
             return Ok(None);
         }
         let site = Site::new(site);

@@ -155,6 +155,11 @@ impl Requirements {
         self.lines.iter().chain(&self.constraints).any(|line| has_credentials(line))
     }
 
+    /// Whether a requirement says which files alone may be installed.
+    pub(super) fn has_hashes(&self) -> bool {
+        self.lines.iter().chain(&self.constraints).any(|line| line.contains("--hash"))
+    }
+
     /// Whether a requirement names a branch or tag of a repository, which may be something else tomorrow.
     pub(super) fn is_moving(&self) -> bool {
         self.lines.iter().any(|line| is_moving(line))
