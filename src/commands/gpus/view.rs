@@ -203,10 +203,12 @@ fn figure(value: Option<f64>, unit: &str) -> String {
     value.map_or("-".to_owned(), |value| format!("{value:.0}{unit}"))
 }
 
-/// Whose are not tasks of ours are called foreign.
+/// Programs by name and process id, as `gpustat` does; the whole path is in the JSON. Whose are not tasks of ours are
+/// called foreign.
 fn processes<'a>(processes: impl Iterator<Item = &'a GpuProcess>) -> String {
     let describe = |process: &GpuProcess| {
-        let name = process.name.as_deref().unwrap_or("?");
+        let path = process.name.as_deref().unwrap_or("?");
+        let name = path.rsplit('/').next().unwrap_or(path);
         let memory = process.memory_bytes.map(|bytes| format!(" {}MiB", bytes / BYTES_PER_MIB)).unwrap_or_default();
         let foreign = if drivers::process::attempt_of(process.pid).is_some() { "" } else { " foreign" };
         format!("{name}/{}{memory}{foreign}", process.pid)
