@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::harness::{Draft, Place, ProcessExt, git_commit_all, new_repository};
+use crate::harness::{Draft, Place, ProcessExt, git_commit_all, new_repository, package_index};
 
 use super::packages::{VERSIONS, versions};
 use super::row::{Row, Table};
@@ -119,12 +119,15 @@ fn locks_where_nothing_else_is_said() {
 fn projects_of_poetry() {
     let place = Place::new();
     let folder = place.path("poetry");
-    let text = "[tool.poetry]\nname = 'project'\nversion = '1'\ndescription = ''\nauthors = []\npackage-mode = false\n\
-        [[tool.poetry.source]]\nname = 'index'\nurl = 'https://pypi.org/simple/'\npriority = 'primary'\n\
+    let index = package_index();
+    let text = format!(
+        "[tool.poetry]\nname = 'project'\nversion = '1'\ndescription = ''\nauthors = []\npackage-mode = false\n\
+        [[tool.poetry.source]]\nname = 'index'\nurl = '{index}'\npriority = 'primary'\n\
         [tool.poetry.dependencies]\npython = '>=3.9,<4'\nsix = '1.16.0'\n\
         [tool.poetry.group.dev.dependencies]\nidna = '3.4'\n\
-        [tool.poetry.group.docs]\noptional = true\n[tool.poetry.group.docs.dependencies]\ntomli = '2.0.1'\n";
-    new_repository(&folder, &[("versions.py", VERSIONS), ("pyproject.toml", text)]);
+        [tool.poetry.group.docs]\noptional = true\n[tool.poetry.group.docs.dependencies]\ntomli = '2.0.1'\n"
+    );
+    new_repository(&folder, &[("versions.py", VERSIONS), ("pyproject.toml", &text)]);
     let url = folder.to_str().unwrap().to_owned();
     let table = Table::start(place, &[(TYPE, "poetry")]);
     let expected = &["six=1.16.0 idna=3.4 tomli=None"];
@@ -140,7 +143,7 @@ fn projects_of_poetry() {
     command.finish_within(LIMIT).ok();
     git_commit_all(&folder, &[]);
     let broken = table.place().path("broken");
-    new_repository(&broken, &[("versions.py", VERSIONS), ("pyproject.toml", text), ("poetry.lock", "not a lock")]);
+    new_repository(&broken, &[("versions.py", VERSIONS), ("pyproject.toml", &text), ("poetry.lock", "not a lock")]);
     table.run(&[
         Row::completes("a project of poetry with a lock", draft(&url), expected).never_says("deciding on versions"),
         Row::completes("no project of poetry", versions("six==1.15.0", "six"), &["six=1.15.0"]),

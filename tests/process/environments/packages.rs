@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::harness::{Draft, Place, git, git_commit_all, new_repository};
+use crate::harness::{Draft, Place, git, git_commit_all, new_repository, url_of_package};
 
 use super::row::{Row, Table};
 
@@ -60,9 +60,7 @@ fn line_rows() -> Vec<Row> {
         row("a file that is not there", "-r gone.txt\nsix==1.17.0", "six", "six=1.17.0").says("gone.txt"),
         row(
             "a URL",
-            &format!(
-                "six @ https://files.pythonhosted.org/packages/b7/ce/149a00dd41f10bc29e5921b496af8b574d8413afcd5e30dfa0ed46c2cc5e/six-1.17.0-py2.py3-none-any.whl#sha256={WHEEL}"
-            ),
+            &format!("six @ {}#sha256={WHEEL}", url_of_package("six", "six-1.17.0-py2.py3-none-any.whl")),
             "six",
             "six=1.17.0",
         ),

@@ -20,7 +20,8 @@ pub(crate) use gate::Gate;
 pub(crate) use place::Place;
 pub(crate) use process::{Finished, ProcessExt, is_alive, kill};
 pub(crate) use python::{
-    base_python, git, git_commit_all, new_repository, python_environment, run_scenario, run_scenario_with, sdk_python,
+    base_python, git, git_commit_all, new_repository, package_index, python_environment, run_scenario,
+    run_scenario_with, sdk_python, url_of_package,
 };
 pub(crate) use script::{Draft, lines_with};
 pub(crate) use server::{Server, login_trusting, login_with, ready_line};

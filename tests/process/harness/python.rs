@@ -51,6 +51,26 @@ fn printed_by(mut python: Command, program: &str) -> String {
     python.args(["-c", program]).finish_within(Duration::from_secs(60)).ok().trim().to_owned()
 }
 
+/// The package index that pip uses here, as this machine's configuration has it.
+pub(crate) fn package_index() -> &'static str {
+    static INDEX: OnceLock<String> = OnceLock::new();
+    let ask = "from pip._internal.commands import create_command
+print(create_command('install').parser.parse_args([])[0].index_url.rstrip('/') + '/')";
+    INDEX.get_or_init(|| printed_by(Command::new(sdk_python()), ask))
+}
+
+/// Where the package index has a file of a project.
+pub(crate) fn url_of_package(project: &str, file: &str) -> String {
+    let ask = "import re, sys, urllib.parse, urllib.request
+page = sys.argv[1] + sys.argv[2] + '/'
+text = urllib.request.urlopen(page, timeout=60).read().decode()
+link = next(link for link in re.findall('href=\"([^\"#]*)', text) if link.endswith('/' + sys.argv[3]))
+print(urllib.parse.urljoin(page, link))";
+    let mut python = Command::new(sdk_python());
+    python.args(["-c", ask, package_index(), project, file]);
+    python.finish_within(Duration::from_secs(90)).ok().trim().to_owned()
+}
+
 /// Runs a script of `tests/sdk` against a server, with the configuration file that the server wrote.
 pub(crate) fn run_scenario(place: &Place, server: &Server, name: &str, arguments: &[&str]) -> Finished {
     run_scenario_with(place, &server.configuration_file(), name, arguments)
