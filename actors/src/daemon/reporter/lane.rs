@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use drivers::clearml::{ClientError, TaskServer};
 use drivers::clock::Clock;
-use drivers::journal::{Journal as Store, ShipIntent, Shipping};
+use drivers::journal::{Journal as Store, Shipping};
 use futures::future::BoxFuture;
-use protocols::clearml::events::{LEVEL_DEBUG, LEVEL_INFO, LogEvent};
+use protocols::clearml::events::{LEVEL_INFO, LogEvent};
 use protocols::clearml::status::TaskStatus;
 use protocols::ids::AttemptId;
 use protocols::lifecycle::{Outcome, StopReason};
@@ -20,22 +20,18 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{debug, info, warn};
 
 use super::closing::{FinalStatus, class_name, closing, status_message};
-use super::console::{SliceRules, slice};
 use super::messages::{LaneFact, OpenLane, ReportItem};
 use super::preparation::preparation;
+use super::shipping::PACKET_BYTES;
 use super::stream::{ConsoleStream, Piece};
 use crate::daemon::attempt::console_files;
 use crate::daemon::watched::stop_reason;
 use crate::kit::Backoff;
 
-/// How much of the console goes into one packet, in bytes; the stock agent's packets hold up to twice as much.
-const PACKET_BYTES: usize = 512 * 1024;
 /// How far back a failure's message is looked for in the console, in bytes.
 const LAST_WORDS_BYTES: u64 = 16 * 1024;
 /// Time between two packets of a console that trickles.
 const SHIP_INTERVAL: Duration = Duration::from_millis(250);
-/// A line without an end goes when nothing was added to it for this long.
-const OPEN_LINE_WAIT: Duration = Duration::from_secs(5);
 /// The server forgets a task that says nothing for two hours; the stock agent pings every minute.
 const PING_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -58,11 +54,11 @@ pub(super) struct Lane {
     pub(super) order: OpenLane,
     items: mpsc::UnboundedReceiver<ReportItem>,
     length: watch::Receiver<(u64, i64)>,
-    stream: ConsoleStream,
-    shipping: Shipping,
-    open_line_since: Option<Instant>,
+    pub(super) stream: ConsoleStream,
+    pub(super) shipping: Shipping,
+    pub(super) open_line_since: Option<Instant>,
     /// The server has no use for the console: the task is gone.
-    console_refused: bool,
+    pub(super) console_refused: bool,
     opened: bool,
     /// What the task's program did that explains its failure.
     blame: Option<String>,
@@ -121,17 +117,6 @@ impl Lane {
                 } => {}
                 _ = pings.tick() => self.ping().await,
             }
-        }
-    }
-
-    /// What was shipped before, and whether a packet whose fate is unknown arrived.
-    async fn recall(&mut self) {
-        let (store, task, pull) = (self.tools.store.clone(), self.order.task.clone(), self.order.pull);
-        let recalled = tokio::task::spawn_blocking(move || store.shipping(&task, pull)).await;
-        match recalled {
-            Ok(Ok(shipping)) => self.shipping = shipping.unwrap_or_default(),
-            Ok(Err(error)) => warn!(task = %self.order.task, %error, "cannot recall how much console was shipped"),
-            Err(error) => warn!(task = %self.order.task, %error, "cannot recall how much console was shipped"),
         }
     }
 
@@ -314,86 +299,9 @@ impl Lane {
         Ok(seen.iter().any(|event| event.msg == line && event.timestamp >= self.order.pulled_at_ms))
     }
 
-    /// Ships one packet of the console. `true` when there may be more to ship at once.
-    async fn ship(&mut self, flush: bool) -> bool {
-        if self.console_refused {
-            return false;
-        }
-        let offset = self.shipping.shipped;
-        let Some(piece) = self.read(offset, PACKET_BYTES).await else { return false };
-        if piece.bytes.is_empty() {
-            self.open_line_since = None;
-            return false;
-        }
-        let overdue = self.open_line_since.is_some_and(|since| since.elapsed() >= OPEN_LINE_WAIT);
-        // A flush is for the end of the stream; what is read while more follows is cut at a line end.
-        let at_end = offset + piece.bytes.len() as u64 >= self.stream.length();
-        let rules = SliceRules {
-            suppress_carriage_return: self.tools.suppress_carriage_return,
-            flush: (at_end && (flush || overdue)) || piece.complete,
-        };
-        let full = piece.bytes.len() >= PACKET_BYTES;
-        let packets = Arc::clone(&self.tools.packets);
-        let _permit = if full { packets.acquire().await.ok() } else { None };
-        let cut = slice(&piece.bytes, rules);
-        drop(piece);
-        if cut.consumed == 0 {
-            self.open_line_since.get_or_insert_with(Instant::now);
-            return false;
-        }
-        self.open_line_since = None;
-        let to = offset + cut.consumed as u64;
-        if cut.messages.is_empty() {
-            self.shipping.shipped = to;
-            return true;
-        }
-        let first = self.next_timestamp();
-        let last = first + cut.messages.len() as i64 - 1;
-        let intent = ShipIntent { to, first_timestamp_ms: first, last_timestamp_ms: last };
-        self.shipping.intent = Some(intent);
-        if !self.remember().await {
-            return false;
-        }
-        self.deliver(cut.messages, first).await;
-        self.shipped(to, last);
-        full || flush
-    }
-
-    fn shipped(&mut self, to: u64, last_timestamp_ms: i64) {
-        // Not written down at once: the next intent carries it, and until then the server can be asked.
-        self.shipping.shipped = to;
-        self.shipping.last_timestamp_ms = last_timestamp_ms;
-        self.shipping.intent = None;
-        self.tell(LaneFact::Shipped(to));
-    }
-
-    /// Sends a packet until it has arrived, and not twice: where an answer was lost, the server is asked.
-    async fn deliver(&mut self, messages: Vec<String>, first: i64) {
-        let events: Vec<LogEvent> = messages
-            .into_iter()
-            .enumerate()
-            .map(|(index, message)| self.event(first + index as i64, LEVEL_DEBUG, message))
-            .collect();
-        let mut backoff = Backoff::for_server();
-        loop {
-            match self.tools.server.add_logs(&events).await {
-                Ok(_) => return,
-                Err(error) if is_refusal(&error) => {
-                    info!(task = %self.order.task, %error, "the server has no use for the task's console any more");
-                    self.console_refused = true;
-                    return;
-                }
-                Err(error) => self.wait_for_server("send console", &error, &mut backoff).await,
-            }
-            if self.insist_on_knowing(|| self.has_arrived(first)).await {
-                return;
-            }
-        }
-    }
-
     /// Asks whether something has arrived until the server answers: nothing is sent again on a guess. A server that
     /// refuses to tell will refuse what is sent again, too.
-    async fn insist_on_knowing<F>(&self, ask: impl Fn() -> F) -> bool
+    pub(super) async fn insist_on_knowing<F>(&self, ask: impl Fn() -> F) -> bool
     where
         F: Future<Output = Result<bool, ClientError>>,
     {
@@ -407,44 +315,7 @@ impl Lane {
         }
     }
 
-    async fn has_arrived(&self, first: i64) -> Result<bool, ClientError> {
-        let seen = self.tools.server.logs_since(&self.order.task, first).await?;
-        Ok(seen.iter().any(|event| event.timestamp == first && event.worker == self.order.worker))
-    }
-
-    /// A daemon died between intending a packet and knowing that it arrived: find out, and send it again if not.
-    async fn repeat_unknown_packet(&mut self) {
-        let Some(intent) = self.shipping.intent else { return };
-        let task = self.order.task.clone();
-        let arrived = loop {
-            match self.has_arrived(intent.first_timestamp_ms).await {
-                Ok(arrived) => break arrived,
-                Err(error) if is_refusal(&error) => break true,
-                Err(error) => self.wait_for_server("look for a packet", &error, &mut Backoff::for_server()).await,
-            }
-        };
-        debug!(%task, arrived, "packet of an earlier daemon");
-        if !arrived {
-            let from = self.shipping.shipped;
-            let length = usize::try_from(intent.to.saturating_sub(from)).unwrap_or(PACKET_BYTES);
-            if let Some(piece) = self.read(from, length).await {
-                let rules = SliceRules { suppress_carriage_return: self.tools.suppress_carriage_return, flush: true };
-                let cut = slice(&piece.bytes, rules);
-                self.deliver(cut.messages, intent.first_timestamp_ms).await;
-            }
-        }
-        self.shipped(intent.to, intent.last_timestamp_ms);
-    }
-
-    async fn remember(&self) -> bool {
-        let stored = self.tools.store.put_shipping(&self.order.task, self.order.pull, self.shipping).await;
-        if let Err(error) = &stored {
-            warn!(task = %self.order.task, %error, "cannot write down how much console was shipped");
-        }
-        stored.is_ok()
-    }
-
-    async fn read(&self, offset: u64, most: usize) -> Option<Piece> {
+    pub(super) async fn read(&self, offset: u64, most: usize) -> Option<Piece> {
         let stream = self.stream.clone();
         let read = tokio::task::spawn_blocking(move || stream.read(offset, most)).await;
         match read {
@@ -460,12 +331,12 @@ impl Lane {
         }
     }
 
-    fn event(&self, timestamp: i64, level: &str, msg: String) -> LogEvent {
+    pub(super) fn event(&self, timestamp: i64, level: &str, msg: String) -> LogEvent {
         LogEvent::new(self.order.task.clone(), self.order.worker.clone(), level, msg, timestamp)
     }
 
     /// Increasing within a task, whatever the clock does: the server sorts by it.
-    fn next_timestamp(&self) -> i64 {
+    pub(super) fn next_timestamp(&self) -> i64 {
         let seen = self.length.borrow().1;
         let now = if seen > 0 { seen } else { self.tools.clock.now_ms() };
         now.max(self.shipping.last_timestamp_ms + 1)
@@ -490,7 +361,7 @@ impl Lane {
         }
     }
 
-    async fn wait_for_server(&self, what: &str, error: &ClientError, backoff: &mut Backoff) {
+    pub(super) async fn wait_for_server(&self, what: &str, error: &ClientError, backoff: &mut Backoff) {
         debug!(task = %self.order.task, %error, "cannot {what} now; will try again");
         backoff.wait().await;
     }
@@ -501,6 +372,6 @@ impl Lane {
 }
 
 /// The server understood and said no: trying again does not help. Everything else is tried again for ever.
-fn is_refusal(error: &ClientError) -> bool {
+pub(super) fn is_refusal(error: &ClientError) -> bool {
     error.api().is_some() && !error.is_transient()
 }

@@ -10,6 +10,7 @@ mod lane;
 mod messages;
 mod preparation;
 mod requeue;
+mod shipping;
 mod stream;
 
 use std::collections::HashMap;
