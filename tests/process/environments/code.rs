@@ -155,22 +155,22 @@ fn submodule_rows(place: &Place) -> Vec<Row> {
     ]
 }
 
-/// Without git-lfs on the machine the files stay pointers, and the task is told.
+/// The real files where the machine has git-lfs. Without it they stay pointers, and the task is told.
 fn large_file_rows(place: &Place) -> Vec<Row> {
     let repository = place.path("large");
-    new_repository(
-        &repository,
-        &[
-            ("run.py", "print('OUT', open('model.bin').readline().strip())\n"),
-            (".gitattributes", "*.bin filter=lfs diff=lfs merge=lfs -text\n"),
-            ("model.bin", "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n"),
-        ],
-    );
+    let attributes = (".gitattributes", "*.bin filter=lfs diff=lfs merge=lfs -text\n");
+    new_repository(&repository, &[("run.py", "print('OUT', open('model.bin').readline().strip())\n"), attributes]);
     let draft = Draft::repository("lfs", repository.to_str().unwrap(), "run.py");
-    vec![
-        Row::completes("files in LFS, without git-lfs", draft, &["version https://git-lfs.github.com/spec/v1"])
-            .says("git-lfs is not installed"),
-    ]
+    let has_lfs = std::process::Command::new("git-lfs").arg("version").output().is_ok();
+    if has_lfs {
+        git(&repository, &["lfs", "install", "--local"]);
+        git_commit_all(&repository, &[("model.bin", "weights\n")]);
+        vec![Row::completes("files in LFS", draft, &["weights"]).says("fetching files from Git LFS")]
+    } else {
+        let pointer = "version https://git-lfs.github.com/spec/v1";
+        git_commit_all(&repository, &[("model.bin", &format!("{pointer}\noid sha256:00\nsize 3\n"))]);
+        vec![Row::completes("files in LFS, without git-lfs", draft, &[pointer]).says("git-lfs is not installed")]
+    }
 }
 
 #[test]
