@@ -6,7 +6,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 
 .PHONY: help
 help: ## Show this list.
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build the program for development: target/debug/hostler.
@@ -44,6 +44,10 @@ check: ## Format, lints, documentation: what must be clean before a commit.
 .PHONY: bench
 bench: ## Measure enqueue to first line of user code, against the stock clearml-agent.
 	@benches/run.sh
+
+.PHONY: bench-environments
+bench-environments: ## Measure launches cold, warm and with changed code, beside uv alone and the stock clearml-agent.
+	@benches/environments.sh
 
 .PHONY: bench-scheduling
 bench-scheduling: ## Measure who gets which GPUs: the cost of a decision, utilisation and waits beside other rules.

@@ -1,6 +1,6 @@
 //! Processes of this machine: who they are, whether they live, how they are started and ended.
 //!
-//! A process is named by [`ProcessId`], pid and start time, never by its pid alone: the kernel gives pids out
+//! A process is named by [`ProcessId`](protocols::ids::ProcessId), pid and start time, never by its pid alone: the kernel gives pids out
 //! again. A zombie counts as dead: it runs nothing and holds nothing.
 
 mod affinity;

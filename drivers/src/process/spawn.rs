@@ -46,7 +46,7 @@ pub enum SpawnError {
 }
 
 /// Starts an executor: `input` on its standard input, in memory and in no file; standard output and error appended to `log_file` (mode 0600), the
-/// environment inherited, with [`MARK_VARIABLE`] set to `mark` so that [`fence`](super::fence) finds it too.
+/// environment inherited, with [`MARK_VARIABLE`] set to `mark` so that [`fence`](super::fence()) finds it too.
 ///
 /// It goes on when this process ends; while this process lives it is reaped in the background, so that no zombie
 /// stays. Needs a tokio runtime. Blocks for as long as fork and exec take.

@@ -1,6 +1,6 @@
 //! What is done with the data directory of a server from outside: copies, checks, cleaning up.
 //!
-//! Everything but [`restore`] works beside a server that runs. Nothing here blocks on anything but the disk, and all of
+//! Everything but [`restore()`] works beside a server that runs. Nothing here blocks on anything but the disk, and all of
 //! it blocks: call it off the reactor.
 
 mod backup;

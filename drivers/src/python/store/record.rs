@@ -29,7 +29,7 @@ pub(super) struct Asked {
 /// `built/ID/ready.json`: there if, and only if, the environment is whole.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Ready {
-    /// [`FORMAT`] of the program that built it.
+    /// The format of the program that built it.
     pub format: u32,
     /// Its interpreter within its folder; it leads to one of the machine.
     pub program: PathBuf,

@@ -10,7 +10,7 @@ pub(super) const ROWS_PER_STEP: i64 = 5_000;
 
 /// Deletes all events of a task or model and returns how many there were.
 ///
-/// A few are removed in this transaction; many are only detached, and the [`housekeeper`](super::housekeeper) removes their rows later.
+/// A few are removed in this transaction; many are only detached, and the [`housekeeper`](mod@super::housekeeper) removes their rows later.
 pub(crate) fn delete_owner(connection: &Connection, id: &str) -> StoreResult<u64> {
     let Some(owner) = owner_of(connection, id)? else { return Ok(0) };
     let stored: i64 = connection
