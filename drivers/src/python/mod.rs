@@ -1,8 +1,10 @@
 //! Python for tasks: which interpreter, and an environment that has exactly the packages that a task asks for.
 //!
 //! Environments are content-addressed, immutable and used in place, each task with a writable layer of its own above
-//! it: the same question gets the same environment, and a hit starts no process. Requirements that point into the task's own code (`-e .`, `./lib`)
-//! get an environment of the attempt's own, since what they mean lies in its work tree and changes with it.
+//! it: the same question gets the same environment, and a hit starts no process. Requirements that point into the
+//! task's own code (`-e .`, `./lib`) get an environment of the attempt's own, since what they mean lies in its work
+//! tree and changes with it.
+//!
 //! Blocking throughout.
 
 mod error;
