@@ -3,6 +3,7 @@
 pub mod clearml;
 pub mod clock;
 pub mod command;
+pub mod container;
 mod file_lock;
 pub mod git;
 pub mod host;

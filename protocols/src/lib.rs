@@ -5,6 +5,7 @@
 //! journal, an executor's state file) is defined here once.
 
 pub mod clearml;
+pub mod container;
 pub mod control;
 pub mod explain;
 pub mod failure;
