@@ -116,7 +116,14 @@ impl Recipe for Installer<'_> {
         let site = Site::new(site);
         let inputs = self.write_inputs(&Engine::Uv(uv.clone()), &site)?;
         let output = site.scratch.join("resolution.txt");
-        let first = self.run_resolve(&uv, &site, &inputs, None, &output)?;
+        let seeding = self.seed_command(&uv, &site)?;
+        let first = std::thread::scope(|scope| {
+            // Resolving mostly waits for the network: what every environment has is downloaded meanwhile. A failure
+            // means nothing yet, and is said by whoever installs it.
+            let commands = self.commands;
+            scope.spawn(move || drop(commands.run(seeding, &mut |_| {})));
+            self.run_resolve(&uv, &site, &inputs, None, &output)
+        })?;
         let mut is_done = first.is_success();
         if !is_done && let Some(pins) = self.contradicting_pins(&site, &first)? {
             is_done = self.run_resolve(&uv, &site, &inputs, Some(&pins), &output)?.is_success();
@@ -347,6 +354,14 @@ impl Installer<'_> {
     /// What every environment has; of setuptools, later versions have lost what old packages need it for.
     fn seeds(&self) -> &'static [&'static str] {
         if self.interpreter.is_at_least(3, 12) { &["pip"] } else { &["pip", "setuptools<81", "wheel"] }
+    }
+
+    /// Brings what every environment has into uv's cache.
+    fn seed_command(&self, uv: &Path, site: &Site<'_>) -> Result<CommandLine, PythonError> {
+        let command = CommandLine::new(uv).arguments(["pip", "install", "--quiet", "--no-deps", "--python"]);
+        let command =
+            command.argument(&self.interpreter.path).argument("--target").argument(site.scratch.join("seeds"));
+        self.dressed(command.arguments(self.seeds()).directory(site.scratch), site, self.uv_variables())
     }
 
     /// Adds pip, and what Python before 3.12 had in every environment. Does without where no index can be reached.
