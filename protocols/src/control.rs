@@ -73,8 +73,23 @@ pub struct DaemonStatus {
     /// GPUs and MIG instances that get no task for now, and why.
     #[serde(default)]
     pub out_of_use: BTreeMap<GpuId, String>,
+    /// What is prepared for tasks that still wait in queues; absent where nothing is.
+    #[serde(default)]
+    pub prefetch: Option<PrefetchStatus>,
     /// The tasks whose end the server has not acknowledged.
     pub tasks: Vec<TaskSnapshot>,
+}
+
+/// Code and environments of tasks that wait, ahead of their turn.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PrefetchStatus {
+    /// For which task that is done now.
+    pub now: Option<TaskId>,
+    /// Tasks that still wait and for which it is done.
+    pub ready: Vec<TaskId>,
+    /// Tasks that still wait and for which it cannot be done, and why.
+    #[serde(default)]
+    pub failed: BTreeMap<TaskId, String>,
 }
 
 /// What a daemon is up to.

@@ -18,6 +18,8 @@ pub const ORDER_FILE: &str = "order.mpk";
 pub const RECORD_FILE: &str = "record.mpk";
 /// Name of the file that holds everything the attempt printed, byte for byte.
 pub const CONSOLE_FILE: &str = "console.log";
+/// Name of the file in which a preparation ahead of a task's turn leaves how it went: a [`Prefetched`].
+pub const PREFETCHED_FILE: &str = "prefetched.mpk";
 /// Environment variable that every process of an attempt inherits; its value is [`ExecutorOrder::mark`].
 /// What a dead executor left behind is found by it.
 pub const MARK_VARIABLE: &str = "HOSTLER_ATTEMPT";
@@ -141,6 +143,18 @@ impl std::fmt::Debug for OrderSecrets {
 /// Name of an attempt's folder, and value of [`MARK_VARIABLE`]: `TASK.PULL.ATTEMPT`.
 pub fn attempt_name(task: &TaskId, pull: u64, attempt: AttemptId) -> String {
     format!("{task}.{pull}.{attempt}")
+}
+
+/// How the preparation of a task whose turn has not come went.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Prefetched {
+    /// Code and environment are on this machine.
+    Ready,
+    /// That cannot be done now; the task will find out itself.
+    Failed(String),
+    /// It was stopped.
+    Stopped,
 }
 
 /// What was found out while preparing; written back to the task.

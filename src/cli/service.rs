@@ -158,6 +158,12 @@ pub(crate) struct DaemonArgs {
     /// Take from the queues in turn instead of by priority
     #[arg(long)]
     pub(crate) order_fairness: bool,
+    /// Fetch the code and build the environments of the next tasks in the queues, before their turn (the default)
+    #[arg(long, overrides_with = "no_prefetch")]
+    pub(crate) prefetch: bool,
+    /// Prepare a task only when its turn has come
+    #[arg(long)]
+    pub(crate) no_prefetch: bool,
     /// Seconds between two looks at the queues of a server that cannot push, at least 5
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
     pub(crate) polling_interval: u64,
@@ -199,6 +205,9 @@ pub(crate) struct ExecutorArgs {
     /// The attempt's folder
     #[arg(long, value_name = "DIR")]
     pub(crate) attempt_dir: PathBuf,
+    /// Only fetch the code and build the environment, for as long as the daemon with this process id lives
+    #[arg(long, value_name = "PID")]
+    pub(crate) prefetch_for: Option<u32>,
 }
 
 /// What `status` is for.

@@ -6,7 +6,11 @@ use crate::cli::ExecutorArgs;
 use crate::exit::{Exit, Problem};
 
 pub(super) fn run(args: &ExecutorArgs) -> anyhow::Result<Exit> {
-    match executor::run(&args.attempt_dir) {
+    let exit = match args.prefetch_for {
+        Some(daemon) => executor::prefetch(&args.attempt_dir, daemon),
+        None => executor::run(&args.attempt_dir),
+    };
+    match exit {
         ExecutorExit::Reported | ExecutorExit::Unreported | ExecutorExit::FolderGone => Ok(Exit::Success),
         ExecutorExit::Refused { why } => {
             tracing::info!(why, "the daemon does not want this attempt");

@@ -115,6 +115,8 @@ pub(crate) struct HostlerConfig {
     pub(crate) gpu_library: Option<PathBuf>,
     /// Never use `uv`.
     pub(crate) without_uv: bool,
+    /// Whether tasks that wait are prepared ahead of their turn.
+    pub(crate) prefetch: bool,
     /// Where Prometheus may ask.
     pub(crate) metrics_listen: Option<SocketAddr>,
     /// How GPUs are looked after.
@@ -123,8 +125,16 @@ pub(crate) struct HostlerConfig {
 
 impl HostlerConfig {
     /// The keys but for those of [`GpuConfig`].
-    const KEYS: [&str; 7] =
-        ["cache_dir", "git_always_fetch", "gpu_library", "metrics_listen", "state_dir", "stop_grace", "without_uv"];
+    const KEYS: [&str; 8] = [
+        "cache_dir",
+        "git_always_fetch",
+        "gpu_library",
+        "metrics_listen",
+        "prefetch",
+        "state_dir",
+        "stop_grace",
+        "without_uv",
+    ];
 
     /// All keys, for the error that names them.
     fn keys() -> Vec<&'static str> {
@@ -164,6 +174,7 @@ impl HostlerConfig {
                 .unwrap_or(Duration::from_secs(STOP_GRACE_SECONDS)),
             gpu_library: path("gpu_library")?,
             without_uv: tree.flag("agent.hostler.without_uv").map_err(at_places)?.unwrap_or(false),
+            prefetch: tree.flag("agent.hostler.prefetch").map_err(at_places)?.unwrap_or(true),
             gpus: GpuConfig::read(tree).map_err(at_places)?,
         })
     }

@@ -127,6 +127,9 @@ fn our_section_takes_our_keys_only() {
     assert_eq!(config.hostler.stop_grace, Duration::from_millis(2500));
     assert_eq!(config.cache_dir(None).unwrap(), home.0.path().join("c"));
     assert_eq!(config.state_dir(None).unwrap(), home.0.path().join(".local/state/hostler/daemon"));
+    assert!(config.hostler.prefetch, "on unless it is switched off");
+    let off = Home::new(&[("clearml.conf", "agent.hostler.prefetch: off")]).load(&[]).unwrap();
+    assert!(!off.hostler.prefetch);
     let error = Home::new(&[("clearml.conf", "agent.hostler.stop_gracee: 1")]).load(&[]).expect_err("typo").to_string();
     assert!(error.contains("agent.hostler.stop_gracee") && error.contains("stop_grace, without_uv"), "{error}");
     let error =

@@ -20,6 +20,7 @@ mod harness;
 mod maintenance;
 mod output;
 mod pipelines;
+mod prefetch;
 mod real_cards;
 mod scheduling;
 mod sdk;

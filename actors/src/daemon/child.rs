@@ -10,6 +10,7 @@ pub(crate) enum Child {
     GpuWatcher,
     ExecutorGateway,
     QueuePoller,
+    Prefetcher,
     AbortWatcher,
     Metrics,
     ControlGateway,
@@ -25,6 +26,7 @@ impl Child {
             | Self::GpuWatcher
             | Self::ExecutorGateway
             | Self::QueuePoller
+            | Self::Prefetcher
             | Self::AbortWatcher
             | Self::Metrics
             | Self::ControlGateway => false,

@@ -19,6 +19,7 @@ use super::child::Child;
 use super::explain::explain;
 use super::gpu_board::GpuBoard;
 use super::metrics_page;
+use super::prefetcher::PrefetchBoard;
 use super::settings::DaemonSettings;
 use super::waits::Waits;
 use crate::kit::{Lifeline, tell};
@@ -41,6 +42,7 @@ pub(crate) struct ControlView {
     pub(crate) waits: Waits,
     pub(crate) server: Arc<dyn TaskServer>,
     pub(crate) gpus: GpuBoard,
+    pub(crate) prefetch: PrefetchBoard,
     pub(crate) mode: watch::Receiver<DaemonMode>,
     pub(crate) reachable: Arc<AtomicBool>,
     pub(crate) started_at_ms: i64,
@@ -82,6 +84,7 @@ impl ControlView {
             gpu_library: self.settings.gpu_library.clone(),
             demands,
             out_of_use: self.gpus.out_of_use(),
+            prefetch: self.prefetch.shown(),
             tasks,
         }
     }

@@ -9,6 +9,7 @@
 //! ├─ GpuWatcher         health of the cards, who uses them, how much
 //! ├─ ExecutorGateway    executors dial in here
 //! ├─ QueuePoller        leases before it pulls
+//! ├─ Prefetcher         code and environments of tasks that wait
 //! ├─ AbortWatcher       what the server wants stopped
 //! ├─ Metrics            worker registration, heartbeats, machine stats
 //! └─ ControlGateway     the command line asks here
@@ -31,6 +32,7 @@ mod long_poll;
 mod machine;
 mod metrics;
 mod metrics_page;
+mod prefetcher;
 mod queue_poller;
 mod reporter;
 mod run;

@@ -198,6 +198,8 @@ pub struct DaemonSettings {
     pub gpu_cpus: BTreeMap<u32, Vec<usize>>,
     /// Where Prometheus may ask.
     pub metrics_listen: Option<SocketAddr>,
+    /// Whether code and environments of tasks that wait are brought here ahead of their turn.
+    pub prefetch: bool,
     /// Options of the journal.
     pub journal: JournalOptions,
 }
@@ -251,6 +253,10 @@ impl DaemonSettings {
 
     pub(crate) fn attempts_dir(&self) -> PathBuf {
         self.state_dir.join("attempts")
+    }
+
+    pub(crate) fn prefetch_dir(&self) -> PathBuf {
+        self.state_dir.join("prefetch")
     }
 }
 

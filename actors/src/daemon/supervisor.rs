@@ -1,8 +1,9 @@
 //! Start order, restart policy, signals, shutdown.
 
+mod leaving;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix::prelude::*;
 use drivers::clearml::TaskServer;
@@ -17,6 +18,7 @@ use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
+use self::leaving::Leaving;
 use super::abort_watcher::AbortWatcher;
 use super::board::Board;
 use super::child::Child;
@@ -28,23 +30,17 @@ use super::gpu_partitioner::{GpuPartitioner, LeaseFreed, SetOutOfUse};
 use super::gpu_watcher::{GpuWatcher, GpuWatcherTools, QuarantineFile, out_of_use_at_start};
 use super::journal::Journal;
 use super::long_poll::LongPoll;
-use super::metrics::{Metrics, Unregister, WorkerTask};
+use super::metrics::{Metrics, WorkerTask};
+use super::prefetcher::{PrefetchBoard, Prefetcher, PrefetcherTools, PreparationChanged};
 use super::queue_poller::{PollerTools, QueuePoller, StopPulling};
 use super::reporter::{CloseLane, ConsoleGrew, LaneTools, OpenLane, Report, Reporter};
 use super::settings::DaemonSettings;
 use super::task_manager::{
-    Load, LoadChanged, ReopenLanes, RepeatWorkerTasks, StopAll, TaskManager, TaskManagerAsks, TaskManagerPorts,
+    Load, LoadChanged, ReopenLanes, RepeatWorkerTasks, TaskManager, TaskManagerAsks, TaskManagerPorts,
 };
 use super::task_runner::{RunFact, RunnerTools};
 use super::waits::Waits;
 use crate::kit::{ChildExited, Lifeline, Port, RestartDecision, RestartHistory, RestartPolicy, tell};
-
-/// How long a pull that is under way may hold up the daemon's leaving.
-const PULL_PATIENCE: Duration = Duration::from_secs(5);
-/// How long the workers' signing off may.
-const UNREGISTER_PATIENCE: Duration = Duration::from_secs(3);
-/// How long a server that is away may hold up the daemon's leaving once nothing runs any more.
-const REPORT_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A signal that asks the daemon to leave.
 #[derive(Message, Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +77,7 @@ struct Ports {
     console: Port<ConsoleGrew>,
     close_lane: Port<CloseLane>,
     run_facts: Port<RunFact>,
+    preparation: Port<PreparationChanged>,
     task_manager: TaskManagerPorts,
 }
 
@@ -91,22 +88,16 @@ pub(super) struct Core {
     pub(super) tasks: Addr<TaskManager>,
 }
 
-/// What the daemon is doing about leaving.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Leaving {
-    Detach,
-    Drain,
-    Stop,
-}
-
 pub(crate) struct Supervisor {
     prepared: Prepared,
     board: Board,
     waits: Waits,
     gpu_board: GpuBoard,
+    prefetch_board: PrefetchBoard,
     ports: Ports,
     pub(super) core: Option<Core>,
     poller: Option<Addr<QueuePoller>>,
+    prefetcher: Option<Addr<Prefetcher>>,
     metrics: Option<Addr<Metrics>>,
     restarts: HashMap<Child, RestartHistory>,
     mode: watch::Sender<DaemonMode>,
@@ -125,9 +116,11 @@ impl Supervisor {
             board: Board::default(),
             waits: Waits::default(),
             gpu_board: GpuBoard::default(),
+            prefetch_board: PrefetchBoard::default(),
             ports: Ports::default(),
             core: None,
             poller: None,
+            prefetcher: None,
             metrics: None,
             restarts: HashMap::new(),
             mode: watch::channel(DaemonMode::Serving).0,
@@ -161,6 +154,7 @@ impl Supervisor {
             console: self.ports.console.clone(),
             close_lane: self.ports.close_lane.clone(),
             facts: self.ports.run_facts.clone(),
+            preparation: self.ports.preparation.clone(),
         };
         let asks = TaskManagerAsks {
             load_journal: journal.clone().recipient(),
@@ -180,7 +174,21 @@ impl Supervisor {
     }
 
     fn start_child(&mut self, child: Child, ctx: &mut Context<Self>) {
-        if child == Child::GpuWatcher && !self.prepared.settings.watches_gpus() {
+        let settings = &self.prepared.settings;
+        let is_idle = match child {
+            Child::GpuWatcher => !settings.watches_gpus(),
+            Child::Prefetcher => !settings.prefetch || self.leaving.is_some(),
+            Child::Journal
+            | Child::GpuPartitioner
+            | Child::Reporter
+            | Child::TaskManager
+            | Child::ExecutorGateway
+            | Child::QueuePoller
+            | Child::AbortWatcher
+            | Child::Metrics
+            | Child::ControlGateway => false,
+        };
+        if is_idle {
             return;
         }
         let lifeline = Lifeline::new(&ctx.address(), child);
@@ -189,6 +197,7 @@ impl Supervisor {
             Child::GpuWatcher => self.start_gpu_watcher(lifeline),
             Child::ExecutorGateway => self.start_executor_gateway(lifeline),
             Child::QueuePoller => self.start_poller(lifeline),
+            Child::Prefetcher => self.start_prefetcher(lifeline),
             Child::AbortWatcher => self.start_abort_watcher(lifeline),
             Child::Metrics => self.start_metrics(lifeline),
             Child::ControlGateway => self.start_control(lifeline, ctx),
@@ -270,6 +279,18 @@ impl Supervisor {
         self.poller = Some(poller);
     }
 
+    fn start_prefetcher(&mut self, lifeline: Lifeline<Child>) {
+        let tools = PrefetcherTools {
+            settings: self.prepared.settings.clone(),
+            server: self.prepared.server.clone(),
+            long_poll: self.prepared.long_poll.clone(),
+            board: self.prefetch_board.clone(),
+        };
+        let prefetcher = Prefetcher::new(tools, lifeline).start();
+        self.ports.preparation.connect(prefetcher.clone().recipient());
+        self.prefetcher = Some(prefetcher);
+    }
+
     fn start_abort_watcher(&mut self, lifeline: Lifeline<Child>) {
         let Some(core) = &self.core else { return };
         let watcher = AbortWatcher::new(
@@ -312,6 +333,7 @@ impl Supervisor {
             waits: self.waits.clone(),
             server: self.prepared.server.clone(),
             gpus: self.gpu_board.clone(),
+            prefetch: self.prefetch_board.clone(),
             mode: self.mode.subscribe(),
             reachable: self.reachable.clone(),
             started_at_ms: self.prepared.started_at_ms,
@@ -319,68 +341,6 @@ impl Supervisor {
         let commands = ctx.address().recipient();
         let (control, metrics) = (self.prepared.control.clone(), self.prepared.metrics.clone());
         ControlGateway::new(control, metrics, view, commands, lifeline).start();
-    }
-
-    /// Takes nothing new, then goes the chosen way. A later choice replaces an earlier one.
-    fn leave(&mut self, leaving: Leaving, now: bool, ctx: &mut Context<Self>) {
-        self.leaving = Some(leaving);
-        self.mode.send_replace(match leaving {
-            Leaving::Detach | Leaving::Drain => DaemonMode::Draining,
-            Leaving::Stop => DaemonMode::Stopping,
-        });
-        let poller = self.poller.clone();
-        let stopping = async move {
-            if let Some(poller) = poller {
-                let _ = tokio::time::timeout(PULL_PATIENCE, poller.send(StopPulling)).await;
-            }
-        };
-        ctx.spawn(stopping.into_actor(self).map(move |(), this, ctx| {
-            if this.leaving != Some(leaving) {
-                return;
-            }
-            match leaving {
-                Leaving::Detach => this.finish(DaemonExit::Detached),
-                Leaving::Drain => this.leave_when_idle(ctx),
-                Leaving::Stop => {
-                    if let Some(core) = &this.core {
-                        tell(&core.tasks.clone().recipient(), StopAll { now });
-                    }
-                    this.leave_when_idle(ctx);
-                }
-            }
-        }));
-    }
-
-    /// Leaves once every run is settled; when stopping, also once nothing runs and the server stays away.
-    fn leave_when_idle(&mut self, ctx: &mut Context<Self>) {
-        let exit = match self.leaving {
-            Some(Leaving::Drain) => DaemonExit::Drained,
-            Some(Leaving::Stop) => DaemonExit::Stopped,
-            Some(Leaving::Detach) | None => return,
-        };
-        if self.load.unsettled == 0 {
-            self.unregister_and_finish(exit, ctx);
-        } else if self.load.running == 0 && exit == DaemonExit::Stopped {
-            ctx.run_later(REPORT_PATIENCE, |this, ctx| {
-                if this.load.running == 0 && this.load.unsettled > 0 && this.leaving == Some(Leaving::Stop) {
-                    warn!(
-                        tasks = this.load.unsettled,
-                        "the server has not acknowledged every outcome; the next daemon reports them"
-                    );
-                    this.unregister_and_finish(DaemonExit::Stopped, ctx);
-                }
-            });
-        }
-    }
-
-    fn unregister_and_finish(&mut self, exit: DaemonExit, ctx: &mut Context<Self>) {
-        let metrics = self.metrics.clone();
-        let signing_off = async move {
-            if let Some(metrics) = metrics {
-                let _ = tokio::time::timeout(UNREGISTER_PATIENCE, metrics.send(Unregister)).await;
-            }
-        };
-        ctx.spawn(signing_off.into_actor(self).map(move |(), this, _| this.finish(exit)));
     }
 
     fn finish(&mut self, exit: DaemonExit) {
@@ -410,6 +370,7 @@ impl Actor for Supervisor {
             Child::ExecutorGateway,
             Child::AbortWatcher,
             Child::QueuePoller,
+            Child::Prefetcher,
             Child::ControlGateway,
         ] {
             self.start_child(child, ctx);
@@ -447,33 +408,6 @@ impl Handler<LoadChanged> for Supervisor {
     fn handle(&mut self, message: LoadChanged, ctx: &mut Self::Context) {
         self.load = message.0;
         self.leave_when_idle(ctx);
-    }
-}
-
-impl Handler<LeaveSignal> for Supervisor {
-    type Result = ();
-
-    fn handle(&mut self, message: LeaveSignal, ctx: &mut Self::Context) {
-        let detaches = message == LeaveSignal::Terminate || self.prepared.settings.under_service_manager;
-        let running = self.load.running;
-        match self.leaving {
-            None | Some(Leaving::Drain) if detaches => {
-                info!(
-                    running,
-                    "detaching: running tasks live on and the next daemon takes them over; another signal stops them"
-                );
-                self.leave(Leaving::Detach, false, ctx);
-            }
-            None | Some(Leaving::Drain | Leaving::Detach) => {
-                let grace = self.prepared.settings.stop_grace.as_secs();
-                info!(running, "stopping the running tasks, with {grace} s of grace; another signal kills them now");
-                self.leave(Leaving::Stop, false, ctx);
-            }
-            Some(Leaving::Stop) => {
-                warn!(running, "killing the running tasks");
-                self.leave(Leaving::Stop, true, ctx);
-            }
-        }
     }
 }
 

@@ -23,6 +23,7 @@ mod fixtures;
 mod launch;
 mod link;
 mod log_pump;
+mod prefetch;
 mod process_runner;
 mod record;
 mod run;
@@ -30,4 +31,5 @@ mod steps;
 mod uplink;
 
 pub use exit::ExecutorExit;
+pub use prefetch::prefetch;
 pub use run::run;

@@ -16,11 +16,11 @@ use super::exit::{ExecutorExit, ExitSlot};
 use super::record::{Durability, RecordFile};
 
 /// How long a process that leaves in disorder tries to kill what it started.
-const LAST_KILL_PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const LAST_KILL_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why an executor cannot begin.
 #[derive(Debug, thiserror::Error)]
-enum StartError {
+pub(super) enum StartError {
     #[error("cannot read {}", path.display())]
     Read {
         path: PathBuf,
@@ -112,7 +112,7 @@ fn open_files(order: &ExecutorOrder, record: &RecordFile) -> Result<(Console, Op
     Ok((console, first.err().map(|error| failure(&error))))
 }
 
-fn read_order(attempt_dir: &Path) -> Result<ExecutorOrder, StartError> {
+pub(super) fn read_order(attempt_dir: &Path) -> Result<ExecutorOrder, StartError> {
     let path = attempt_dir.join(ORDER_FILE);
     let bytes = std::fs::read(&path).map_err(|source| StartError::Read { path: path.clone(), source })?;
     let mut order: ExecutorOrder =

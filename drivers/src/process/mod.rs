@@ -4,6 +4,7 @@
 //! again. A zombie counts as dead: it runs nothing and holds nothing.
 
 mod affinity;
+mod background;
 mod fence;
 mod identity;
 mod reap;
@@ -12,6 +13,7 @@ mod spawn;
 mod tree;
 
 pub use affinity::{allowed_cpus, keep_to_cpus};
+pub use background::giving_way;
 pub use fence::{FenceReport, attempt_of, fence};
 pub use identity::{is_alive, process_id, this_process};
 pub use reap::{Reaped, reap_children};

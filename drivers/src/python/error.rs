@@ -70,6 +70,9 @@ pub enum PythonError {
         #[source]
         source: CommandError,
     },
+    /// It would be the attempt's own, and there is no attempt yet.
+    #[error("the environment holds the task's own code")]
+    Unshared,
     /// The task was stopped.
     #[error("stopped while building the environment")]
     Stopped,
@@ -84,7 +87,9 @@ impl PythonError {
             | Self::Create { .. }
             | Self::Install { .. }
             | Self::Project { .. } => FailureClass::Environment,
-            Self::DiskFull { .. } | Self::Io { .. } | Self::Command { .. } => FailureClass::Infrastructure,
+            Self::DiskFull { .. } | Self::Io { .. } | Self::Command { .. } | Self::Unshared => {
+                FailureClass::Infrastructure
+            }
             Self::Stopped => FailureClass::Aborted,
         }
     }
@@ -100,6 +105,7 @@ impl PythonError {
             | Self::DiskFull { .. }
             | Self::Io { .. }
             | Self::Command { .. }
+            | Self::Unshared
             | Self::Stopped => false,
         }
     }

@@ -142,6 +142,8 @@ impl fmt::Debug for EnvironmentRequest<'_> {
 pub struct EnvironmentStore {
     cache_dir: PathBuf,
     settings: PythonSettings,
+    /// Whether nothing is built that only one attempt could use.
+    is_for_later: bool,
 }
 
 impl fmt::Debug for EnvironmentStore {
@@ -153,7 +155,23 @@ impl fmt::Debug for EnvironmentStore {
 impl EnvironmentStore {
     /// `cache_dir` is the root of the machine's caches; it is made when it is needed.
     pub fn new(cache_dir: &Path, settings: &PythonSettings) -> Self {
-        Self { cache_dir: cache_dir.to_owned(), settings: settings.clone() }
+        Self { cache_dir: cache_dir.to_owned(), settings: settings.clone(), is_for_later: false }
+    }
+
+    /// Has the environment built before the task needs it. `None` of one that holds the task's own code: that is
+    /// built when there is an attempt that has it.
+    pub fn build_ahead(
+        &self,
+        request: &EnvironmentRequest<'_>,
+        commands: &dyn CommandRunner,
+        progress: &dyn Fn(&str),
+    ) -> Result<Option<Environment>, PythonError> {
+        let store = Self { is_for_later: true, ..self.clone() };
+        match store.prepare(request, commands, progress) {
+            Ok(environment) => Ok(Some(environment)),
+            Err(PythonError::Unshared) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Finds or builds the environment. Lines for people, the installer's whole output included, go to `progress`,
@@ -251,6 +269,9 @@ impl EnvironmentStore {
         };
         let (store, task) = (Store::new(folder.join(STORE)), finder.request.task);
         if requirements.is_local() {
+            if self.is_for_later {
+                return Err(PythonError::Unshared);
+            }
             let environment = build_private(&installer, finder.request.private_dir)?;
             store.note(task, &installer.question(), Outcome::Private, "", None);
             return Ok(environment);

@@ -72,8 +72,14 @@ pub(super) fn settings(
         gpus: gpus(args, &config.hostler.gpus),
         gpu_cpus: BTreeMap::new(),
         metrics_listen: args.metrics_listen.or(config.hostler.metrics_listen),
+        prefetch: prefetches(args, config),
         journal: journal(&context.environment)?,
     })
+}
+
+/// The flags win over the configuration.
+fn prefetches(args: &DaemonArgs, config: &Config) -> bool {
+    args.prefetch || (config.hostler.prefetch && !args.no_prefetch)
 }
 
 /// The flag wins over the configuration, which wins over the defaults.

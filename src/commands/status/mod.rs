@@ -4,7 +4,7 @@ mod explain;
 
 use std::fmt::Write as _;
 
-use protocols::control::{DaemonMode, DaemonStatus, TaskSnapshot};
+use protocols::control::{DaemonMode, DaemonStatus, PrefetchStatus, TaskSnapshot};
 use protocols::ids::GpuId;
 
 use super::context::Context;
@@ -50,6 +50,9 @@ fn describe(status: &DaemonStatus, for_terminal: bool) -> String {
     for line in out_of_use(status) {
         let _ = writeln!(text, "{line}");
     }
+    if let Some(prefetch) = &status.prefetch {
+        let _ = writeln!(text, "{}", ahead(prefetch));
+    }
     let _ = writeln!(text);
     text.push_str(&tasks(&status.tasks).render(for_terminal));
     text
@@ -77,6 +80,19 @@ fn out_of_use(status: &DaemonStatus) -> Vec<String> {
         format!("GPU {} gets no task: {why}", index.as_deref().unwrap_or(gpu.as_str()))
     };
     status.out_of_use.iter().map(line).collect()
+}
+
+/// `prepared ahead of their turn: 2 tasks that wait; now t3; not t4: ..`.
+fn ahead(prefetch: &PrefetchStatus) -> String {
+    let mut parts = Vec::new();
+    match prefetch.ready.len() {
+        0 => {}
+        1 => parts.push("1 task that waits".to_owned()),
+        count => parts.push(format!("{count} tasks that wait")),
+    }
+    parts.extend(prefetch.now.iter().map(|task| format!("now {task}")));
+    parts.extend(prefetch.failed.iter().map(|(task, why)| format!("not {task}: {why}")));
+    format!("prepared ahead of their turn: {}", parts.join("; "))
 }
 
 fn tasks(tasks: &[TaskSnapshot]) -> Table {
@@ -144,6 +160,7 @@ mod tests {
                 task: Some("t".into()),
             }],
             out_of_use: [("GPU-1".into(), "quarantined: XID 79".to_owned())].into(),
+            prefetch: Some(PrefetchStatus { now: Some("t3".into()), ready: vec!["t2".into()], ..Default::default() }),
             tasks: vec![TaskSnapshot {
                 task: "t".into(),
                 name: "train".to_owned(),
@@ -165,6 +182,7 @@ mod tests {
             "finishes its tasks",
             "h:gpu1\ta,b\t1 H200\tt\n",
             "\nGPU 1 gets no task: quarantined: XID 79\n",
+            "\nprepared ahead of their turn: 1 task that waits; now t3\n",
             "running (detached)\t0s\th:gpu1\t1.5k\t999",
         ] {
             assert!(text.contains(part), "{part:?} is not in {text}");

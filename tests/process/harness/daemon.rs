@@ -48,6 +48,8 @@ impl Daemon {
             .arg("--state-dir")
             .arg(place.path("state"))
             .args(arguments)
+            // What is prepared ahead is a matter of when: tests that are not about it see the same every time.
+            .args((!arguments.contains(&"--prefetch")).then_some("--no-prefetch"))
             .env("CLEARML_CONFIG_FILE", server.configuration_file());
         command
     }

@@ -26,6 +26,7 @@ use tracing::{debug, info, warn};
 use super::board::Board;
 use super::gpu_partitioner::ReleaseLease;
 use super::journal::Append;
+use super::prefetcher::PreparationChanged;
 use super::reporter::{CloseLane, ConsoleGrew, OpenLane, Report, ReportItem};
 use super::settings::DaemonSettings;
 use crate::kit::{Lifeline, Port, tell};
@@ -72,6 +73,7 @@ pub(crate) struct RunnerTools {
     pub(crate) console: Port<ConsoleGrew>,
     pub(crate) close_lane: Port<CloseLane>,
     pub(crate) facts: Port<RunFact>,
+    pub(crate) preparation: Port<PreparationChanged>,
 }
 
 pub(crate) struct TaskRunner {
@@ -155,6 +157,7 @@ impl TaskRunner {
 
     /// The effects of the state that was just reached.
     fn act(&mut self, before: &TaskState, ctx: &mut Context<Self>) {
+        self.tell_preparation();
         match &self.run.state {
             TaskState::Pulled { .. } => self.try_again(ctx),
             TaskState::Preparing(attempt) => {
@@ -187,6 +190,11 @@ impl TaskRunner {
                 ctx.stop();
             }
         }
+    }
+
+    fn tell_preparation(&self) {
+        let is_under_way = matches!(self.run.state, TaskState::Preparing(_));
+        self.tools.preparation.tell(PreparationChanged { task: self.task.clone(), is_under_way });
     }
 
     /// Invariants F1 and G2: only reached when every process of the attempt is dead, and once.
@@ -269,6 +277,7 @@ impl Actor for TaskRunner {
         ctx.set_mailbox_capacity(64);
         self.tools.board.put(self.snapshot());
         self.open_lane(ctx);
+        self.tell_preparation();
         match &self.run.state {
             TaskState::Pulled { .. } => self.fetch_task(ctx),
             TaskState::Preparing(_) | TaskState::Starting(_) | TaskState::Running(_) | TaskState::Stopping(..) => {

@@ -72,6 +72,7 @@ impl Rig {
             gpus: Default::default(),
             gpu_cpus: BTreeMap::new(),
             metrics_listen: None,
+            prefetch: false,
             journal: Default::default(),
         }
     }

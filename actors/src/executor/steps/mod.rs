@@ -63,9 +63,25 @@ struct Draft<'a> {
     python: Option<Environment>,
     report: EnvironmentReport,
     launch: Option<Launch>,
+    /// Whether the task's turn has not come: nothing is made that only its attempt could use.
+    is_ahead: bool,
 }
 
-impl Draft<'_> {
+impl<'a> Draft<'a> {
+    fn new(order: &'a ExecutorOrder, console: &'a Console, commands: &'a dyn CommandRunner) -> Self {
+        Self {
+            order,
+            console,
+            commands,
+            root: order.attempt_dir.join("work").join("code"),
+            script: None,
+            python: None,
+            report: EnvironmentReport::default(),
+            launch: None,
+            is_ahead: false,
+        }
+    }
+
     /// Where the task starts: the working directory within a repository; without a repository there is none.
     fn start_directory(&self) -> PathBuf {
         let working_dir = self.order.task.working_dir.as_str();
@@ -91,19 +107,8 @@ pub(super) fn prepare(
     stop: Arc<AtomicBool>,
     announce: &dyn Fn(Phase),
 ) -> Result<Prepared, StepError> {
-    let mark = (MARK_VARIABLE.into(), order.mark().into());
-    let inherited = std::env::vars_os().filter(|(name, _)| environment::is_for_programs(name));
-    let commands = SystemCommands::new(inherited.chain([mark]), stop);
-    let mut draft = Draft {
-        order,
-        console,
-        commands: &commands,
-        root: order.attempt_dir.join("work").join("code"),
-        script: None,
-        python: None,
-        report: EnvironmentReport::default(),
-        launch: None,
-    };
+    let commands = commands(order, stop);
+    let mut draft = Draft::new(order, console, &commands);
     let steps: [&dyn PrepareStep; 5] =
         [&workdir::Workdir, &checkout::Checkout, &script::Script, &packages::Packages, &entry_point::EntryPoint];
     let mut phases: Vec<(Phase, Duration)> = Vec::new();
@@ -132,6 +137,29 @@ pub(super) fn prepare(
     }
     let lease = draft.python.and_then(|environment| environment.shared).map(|shared| shared.lease);
     Ok(Prepared { launch, report: draft.report, lease })
+}
+
+/// Brings the code and the environment of a task whose turn has not come to this machine. Blocks; ends soon after
+/// `stop` becomes true.
+pub(super) fn prefetch(order: &ExecutorOrder, console: &Console, stop: Arc<AtomicBool>) -> Result<(), StepError> {
+    let commands = commands(order, stop);
+    let mut draft = Draft::new(order, console, &commands);
+    draft.is_ahead = true;
+    let steps: [&dyn PrepareStep; 4] = [&workdir::Workdir, &checkout::Checkout, &script::Script, &packages::Packages];
+    for step in steps {
+        if commands.is_stopped() {
+            return Err(StepError::Stopped);
+        }
+        step.run(&mut draft)?;
+    }
+    Ok(())
+}
+
+/// Runs the programs of a preparation: in the environment of this process, with the attempt's mark.
+fn commands(order: &ExecutorOrder, stop: Arc<AtomicBool>) -> SystemCommands {
+    let mark = (MARK_VARIABLE.into(), order.mark().into());
+    let inherited = std::env::vars_os().filter(|(name, _)| environment::is_for_programs(name));
+    SystemCommands::new(inherited.chain([mark]), stop)
 }
 
 /// One line with how long each phase took.

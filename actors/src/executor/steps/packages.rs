@@ -1,9 +1,11 @@
 //! The interpreter and the packages of a task.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use drivers::command::CommandRunner;
+use drivers::process::reap_children;
 use drivers::python::store::Outcome;
-use drivers::python::{CodeFolder, Environment, EnvironmentRequest, EnvironmentStore};
+use drivers::python::{CodeFolder, Environment, EnvironmentRequest, EnvironmentStore, PythonError};
 use protocols::failure::Phase;
 use protocols::task::{CodeSource, Interpreter, TaskSpec};
 
@@ -11,6 +13,9 @@ use tracing::warn;
 
 use super::asked::Asked;
 use super::{Draft, PrepareStep, StepError, seconds};
+
+/// How often it is looked whether the byte code is compiled.
+const LOOK_AT_HELPER: Duration = Duration::from_millis(20);
 
 pub(super) struct Packages;
 
@@ -43,18 +48,21 @@ impl PrepareStep for Packages {
             private_dir: &draft.order.attempt_dir.join("work").join("environment"),
         };
         let store = EnvironmentStore::new(&draft.order.cache_dir, &draft.order.python);
+        let failed = |error: PythonError| match error {
+            error if error.is_stopped() => StepError::Stopped,
+            error => StepError::new(error.class(), self.phase(), &error),
+        };
+        let progress = |line: &str| draft.console.line(line);
+        if draft.is_ahead {
+            let built = store.build_ahead(&request, asked.commands(), &progress).map_err(failed)?;
+            return built.map_or(Ok(()), |environment| seal(&environment, draft.commands));
+        }
         // Nobody else sees what the task installs while it runs.
         let layer = draft.order.attempt_dir.join("work").join("venv");
         let environment = store
-            .prepare(&request, asked.commands(), &|line| draft.console.line(line))
+            .prepare(&request, asked.commands(), &progress)
             .and_then(|environment| environment.with_layer(&layer))
-            .map_err(|error| {
-                if error.is_stopped() {
-                    StepError::Stopped
-                } else {
-                    StepError::new(error.class(), self.phase(), &error)
-                }
-            })?;
+            .map_err(failed)?;
         if let Some(shared) = &environment.shared
             && let Err(error) = shared.lease.share_with_children()
         {
@@ -70,6 +78,27 @@ impl PrepareStep for Packages {
         draft.python = Some(environment);
         Ok(())
     }
+}
+
+/// Compiles the byte code of a new environment, and waits for it: no task does, which has that done beside its first
+/// run otherwise.
+fn seal(environment: &Environment, commands: &dyn CommandRunner) -> Result<(), StepError> {
+    let helper = match environment.start_sealing() {
+        Ok(Some(helper)) => helper,
+        Ok(None) => return Ok(()),
+        Err(error) => {
+            warn!(%error, "byte code of the environment is not compiled now");
+            return Ok(());
+        }
+    };
+    // Programs of the preparation have ended: this is the only child.
+    while !reap_children().iter().any(|child| u32::try_from(child.pid) == Ok(helper)) {
+        if commands.is_stopped() {
+            return Err(StepError::Stopped);
+        }
+        std::thread::park_timeout(LOOK_AT_HELPER);
+    }
+    Ok(())
 }
 
 /// A shell that runs a text of the task, and no requirements: not even an interpreter has to be looked for.

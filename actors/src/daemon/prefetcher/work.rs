@@ -1,0 +1,121 @@
+//! One preparation: a process of its own, and its folder.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use drivers::process::{self, Signal};
+use protocols::ids::{AttemptId, ProcessId, WorkerId};
+use protocols::order::{ExecutorOrder, ORDER_VERSION, PREFETCHED_FILE, Prefetched, decode, encode};
+use protocols::task::TaskSpec;
+use tracing::{debug, warn};
+
+use crate::daemon::attempt::AttemptDir;
+use crate::daemon::settings::DaemonSettings;
+
+/// How long one that was told to stop may take.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// No attempt has these numbers, so nothing of an attempt is found by the mark that they make.
+const NO_PULL: u64 = 0;
+const NO_ATTEMPT: AttemptId = AttemptId(0);
+
+/// Has the code and the environment of a task brought here, unless `stop` returns before.
+pub(super) async fn prepare(settings: &DaemonSettings, spec: TaskSpec, stop: impl Future<Output = ()>) -> Prefetched {
+    let directory = AttemptDir::new(&settings.prefetch_dir(), &spec.id, NO_PULL, NO_ATTEMPT);
+    let process = match start(settings, spec, directory.clone()).await {
+        Ok(process) => process,
+        Err(why) => return Prefetched::Failed(why),
+    };
+    let without_word = tokio::select! {
+        () = process::exited(process) => Prefetched::Failed("it was killed".to_owned()),
+        () = stop => {
+            if let Err(error) = process::signal(process, Signal::TERM) {
+                debug!(%error, "is not told to stop");
+            }
+            let _ = tokio::time::timeout(GRACE, process::exited(process)).await;
+            Prefetched::Stopped
+        }
+    };
+    blocking(move || {
+        let word = std::fs::read(directory.path().join(PREFETCHED_FILE)).ok().and_then(|bytes| decode(&bytes).ok());
+        clear_away(directory.mark(), directory.path());
+        word.unwrap_or(without_word)
+    })
+    .await
+}
+
+/// Ends and removes what an earlier daemon has left.
+pub(super) async fn clear(settings: &DaemonSettings) {
+    let folder = settings.prefetch_dir();
+    blocking(move || {
+        let Ok(entries) = std::fs::read_dir(&folder) else { return };
+        for entry in entries.flatten() {
+            clear_away(&entry.file_name().to_string_lossy(), &entry.path());
+        }
+    })
+    .await;
+}
+
+/// Starts the process. `Err` says why it cannot be done.
+async fn start(settings: &DaemonSettings, spec: TaskSpec, directory: AttemptDir) -> Result<ProcessId, String> {
+    let mut order = order(settings, spec, &directory);
+    let secrets = encode(&order.take_secrets());
+    let program = settings.program.clone();
+    blocking(move || {
+        directory.write_order(&order).map_err(|error| format!("the order is not written: {error}"))?;
+        let arguments: [OsString; 5] = [
+            "executor".into(),
+            "--attempt-dir".into(),
+            directory.path().into(),
+            "--prefetch-for".into(),
+            std::process::id().to_string().into(),
+        ];
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let (program, arguments) = process::giving_way(&program, arguments, &path);
+        let log = directory.executor_log();
+        process::spawn_executor(&program, arguments, directory.mark(), &secrets, &log)
+            .map_err(|error| error.to_string())
+    })
+    .await
+}
+
+/// What an attempt would be told, as far as code and environment depend on it.
+fn order(settings: &DaemonSettings, spec: TaskSpec, directory: &AttemptDir) -> ExecutorOrder {
+    ExecutorOrder {
+        version: ORDER_VERSION,
+        task: spec,
+        attempt: NO_ATTEMPT,
+        pull: NO_PULL,
+        token: String::new(),
+        worker: settings.workers.first().map_or_else(|| WorkerId::new(""), |worker| worker.id.clone()),
+        socket: settings.executor_socket(),
+        attempt_dir: directory.path().to_owned(),
+        cache_dir: settings.cache_dir.clone(),
+        environment: BTreeMap::new(),
+        removed_environment: Vec::new(),
+        git: settings.git.clone(),
+        python: settings.python.clone(),
+        cpus: Vec::new(),
+        stop_grace_ms: 0,
+    }
+}
+
+/// Ends what still carries the mark, and removes its folder.
+fn clear_away(mark: &str, folder: &Path) {
+    if !process::fence(mark).is_clear() {
+        warn!(mark, "processes of a preparation cannot be killed");
+    }
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            warn!(path = %folder.display(), %error, "cannot remove the folder of a preparation");
+        }
+        Ok(()) | Err(_) => {}
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work).await.expect("files and processes are handled without a panic")
+}
