@@ -12,6 +12,16 @@ help: ## Show this list.
 build: ## Build the program for development: target/debug/hostler.
 	cargo build --bin hostler
 
+.PHONY: init
+init: ## Build the init of containers alone, as the program carries it, and see that it is linked statically.
+	@target=$$(rustc -vV | sed -n 's/^host: //p'); \
+	flags=CARGO_TARGET_$$(tr a-z- A-Z_ <<<$$target)_RUSTFLAGS; \
+	env -u RUSTFLAGS "$$flags=-C target-feature=+crt-static" cargo build --locked --package hostler-init --profile init \
+		--target "$$target" --target-dir "$(TARGET)/hostler-init"; \
+	program=$(TARGET)/hostler-init/$$target/init/hostler-init; \
+	if readelf --program-headers "$$program" | grep INTERP; then echo "init: $$program needs a loader" >&2; exit 1; fi; \
+	ls -l "$$program"
+
 .PHONY: demo
 demo: ## See a real ClearML task go from enqueue to its result. KEEP=1 leaves the server and the agent running.
 	@demo/run.sh

@@ -12,8 +12,9 @@ const WARN_LINES: usize = 500;
 const MAX_LINES: usize = 800;
 
 /// Which crate of the workspace may use which.
-const DIRECTIONS: [(&str, &[&str]); 6] = [
+const DIRECTIONS: [(&str, &[&str]); 7] = [
     ("hostler-fake-nvml", &[]),
+    ("hostler-init", &[]),
     ("hostler-protocols", &[]),
     ("hostler-drivers", &["hostler-protocols"]),
     ("hostler-server", &["hostler-protocols"]),

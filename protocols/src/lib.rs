@@ -7,6 +7,7 @@
 pub mod clearml;
 pub mod container;
 pub mod control;
+pub mod exit;
 pub mod explain;
 pub mod failure;
 pub mod git;

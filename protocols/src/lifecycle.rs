@@ -10,6 +10,7 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::exit::Exit;
 use crate::failure::{FailureClass, TaskFailure};
 use crate::gpu::GpuStop;
 use crate::ids::AttemptId;
@@ -40,23 +41,6 @@ impl StopReason {
             Self::Gpu(_) => Self::DaemonStop,
             other @ (Self::UserAbort | Self::StatusChanged | Self::Reset | Self::Deleted | Self::DaemonStop) => other,
         }
-    }
-}
-
-/// How the user's process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Exit {
-    /// It returned this code.
-    Code(i32),
-    /// This signal ended it.
-    Signal(i32),
-}
-
-impl Exit {
-    /// Whether the process reported success.
-    pub fn is_success(self) -> bool {
-        matches!(self, Self::Code(0))
     }
 }
 

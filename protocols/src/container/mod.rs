@@ -10,6 +10,7 @@ mod conceal;
 mod conflict;
 mod error;
 mod facts;
+pub mod init;
 mod limits;
 mod name;
 mod nearest;

@@ -1,0 +1,47 @@
+//! PID 1 of a container: a small static program that is mounted into it, whatever the image.
+//!
+//! It connects to the executor on the host, which listens on a mounted socket, runs what it is told to, collects
+//! every dead process, and ends as the main program ended, after everything else. One thread, one loop.
+//!
+//! It needs nothing of the image: no library, no shell, no `/proc`, no user of its own, nothing writable.
+//!
+//! The vocabulary is compiled in, file by file: the whole of `hostler-protocols` would double the time that this
+//! program, built apart from all others, takes to build.
+
+mod connection;
+#[expect(dead_code, unreachable_pub, reason = "vocabulary of two programs, each of which needs a part of it")]
+#[path = "../../protocols/src/exit.rs"]
+mod exit;
+mod find;
+#[expect(dead_code, unreachable_pub, reason = "vocabulary of two programs, each of which needs a part of it")]
+#[path = "../../protocols/src/container/init.rs"]
+mod frames;
+mod init;
+mod memory;
+mod own;
+mod probe;
+mod processes;
+mod spawn;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::frames::{LINK_FOLDER, NO_EXECUTOR_CODE, SOCKET_NAME};
+use crate::init::Init;
+
+#[expect(clippy::print_stderr, reason = "standard error is where an engine shows why a container did not start")]
+fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    let socket = arguments.next().map_or_else(|| PathBuf::from(LINK_FOLDER).join(SOCKET_NAME), PathBuf::from);
+    let ended = match Init::connect(&socket) {
+        Ok(init) => init.run(),
+        Err(error) => Err(format!("cannot connect to {}: {error}", socket.display())),
+    };
+    match ended {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("hostler-init: {error}");
+            ExitCode::from(NO_EXECUTOR_CODE)
+        }
+    }
+}
