@@ -10,5 +10,6 @@
 mod commands;
 mod ending;
 mod files;
+mod images;
 mod inside;
 mod programs;
