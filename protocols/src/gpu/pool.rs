@@ -26,6 +26,12 @@ impl Nearness {
     /// Below one switch.
     pub const SWITCH: Self = Self(5);
 
+    /// The same, to add up.
+    #[cfg(test)]
+    pub(super) fn as_number(self) -> u32 {
+        self.0
+    }
+
     /// The same, with an NVLink besides.
     #[must_use]
     pub fn with_nvlink(self) -> Self {
@@ -58,6 +64,67 @@ pub struct Pool {
     nearness: Vec<Nearness>,
     /// Which of them are MIG instances, and of what size.
     profiles: Vec<Option<MigProfile>>,
+    twins: Twins,
+}
+
+/// Cards that are as near to every other card as their twins are, and to each other: which of them somebody gets makes
+/// no difference. A large machine has few kinds of cards in this sense, and a choice looks at kinds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Twins {
+    /// The kind of each card, by position.
+    kinds: Vec<usize>,
+    /// How near cards of two kinds are, row by row; on the diagonal those of one kind to each other.
+    nearness: Vec<u64>,
+    count: usize,
+}
+
+impl Twins {
+    fn new(cards: usize, nearness: &[Nearness]) -> Self {
+        let near = |one: usize, other: usize| nearness[one * cards + other];
+        let are_twins = |one: usize, other: usize| {
+            (0..cards).all(|card| card == one || card == other || near(one, card) == near(other, card))
+        };
+        let mut firsts: Vec<usize> = Vec::new();
+        let mut seconds: Vec<Option<usize>> = Vec::new();
+        let mut kinds = Vec::with_capacity(cards);
+        for card in 0..cards {
+            let known = firsts.iter().position(|first| are_twins(*first, card));
+            let kind = known.unwrap_or_else(|| {
+                firsts.push(card);
+                seconds.push(None);
+                firsts.len() - 1
+            });
+            if known.is_some() {
+                seconds[kind].get_or_insert(card);
+            }
+            kinds.push(kind);
+        }
+        let count = firsts.len();
+        let mut between = Vec::with_capacity(count * count);
+        for one in 0..count {
+            between.extend((0..count).map(|other| match (one == other, seconds[one]) {
+                (false, _) => u64::from(near(firsts[one], firsts[other]).0),
+                (true, Some(second)) => u64::from(near(firsts[one], second).0),
+                (true, None) => 0,
+            }));
+        }
+        Self { kinds, nearness: between, count }
+    }
+
+    /// The kind of the card at a position.
+    pub(super) fn kind(&self, position: usize) -> usize {
+        self.kinds[position]
+    }
+
+    /// How many kinds there are.
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// How near cards of a kind are to those of each kind.
+    pub(super) fn row(&self, kind: usize) -> &[u64] {
+        &self.nearness[kind * self.count..][..self.count]
+    }
 }
 
 impl Pool {
@@ -68,7 +135,8 @@ impl Pool {
             all.extend(cards.iter().map(|other| nearness(one, other)));
         }
         let profiles = cards.iter().map(GpuCard::profile).collect();
-        Self { cards, nearness: all, profiles }
+        let twins = Twins::new(cards.len(), &all);
+        Self { cards, nearness: all, profiles, twins }
     }
 
     /// The cards.
@@ -105,8 +173,7 @@ impl Pool {
         self.nearness[one * self.cards.len() + other]
     }
 
-    /// The same, to add up.
-    pub(super) fn nearness(&self, one: usize, other: usize) -> u64 {
-        u64::from(self.between(one, other).0)
+    pub(super) fn twins(&self) -> &Twins {
+        &self.twins
     }
 }
