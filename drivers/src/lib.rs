@@ -9,6 +9,7 @@ pub mod git;
 pub mod host;
 pub mod ipc;
 pub mod journal;
+pub mod mps;
 pub mod nvml;
 pub mod process;
 pub mod python;

@@ -4,8 +4,8 @@
 
 use std::path::PathBuf;
 
-use drivers::nvml::{FoundCard, GpuSample, NvmlError, NvmlProbe};
-use protocols::gpu::{Demand, GpuCard, GpuLedger, Verdict, WHOLE_GPU, decide};
+use drivers::nvml::{FoundCard, GpuSample, NvmlError, NvmlProbe, Watch};
+use protocols::gpu::{Demand, GpuCard, GpuLedger, Share, Verdict, decide};
 use protocols::ids::GpuId;
 
 /// A simulated machine. A copy of the library each, because a loader loads one file once.
@@ -160,7 +160,27 @@ fn linked_cards_of_one_node_are_near() {
         let two = Demand::Cards { least: 2, most: 2 };
         decide(&pool, &ledger, |card| usable.contains(&card), [two.into()]).remove(0)
     };
-    let starts = |cards: [usize; 2]| Verdict::Starts { cards: cards.to_vec(), share: WHOLE_GPU };
+    let starts = |cards: [usize; 2]| Verdict::Starts { cards: cards.to_vec(), share: Share::WHOLE };
     assert_eq!(chosen(&[0, 1, 2, 3]), starts([0, 1]), "a link counts for more than a node");
     assert_eq!(chosen(&[1, 2, 3]), starts([1, 3]), "a node counts for more than nothing");
+}
+
+/// Counters of the card, read twice: cards in MIG mode tell nothing else of their instances.
+#[test]
+fn instances_are_as_busy_as_their_counters_say() {
+    let divided = "instance 0 3g.40gb 4\ninstance 0 1g.10gb 0\nset 0:0 utilisation=40\nset 0:1 utilisation=7\n";
+    let busy = |model: &str| {
+        let simulated = Simulated::new(&format!("card {model}\n{divided}"));
+        let probe = simulated.probe().unwrap();
+        let cards: Vec<GpuCard> = probe.inventory().unwrap().into_iter().map(|found| found.card).collect();
+        let mut watch = Watch::new(&probe, &cards).unwrap();
+        let mut look = || -> Vec<Option<f64>> {
+            let state = watch.look().remove(0).state.unwrap();
+            state.instances.iter().map(|instance| instance.sample.utilisation_percent).collect()
+        };
+        (look(), look())
+    };
+    assert_eq!(busy("H100"), (vec![None, None], vec![Some(40.0), Some(7.0)]));
+    let before_hopper = busy("A100");
+    assert_eq!(before_hopper.1, [None, None], "older cards have no such counters");
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::explain::Explanation;
 use crate::failure::Phase;
-use crate::gpu::{GpuCard, MilliGpu};
+use crate::gpu::{GpuCard, Share};
 use crate::ids::{AttemptId, GpuId, QueueId, TaskId, WorkerId};
 
 /// A request on the control socket.
@@ -70,6 +70,9 @@ pub struct DaemonStatus {
     /// empty where every card belongs to a worker.
     #[serde(default)]
     pub demands: Vec<(String, String)>,
+    /// The cards of which MIG instances are made on demand.
+    #[serde(default)]
+    pub divided: Vec<GpuCard>,
     /// GPUs and MIG instances that get no task for now, and why.
     #[serde(default)]
     pub out_of_use: BTreeMap<GpuId, String>,
@@ -114,8 +117,8 @@ pub struct WorkerStatus {
     /// Its cards; empty for a CPU worker.
     pub gpus: Vec<GpuCard>,
     /// How much of each of them.
-    #[serde(default = "MilliGpu::whole")]
-    pub share: MilliGpu,
+    #[serde(default = "Share::whole")]
+    pub share: Share,
     /// The task that holds its slot.
     pub task: Option<TaskId>,
 }
@@ -135,8 +138,8 @@ pub struct TaskSnapshot {
     #[serde(default)]
     pub gpus: Vec<GpuCard>,
     /// How much of each of them.
-    #[serde(default = "MilliGpu::whole")]
-    pub share: MilliGpu,
+    #[serde(default = "Share::whole")]
+    pub share: Share,
     /// Which try; 0 before the first.
     pub attempt: AttemptId,
     /// What it does.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::control::DaemonMode;
 use crate::failure::Phase;
-use crate::gpu::{DemandSource, GpuCard, MilliGpu};
+use crate::gpu::{DemandSource, GpuCard, Share};
 use crate::ids::{GpuId, QueueId, TaskId, WorkerId};
 
 /// A task, or the next task of a queue, and what keeps it from running.
@@ -65,7 +65,7 @@ pub enum Standing {
         /// With which cards.
         gpus: Vec<GpuCard>,
         /// How much of each.
-        share: MilliGpu,
+        share: Share,
         /// What it does.
         phase: Phase,
     },
@@ -92,6 +92,13 @@ pub enum Standing {
         gpu: Option<u32>,
         /// Why it could not be made the last time.
         failed: Option<String>,
+    },
+    /// Nothing is kept for it yet: so many others may pass first.
+    LetsPass {
+        /// How many have.
+        passed: u32,
+        /// How many may.
+        patience: u32,
     },
     /// Every card is held by those in front of it.
     Behind,
@@ -139,7 +146,7 @@ pub struct Holding {
     #[serde(flatten)]
     pub task: TaskName,
     /// How much of the card.
-    pub share: MilliGpu,
+    pub share: Share,
     /// Since when, in milliseconds since the epoch.
     pub since_ms: i64,
 }

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::gpu::{GpuCard, MilliGpu};
+use crate::gpu::{GpuCard, GpuTrouble, Share};
 use crate::ids::{QueueId, TaskId, WorkerId};
 use crate::lifecycle::{IllegalTransition, StopReason, TaskEvent, TaskState};
 
 /// Newest version of [`JournalRecord`]'s encoding. The second knows parts of cards, and intents with cards; a record
 /// without these is written as in the first, so that an older program reads it. The third knows tasks that are stopped for
-/// a GPU's sake.
-pub const JOURNAL_VERSION: u16 = 3;
+/// a GPU's sake, the fourth MPS shares.
+pub const JOURNAL_VERSION: u16 = 4;
 
 /// What is written down, before its effect (invariant J1).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,8 +27,8 @@ pub enum JournalRecord {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         gpus: Vec<GpuCard>,
         /// How much of each of them.
-        #[serde(default = "MilliGpu::whole", skip_serializing_if = "MilliGpu::is_whole")]
-        share: MilliGpu,
+        #[serde(default = "Share::whole", skip_serializing_if = "Share::is_whole")]
+        share: Share,
     },
     /// The intended pull did not happen.
     PullAbandoned,
@@ -41,8 +41,8 @@ pub enum JournalRecord {
         /// The cards leased for it.
         gpus: Vec<GpuCard>,
         /// How much of each of them.
-        #[serde(default = "MilliGpu::whole", skip_serializing_if = "MilliGpu::is_whole")]
-        share: MilliGpu,
+        #[serde(default = "Share::whole", skip_serializing_if = "Share::is_whole")]
+        share: Share,
     },
     /// Something happened to the run.
     Event(TaskEvent),
@@ -88,6 +88,8 @@ impl JournalRecord {
     /// The oldest version that understands it.
     fn version(&self) -> u16 {
         match self {
+            Self::PullIntended { share, .. } | Self::Pulled { share, .. } if share.is_mps() => 4,
+            Self::Event(TaskEvent::StopRequested(StopReason::Gpu(stop))) if stop.trouble == GpuTrouble::MpsLost => 4,
             Self::PullIntended { gpus, share, .. } if !gpus.is_empty() || !share.is_whole() => 2,
             Self::Pulled { share, .. } if !share.is_whole() => 2,
             Self::Event(TaskEvent::StopRequested(StopReason::Gpu(_))) => 3,
@@ -122,7 +124,7 @@ pub struct Run {
     /// The cards leased for it.
     pub gpus: Vec<GpuCard>,
     /// How much of each of them.
-    pub share: MilliGpu,
+    pub share: Share,
     /// Where it is.
     pub state: TaskState,
     /// When it was pulled, in milliseconds since the epoch.
@@ -141,7 +143,7 @@ pub struct Intent {
     /// The cards leased for it; none where they follow from the worker.
     pub gpus: Vec<GpuCard>,
     /// How much of each of them.
-    pub share: MilliGpu,
+    pub share: Share,
 }
 
 /// What the journal says.
@@ -240,7 +242,7 @@ impl Recovered {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::{GpuStop, GpuTrouble, WHOLE_GPU};
+    use crate::gpu::{GpuStop, GpuTrouble, MilliGpu};
     use crate::ids::AttemptId;
     use crate::lifecycle::{Exit, Outcome};
 
@@ -250,7 +252,7 @@ mod tests {
 
     fn pulled() -> JournalRecord {
         let (worker, queue) = (WorkerId::from("w"), QueueId::from("q"));
-        JournalRecord::Pulled { worker, queue, gpus: vec![], share: WHOLE_GPU }
+        JournalRecord::Pulled { worker, queue, gpus: vec![], share: Share::WHOLE }
     }
 
     #[test]
@@ -267,15 +269,19 @@ mod tests {
     #[test]
     fn parts_of_cards_are_the_second_version() {
         let (worker, queue) = (WorkerId::from("w"), QueueId::from("q"));
-        let half =
-            JournalRecord::Pulled { worker: worker.clone(), queue: queue.clone(), gpus: vec![], share: MilliGpu(500) };
+        let half = JournalRecord::Pulled {
+            worker: worker.clone(),
+            queue: queue.clone(),
+            gpus: vec![],
+            share: Share::slot(MilliGpu(500)),
+        };
         let bytes = half.to_bytes();
         let expected: &[u8] =
             b"\x82\xa1v\x02\xa1r\x81\xa6pulled\x84\xa6worker\xa1w\xa5queue\xa1q\xa4gpus\x90\xa5share\xcd\x01\xf4";
         assert_eq!(bytes, expected);
         assert_eq!(JournalRecord::from_bytes(&bytes).unwrap(), half);
         let card = GpuCard { id: "GPU-1".into(), index: 1, name: "n".to_owned(), memory_bytes: 2 };
-        let intended = JournalRecord::PullIntended { worker, queue, gpus: vec![card], share: WHOLE_GPU };
+        let intended = JournalRecord::PullIntended { worker, queue, gpus: vec![card], share: Share::WHOLE };
         let bytes = intended.to_bytes();
         let expected: &[u8] = b"\x82\xa1v\x02\xa1r\x81\xadpull_intended\x83\xa6worker\xa1w\xa5queue\xa1q\xa4gpus\x91\
             \x84\xa2id\xa5GPU-1\xa5index\x01\xa4name\xa1n\xacmemory_bytes\x02";
@@ -327,7 +333,7 @@ mod tests {
     #[test]
     fn an_intent_stays_until_it_is_decided() {
         let (worker, queue) = (WorkerId::from("w"), QueueId::from("q"));
-        let intended = JournalRecord::PullIntended { worker, queue, gpus: vec![], share: WHOLE_GPU };
+        let intended = JournalRecord::PullIntended { worker, queue, gpus: vec![], share: Share::WHOLE };
         // As the first version wrote it.
         assert_eq!(intended.to_bytes(), b"\x82\xa1v\x01\xa1r\x81\xadpull_intended\x82\xa6worker\xa1w\xa5queue\xa1q");
         let fold = |entries: &[JournalEntry]| Recovered::fold(entries).unwrap().intents.len();

@@ -116,7 +116,7 @@ Examples:
   hostler daemon --queue default                            one worker with the whole machine
   hostler daemon --queue urgent normal --gpus 0,1 --gpus 2,3
   hostler daemon --queue cpu --cpu-only --workers 4 --create-queue
-  hostler daemon --dynamic-gpus --gpus 0-7 --queue large=4 small=1 half=0.5
+  hostler daemon --dynamic-gpus --gpus 0-7 --queue large=4 small=1 half=0.5 quarter=0.25@mps
   hostler daemon --dynamic-gpus --mig dynamic --gpus 0-7 --queue whole=1 small=1g.10gb@mig
   hostler daemon --simulate 8xH100 --dynamic-gpus --queue large=4 small=1     a rehearsal, without a GPU
   hostler daemon --drain                                    finish what runs, take nothing new
@@ -134,7 +134,7 @@ pub(crate) struct DaemonArgs {
     /// A worker with these GPUs: `0,1`, `0-3`, UUIDs, `0:1` (MIG), or `all`; may be repeated
     #[arg(long, value_name = "LIST", action = ArgAction::Append, conflicts_with = "cpu_only")]
     pub(crate) gpus: Vec<String>,
-    /// Divide the GPUs among tasks, as much for each as its queue says: --queue large=4 elastic=1-4 half=0.5
+    /// Divide the GPUs among tasks, as much for each as its queue says: --queue large=4 elastic=1-4 half=0.5 quarter=0.25@mps
     #[arg(long, conflicts_with_all = ["cpu_only", "workers"])]
     pub(crate) dynamic_gpus: bool,
     /// Make and destroy MIG instances on cards in MIG mode as tasks demand them: --queue small=1g.10gb@mig
@@ -252,7 +252,7 @@ Examples:
   hostler gpus --explain 2                which two GPUs a task would get now, and why
   hostler gpus --simulate 8xH100          a machine that is not there")]
 pub(crate) struct GpusArgs {
-    /// Which GPUs a task would get now that wants so many: 2, 1-4, 0.5, or 1g.10gb@mig
+    /// Which GPUs a task would get now that wants so many: 2, 1-4, 0.5, 0.25@mps, or 1g.10gb@mig
     #[arg(long, value_name = "DEMAND")]
     pub(crate) explain: Option<String>,
     /// Pretend that the machine has these GPUs: `8xH100`, `4xH100+2xL4`, or a scenario file

@@ -175,7 +175,7 @@ impl HostlerConfig {
             gpu_library: path("gpu_library")?,
             without_uv: tree.flag("agent.hostler.without_uv").map_err(at_places)?.unwrap_or(false),
             prefetch: tree.flag("agent.hostler.prefetch").map_err(at_places)?.unwrap_or(true),
-            gpus: GpuConfig::read(tree).map_err(at_places)?,
+            gpus: GpuConfig::read(tree, environment).map_err(at_places)?,
         })
     }
 }

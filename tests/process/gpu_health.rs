@@ -314,7 +314,8 @@ fn what_a_task_uses_of_its_card_is_plotted_and_its_peaks_are_kept() {
     let machine = Machine::new(&place, "cards 2 H100\nset 1 utilisation=97 temperature=61 power=650");
     let configuration = configured(&place, &server, "gpu_scalars_interval: 0.3");
     let mut gate = Gate::shut(&place.path("gate"));
-    let _daemon = start(&place, &server, &configuration, &["--simulate", machine.path(), "--gpus", "1"]);
+    let arguments = ["--simulate", machine.path(), "--gpus", "1"];
+    let mut daemon = start(&place, &server, &configuration, &arguments);
     let task = Draft::script("busy", &program(&place, "busy", &gate)).enqueue(&api);
     eventually("it runs", || ran(&place).len() == 1);
     let pid = ran(&place)[0].2;
@@ -332,6 +333,10 @@ fn what_a_task_uses_of_its_card_is_plotted_and_its_peaks_are_kept() {
     // A later, smaller use does not lower the peak.
     machine.become_one_with(&format!("cards 2 H100\nset 1 utilisation=3\nprocess 1 {pid} 1024"));
     eventually("less is plotted", || plotted("gpu_1_mem_used_gb").is_some_and(|used| used < 2.0));
+    // Nor does a daemon that did not see it.
+    daemon.kill();
+    let daemon = start(&place, &server, &configuration, &arguments);
+    eventually("the task is known again", || daemon.status(&place).tasks.iter().any(|task| task.attached));
     gate.open();
     let ended = api.ended_as(&task, "completed");
     let peak = &ended["runtime"]["_hostler_gpu_peaks"]["1"];
@@ -424,5 +429,36 @@ fn an_xid_of_a_mig_instance_leaves_the_other_instances_alone() {
     assert_eq!(api.status(other), "in_progress");
     gate.open();
     api.ended_as(other, "completed");
+    audit(&place);
+}
+
+#[test]
+fn how_busy_an_instance_is_is_plotted_and_told_to_the_server() {
+    let place = Place::new();
+    let server = Server::start(&place);
+    let api = server.api();
+    let machine = Machine::new(&place, "card H100\ninstance 0 3g.40gb 4\nset 0:0 utilisation=64");
+    let configuration = configured(&place, &server, "gpu_scalars_interval: 0.3");
+    let mut gate = Gate::shut(&place.path("gate"));
+    let environment = [("CLEARML_CONFIG_FILE", &*configuration), ("CLEARML_AGENT_STATUS_REPORT_FREQ_SEC", "1")];
+    let arguments = ["--simulate", machine.path(), "--gpus", "0:0"];
+    let _daemon = Daemon::start_with(&place, &server, &arguments, &environment);
+    let task = Draft::script("busy", &program(&place, "busy", &gate)).enqueue(&api);
+    let plotted = || {
+        let metrics = api.task(&task)["last_metrics"].to_string();
+        metrics.contains("gpu_0_utilization") && metrics.contains("64.0")
+    };
+    eventually("its load is plotted", plotted);
+    let stats = |worker: &Value| worker.to_string();
+    let told = || {
+        let body = json!({
+            "worker_ids": [], "from_date": 0, "to_date": 4_000_000_000_u64, "interval": 3_600_000,
+            "items": [{ "key": "gpu_usage", "aggregation": "max" }],
+        });
+        stats(&api.call("workers.get_stats", body)).contains("64")
+    };
+    eventually("its load is told", told);
+    gate.open();
+    api.ended_as(&task, "completed");
     audit(&place);
 }

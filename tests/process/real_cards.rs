@@ -10,7 +10,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::harness::{
-    Daemon, Draft, Gate, Place, ProcessExt as _, Server, audit, base_python, eventually, eventually_some,
+    Daemon, Draft, Gate, Place, ProcessExt as _, Server, audit, base_python, eventually, eventually_some, is_alive,
+    kill,
 };
 
 /// What is asked of `nvidia-smi`, or of whoever answers in its place.
@@ -240,5 +241,126 @@ fn an_offender_on_a_shared_card_is_stopped_and_its_neighbour_goes_on() {
     }
     gate.open();
     api.ended_as(&modest, "completed");
+    audit(&place);
+}
+
+/// What the driver says of MIG mode: what is looked at here is not changed.
+#[test]
+fn mig_mode_is_what_nvidia_smi_says() {
+    let Some(cards) = real_cards() else { return };
+    let told = smi("--query-gpu=mig.mode.current").unwrap();
+    let place = Place::new();
+    let document = gpus_document(&place, &[]);
+    for (card, told) in cards.iter().zip(told.lines().map(str::trim)) {
+        eprintln!("GPU {}: MIG mode {told}", card.index);
+        let shown =
+            &document["cards"].as_array().unwrap().iter().find(|shown| shown["id"] == card.uuid.as_str()).unwrap();
+        let expected = match told {
+            "Enabled" => Value::Bool(true),
+            "Disabled" => Value::Bool(false),
+            _ => Value::Null,
+        };
+        assert_eq!(shown["mig_mode"], expected, "{shown:#}");
+        if told != "Enabled" {
+            assert_eq!(shown["instances"], serde_json::json!([]), "{shown:#}");
+        }
+    }
+}
+
+/// Whether a program of NVIDIA's is on this machine.
+fn mps_control() -> Option<()> {
+    let name = drivers::mps::PROGRAM;
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_there = std::env::split_paths(&path).any(|folder| folder.join(name).is_file());
+    if is_there { Some(()) } else { skipped(&format!("there is no {name} on the PATH")) }
+}
+
+/// A program that takes memory bit by bit until it has `bytes` or is refused, notes what it saw, waits for the gate, and
+/// computes with what it has.
+fn mps_program(file: &Path, gate: &Gate, bytes: u64) -> String {
+    format!(
+        "import json, os, torch\n\
+         held, refused = [], None\n\
+         try:\n    \
+             while sum(part.nbytes for part in held) < {bytes}:\n        \
+                 held.append(torch.full((1 << 26,), 1.0, device='cuda'))\n    \
+             torch.cuda.synchronize()\n\
+         except torch.cuda.OutOfMemoryError as error:\n    \
+             refused = str(error)\n\
+         seen = dict(pid=os.getpid(), bytes=sum(part.nbytes for part in held), refused=refused, \
+         told=torch.cuda.mem_get_info()[1], processors=torch.cuda.get_device_properties(0).multi_processor_count, \
+         limits={{name: value for name, value in os.environ.items() if name.startswith('CUDA_')}})\n\
+         print('seen', json.dumps(seen), flush=True)\n\
+         open({new:?}, 'w').write(json.dumps(seen))\n\
+         os.rename({new:?}, {file:?})\n\
+         {wait}\n\
+         assert all(float(part.sum()) == part.numel() for part in held[:4])\n",
+        new = file.with_extension("new"),
+        wait = gate.python(),
+    )
+}
+
+#[test]
+fn mps_shares_are_enforced_by_the_driver() {
+    let (Some(cards), Some(()), Some(_)) = (real_cards(), mps_control(), torch_python()) else { return };
+    let card = &cards[0];
+    let place = Place::new();
+    let server = Server::start(&place);
+    let api = server.api();
+    let mut gate = Gate::shut(&place.path("gate"));
+    let daemon = daemon(&place, &server, &["--dynamic-gpus", "--gpus", &card.uuid, "--queue", "default=0.25@mps"]);
+    let budget = (card.memory_mib << 20) / 4;
+    let enqueue = |name: &str, bytes| Draft::script(name, &mps_program(&place.path(name), &gate, bytes)).enqueue(&api);
+    let modest = enqueue("modest", TAKEN_BYTES);
+    let its = seen_by_torch(&place.path("modest"));
+    eprintln!("modest: {its:#}");
+    assert_eq!(its["refused"], Value::Null, "{its:#}");
+    let controls = || drivers::mps::records(&place.path("state/mps"));
+    let control = controls()[0].process;
+    assert!(is_alive(control.pid));
+
+    // The neighbour wants all of the card, and gets its quarter.
+    let greedy = enqueue("greedy", card.memory_mib << 20);
+    let its = seen_by_torch(&place.path("greedy"));
+    eprintln!("greedy: {its:#}");
+    assert!(its["refused"].as_str().is_some_and(|why| why.contains("out of memory")), "{its:#}");
+    let taken = its["bytes"].as_u64().unwrap();
+    assert!(taken <= budget && taken > budget / 2, "{taken} bytes of {budget}");
+    assert_eq!(api.status(&modest), "in_progress", "its neighbour goes on");
+    let document = gpus_document(&place, &[]);
+    let held_by = &document["cards"][0]["held_by"];
+    assert!(held_by.as_array().unwrap().iter().all(|holder| holder["isolation"] == "mps"), "{held_by:#}");
+    gate.open();
+    for task in [&modest, &greedy] {
+        api.ended_as(task, "completed");
+    }
+    eventually("the control daemon leaves", || !is_alive(control.pid) && controls().is_empty());
+    assert_eq!(daemon.status(&place).tasks.len(), 0);
+    audit(&place);
+}
+
+#[test]
+fn tasks_of_a_real_control_daemon_that_dies_run_again() {
+    let (Some(cards), Some(()), Some(_)) = (real_cards(), mps_control(), torch_python()) else { return };
+    let place = Place::new();
+    let server = Server::start(&place);
+    let api = server.api();
+    let mut gate = Gate::shut(&place.path("gate"));
+    let _daemon = daemon(&place, &server, &["--dynamic-gpus", "--gpus", &cards[0].uuid, "--queue", "default=0.25@mps"]);
+    let file = place.path("seen");
+    let task = Draft::script("victim", &mps_program(&file, &gate, TAKEN_BYTES)).enqueue(&api);
+    let first = seen_by_torch(&file);
+    std::fs::remove_file(&file).unwrap();
+    let control = drivers::mps::records(&place.path("state/mps"))[0].process;
+    kill(control.pid);
+    let second = seen_by_torch(&file);
+    assert_ne!(first["pid"], second["pid"]);
+    let control = drivers::mps::records(&place.path("state/mps"))[0].process;
+    assert!(is_alive(control.pid), "another one serves");
+    let log = api.console(&task);
+    assert!(log.contains("its MPS control daemon is gone: the task goes back to queue"), "{log}");
+    gate.open();
+    api.ended_as(&task, "completed");
+    eventually("the control daemon leaves", || !is_alive(control.pid));
     audit(&place);
 }

@@ -1,5 +1,6 @@
 //! An attempt's folder, seen by the daemon: writes the order, reads the record, clears away.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -8,6 +9,11 @@ use protocols::ids::{AttemptId, TaskId};
 use protocols::order::{
     CONSOLE_FILE, Ended, ExecutorOrder, ExecutorRecord, ORDER_FILE, Progress, RECORD_FILE, attempt_name, decode, encode,
 };
+
+use super::gpu_usage::GpuPeak;
+
+/// In an attempt's folder: the most that the task used of each of its GPUs; replaced as a whole.
+const PEAKS_FILE: &str = "gpu-peaks.mpk";
 
 /// Where one attempt lives.
 #[derive(Clone, Debug)]
@@ -43,6 +49,21 @@ impl AttemptDir {
             std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
         file.write_all(&encode(order))?;
         std::fs::rename(temporary, self.path.join(ORDER_FILE))
+    }
+
+    /// Writes down what a task used at most of its GPUs: the next daemon goes on from there.
+    pub(crate) fn write_peaks(&self, peaks: &BTreeMap<u32, GpuPeak>) -> io::Result<()> {
+        let temporary = self.path.join("gpu-peaks.tmp");
+        let mut file =
+            std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        file.write_all(&encode(peaks))?;
+        std::fs::rename(temporary, self.path.join(PEAKS_FILE))
+    }
+
+    /// What an earlier daemon saw; nothing where it saw nothing.
+    pub(crate) fn read_peaks(&self) -> BTreeMap<u32, GpuPeak> {
+        let read = || decode(&std::fs::read(self.path.join(PEAKS_FILE)).ok()?).ok();
+        read().unwrap_or_default()
     }
 
     /// The order, where one was written.

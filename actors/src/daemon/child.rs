@@ -5,6 +5,7 @@
 pub(crate) enum Child {
     Journal,
     GpuPartitioner,
+    MpsKeeper,
     Reporter,
     TaskManager,
     GpuWatcher,
@@ -21,7 +22,7 @@ impl Child {
     /// anyway, brings the state back.
     pub(crate) fn is_durable_owner(self) -> bool {
         match self {
-            Self::Journal | Self::GpuPartitioner | Self::TaskManager => true,
+            Self::Journal | Self::GpuPartitioner | Self::MpsKeeper | Self::TaskManager => true,
             Self::Reporter
             | Self::GpuWatcher
             | Self::ExecutorGateway

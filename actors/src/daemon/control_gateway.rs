@@ -8,7 +8,7 @@ use actix::prelude::*;
 use drivers::clearml::TaskServer;
 use protocols::control::{ControlAnswer, ControlRequest, DaemonMode, DaemonStatus, WorkerStatus};
 use protocols::failure::Phase;
-use protocols::gpu::WHOLE_GPU;
+use protocols::gpu::Share;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::watch;
@@ -58,7 +58,7 @@ impl ControlView {
                 id: worker.id.clone(),
                 queues: worker.queue_names.clone(),
                 gpus: worker.gpus.clone(),
-                share: WHOLE_GPU,
+                share: Share::WHOLE,
                 task: task.map(|task| task.task.clone()),
             }
         });
@@ -73,6 +73,7 @@ impl ControlView {
         let demands = self.settings.dynamic.iter().flat_map(|dynamic| &dynamic.demands);
         let demands =
             demands.map(|(queue, demand)| (self.settings.queue_name(queue).to_owned(), demand.to_string())).collect();
+        let divided = self.settings.dynamic.iter().flat_map(|dynamic| &dynamic.mig).flat_map(|mig| &mig.division.cards);
         DaemonStatus {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
@@ -83,6 +84,7 @@ impl ControlView {
             workers,
             gpu_library: self.settings.gpu_library.clone(),
             demands,
+            divided: divided.map(|card| card.card.clone()).collect(),
             out_of_use: self.gpus.out_of_use(),
             prefetch: self.prefetch.shown(),
             tasks,

@@ -190,6 +190,9 @@ impl Explainer<'_> {
             (Verdict::Waits { .. }, None) => {
                 Standing::WaitsForCards { cards: wait.kept.iter().map(|card| self.awaited(card)).collect() }
             }
+            (Verdict::Yields, None) => {
+                Standing::LetsPass { passed: wait.passed, patience: self.view.settings.gpus.patience }
+            }
             (Verdict::Behind, None) => Standing::Behind,
             (Verdict::Lacks { usable }, None) => Standing::Lacks { usable: *usable },
             (Verdict::Never, None) => Standing::Never { cards: dynamic.suitable(demand) },

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use actix::prelude::*;
-use protocols::gpu::{Claim, Demand, GpuCard, GpuLedger, Lease, LeaseId, MilliGpu, Pool, Verdict, WHOLE_GPU, decide};
+use protocols::gpu::{Claim, Demand, GpuCard, GpuLedger, Lease, LeaseId, Pool, Share, Verdict, decide};
 use protocols::ids::{GpuId, QueueId, TaskId, WorkerId};
 use tracing::{debug, error, info, warn};
 
@@ -60,7 +60,7 @@ pub(crate) struct SetOutOfUse {
 pub(crate) struct RestoreLease {
     pub(crate) worker: WorkerId,
     pub(crate) gpus: Vec<GpuCard>,
-    pub(crate) share: MilliGpu,
+    pub(crate) share: Share,
 }
 
 /// Ends a lease. Invariant F1: only when everything that ran under it is confirmed dead.
@@ -87,6 +87,10 @@ pub(crate) struct GpuPartitioner {
     ledger: GpuLedger,
     /// Those that wait, and which cards they hold meanwhile.
     held: BTreeMap<TaskId, Vec<GpuId>>,
+    /// How many others have passed each of those that wait and held nothing yet.
+    passed: BTreeMap<TaskId, u32>,
+    /// How many may, before it holds cards.
+    patience: u32,
     shaping: Option<Shaping>,
     out_of_use: BTreeMap<GpuId, String>,
     waits: Waits,
@@ -120,6 +124,8 @@ impl GpuPartitioner {
             dynamic,
             ledger,
             held: BTreeMap::new(),
+            passed: BTreeMap::new(),
+            patience: settings.gpus.patience,
             out_of_use: BTreeMap::new(),
             waits,
             leases: BTreeMap::new(),
@@ -129,7 +135,7 @@ impl GpuPartitioner {
         }
     }
 
-    fn book(&mut self, worker: &WorkerId, gpus: Vec<GpuCard>, share: MilliGpu) -> Option<Lease> {
+    fn book(&mut self, worker: &WorkerId, gpus: Vec<GpuCard>, share: Share) -> Option<Lease> {
         let id = LeaseId(self.next_lease);
         let shares: Vec<_> = gpus.iter().map(|card| (card.id.clone(), share)).collect();
         if let Err(refusal) = self.ledger.grant(id, &shares) {
@@ -153,11 +159,13 @@ impl GpuPartitioner {
         let verdicts = self.judge(dynamic, &waiting, shape.as_ref());
         let first = verdicts.iter().enumerate().find_map(|(position, verdict)| match verdict {
             Verdict::Starts { cards, share } => Some((position, cards_at(&dynamic.pool, cards), *share)),
-            Verdict::Waits { .. } | Verdict::Behind | Verdict::Lacks { .. } | Verdict::Never => None,
+            Verdict::Waits { .. } | Verdict::Yields | Verdict::Behind | Verdict::Lacks { .. } | Verdict::Never => None,
         });
         let never = verdicts.iter().enumerate().filter(|(_, verdict)| matches!(verdict, Verdict::Never));
         let never = never.map(|(position, _)| position).collect();
         let name = dynamic.name.clone();
+        let started = first.as_ref().map(|(position, ..)| *position);
+        self.count_passes(&waiting, &verdicts, started);
         self.show(waiting, verdicts, shape.as_ref());
         let Some((position, gpus, share)) = first else {
             // Only now: whatever is there was given out.
@@ -175,6 +183,7 @@ impl GpuPartitioner {
         let claims = waiting.iter().enumerate().map(|(position, wanted)| Claim {
             demand: wanted.demand,
             held: self.held.get(&wanted.task).into_iter().flatten().filter_map(position_of).collect(),
+            is_patient: self.passed.get(&wanted.task).copied().unwrap_or_default() < self.patience,
             making: self.shaping.as_ref().zip(shape).and_then(|(shaping, shape)| shaping.making(shape, position, pool)),
         });
         let is_usable = |position: usize| {
@@ -185,6 +194,19 @@ impl GpuPartitioner {
         decide(pool, &self.ledger, is_usable, claims)
     }
 
+    /// Who starts passes those in front of it that hold nothing yet. Who is not asked for any more is forgotten.
+    fn count_passes(&mut self, waiting: &[Wanted], verdicts: &[Verdict], started: Option<usize>) {
+        let before = std::mem::take(&mut self.passed);
+        let heads = waiting.iter().zip(verdicts).enumerate();
+        for (position, (wanted, verdict)) in heads.filter(|(position, _)| Some(*position) != started) {
+            let is_passed = *verdict == Verdict::Yields && started.is_some_and(|started| position < started);
+            let passed = before.get(&wanted.task).copied().unwrap_or_default() + u32::from(is_passed);
+            if passed > 0 {
+                self.passed.insert(wanted.task.clone(), passed);
+            }
+        }
+    }
+
     /// Remembers what those that go on waiting hold, and shows it. Says so of each that begins to wait.
     fn show(&mut self, waiting: Vec<Wanted>, verdicts: Vec<Verdict>, shape: Option<&Shape>) {
         let Some(dynamic) = &self.dynamic else { return };
@@ -193,7 +215,9 @@ impl GpuPartitioner {
         for (position, (Wanted { task, queue, demand }, verdict)) in waiting.into_iter().zip(verdicts).enumerate() {
             let kept = match &verdict {
                 Verdict::Waits { cards } => cards_at(&dynamic.pool, cards),
-                Verdict::Starts { .. } | Verdict::Behind | Verdict::Lacks { .. } | Verdict::Never => Vec::new(),
+                Verdict::Starts { .. } | Verdict::Yields | Verdict::Behind | Verdict::Lacks { .. } | Verdict::Never => {
+                    Vec::new()
+                }
             };
             if !matches!(verdict, Verdict::Starts { .. }) {
                 if !self.held.contains_key(&task) {
@@ -203,7 +227,8 @@ impl GpuPartitioner {
                 held.insert(task.clone(), kept.iter().map(|card| card.id.clone()).collect());
             }
             let making = self.shaping.as_ref().zip(shape).and_then(|(shaping, shape)| shaping.place(shape, position));
-            shown.push(Wait { task, queue, demand, verdict, kept, making });
+            let passed = self.passed.get(&task).copied().unwrap_or_default();
+            shown.push(Wait { task, queue, demand, verdict, kept, passed, making });
         }
         self.held = held;
         self.waits.show(|now| now.waiting = shown);
@@ -254,7 +279,7 @@ impl Handler<ReserveLease> for GpuPartitioner {
             let is_usable = !slot.gpus.iter().any(|gpu| self.out_of_use.contains_key(&gpu.id));
             (slot.leases.is_empty() && is_usable).then(|| (worker.clone(), slot.gpus.clone()))
         });
-        MessageResult(free.and_then(|(worker, gpus)| self.book(&worker, gpus, WHOLE_GPU)))
+        MessageResult(free.and_then(|(worker, gpus)| self.book(&worker, gpus, Share::WHOLE)))
     }
 }
 

@@ -7,6 +7,7 @@ use drivers::nvml::GpuSample;
 use protocols::clearml::events::ScalarValue;
 use protocols::gpu::Lease;
 use protocols::ids::{GpuId, TaskId};
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 const BYTES_PER_MIB: f64 = 1024.0 * 1024.0;
@@ -52,7 +53,7 @@ pub(crate) fn of_lease(task: &TaskId, lease: &Lease, devices: &[DeviceUse]) -> V
 }
 
 /// The most that a task used of a card.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct GpuPeak {
     /// What its own processes held, in MiB.
     pub(crate) memory_mib: f64,
@@ -108,6 +109,11 @@ impl Usage {
         let window = std::mem::take(&mut self.window);
         let values = window.iter().flat_map(|(index, sums)| sums.values(*index)).collect();
         Some(GpuScalars { iteration, values })
+    }
+
+    /// Goes on from what an earlier daemon saw.
+    pub(crate) fn resume(&mut self, peaks: BTreeMap<u32, GpuPeak>) {
+        self.peaks = peaks;
     }
 
     /// The most that was used of each card, by its index.
@@ -166,7 +172,7 @@ impl Sums {
 
 #[cfg(test)]
 mod tests {
-    use protocols::gpu::{GpuCard, LeaseId, MilliGpu, WHOLE_GPU};
+    use protocols::gpu::{GpuCard, LeaseId, MilliGpu, Share};
 
     use super::*;
 
@@ -182,17 +188,17 @@ mod tests {
 
     #[test]
     fn all_of_a_whole_card_is_its_holders_where_nobody_can_tell() {
-        let used_mib = |share: MilliGpu, tasks: &[(&str, u64)], is_opaque: bool| {
+        let used_mib = |share: Share, tasks: &[(&str, u64)], is_opaque: bool| {
             let gpus = vec![GpuCard { id: "GPU-0".into(), index: 0, name: String::new(), memory_bytes: 4096 << 20 }];
             let lease = Lease { id: LeaseId(1), worker: "w".into(), gpus, share };
             let tasks = tasks.iter().map(|(task, mib)| (TaskId::from(*task), mib << 20)).collect();
             let device = DeviceUse { gpu: "GPU-0".into(), index: 0, sample: used(0, None).sample, tasks, is_opaque };
             of_lease(&"t".into(), &lease, &[device])[0].memory_bytes >> 20
         };
-        assert_eq!(used_mib(WHOLE_GPU, &[("t", 100), ("u", 7)], false), 100);
-        assert_eq!(used_mib(WHOLE_GPU, &[], true), 1024);
-        assert_eq!(used_mib(WHOLE_GPU, &[], false), 0, "others are on it");
-        assert_eq!(used_mib(MilliGpu(250), &[], true), 0, "it may be a neighbour's");
+        assert_eq!(used_mib(Share::WHOLE, &[("t", 100), ("u", 7)], false), 100);
+        assert_eq!(used_mib(Share::WHOLE, &[], true), 1024);
+        assert_eq!(used_mib(Share::WHOLE, &[], false), 0, "others are on it");
+        assert_eq!(used_mib(Share::slot(MilliGpu(250)), &[], true), 0, "it may be a neighbour's");
     }
 
     #[tokio::test(start_paused = true)]

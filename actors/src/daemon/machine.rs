@@ -7,12 +7,14 @@ use drivers::nvml::{GpuSample, NvmlProbe};
 use protocols::clearml::workers::MachineStats;
 use tracing::warn;
 
+use super::gpu_board::GpuBoard;
 use super::settings::{DaemonSettings, WorkerSettings};
 
 /// Whoever looks at the machine. Blocks; lives as long as the daemon: loading the driver anew takes seconds.
 pub(crate) struct Machine {
     host: HostSampler,
     gpus: Option<NvmlProbe>,
+    board: GpuBoard,
 }
 
 /// One look.
@@ -24,7 +26,7 @@ pub(crate) struct Sample {
 
 impl Machine {
     /// Begins to look. GPUs only where a worker has some and the driver can be asked.
-    pub(crate) fn open(settings: &DaemonSettings) -> Self {
+    pub(crate) fn open(settings: &DaemonSettings, board: GpuBoard) -> Self {
         let wanted = settings.workers.iter().any(|worker| !worker.gpus.is_empty());
         let gpus = if wanted {
             NvmlProbe::load(settings.gpu_library.clone())
@@ -36,11 +38,17 @@ impl Machine {
         let home = std::env::home_dir().unwrap_or_else(|| PathBuf::from("/"));
         let mut host = HostSampler::new(home);
         host.sample(); // The first has no rates: it is what the second is measured from.
-        Self { host, gpus }
+        Self { host, gpus, board }
     }
 
     pub(crate) fn sample(&mut self) -> Sample {
-        let gpus = self.gpus.as_ref().map(NvmlProbe::sample).unwrap_or_default();
+        let mut gpus = self.gpus.as_ref().map(NvmlProbe::sample).unwrap_or_default();
+        // How busy an instance is comes from two looks, which the watcher takes.
+        let watched = self.board.devices();
+        for sample in gpus.iter_mut().filter(|sample| sample.utilisation_percent.is_none()) {
+            let seen = watched.iter().find(|device| device.gpu == sample.id);
+            sample.utilisation_percent = seen.and_then(|device| device.sample.utilisation_percent);
+        }
         Sample { host: self.host.sample(), gpus }
     }
 }

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
 use super::child::Child;
+use super::gpu_board::GpuBoard;
 use super::machine::{Machine, Sample};
 use super::settings::{DaemonSettings, WorkerSettings};
 use crate::kit::{Backoff, Lifeline};
@@ -42,6 +43,7 @@ pub(crate) struct Metrics {
     server: Arc<dyn TaskServer>,
     clock: Arc<dyn Clock>,
     reachable: Arc<AtomicBool>,
+    board: GpuBoard,
     changes: BTreeMap<WorkerId, watch::Sender<Option<(TaskId, QueueId)>>>,
     sampled: Option<watch::Receiver<Option<Sample>>>,
     _lifeline: Lifeline<Child>,
@@ -53,9 +55,10 @@ impl Metrics {
         server: Arc<dyn TaskServer>,
         clock: Arc<dyn Clock>,
         reachable: Arc<AtomicBool>,
+        board: GpuBoard,
         lifeline: Lifeline<Child>,
     ) -> Self {
-        Self { settings, server, clock, reachable, changes: BTreeMap::new(), sampled: None, _lifeline: lifeline }
+        Self { settings, server, clock, reachable, board, changes: BTreeMap::new(), sampled: None, _lifeline: lifeline }
     }
 }
 
@@ -82,7 +85,7 @@ impl Actor for Metrics {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         let (samples, sampled) = watch::channel(None);
-        ctx.spawn(sample_for_ever(Arc::clone(&self.settings), samples).into_actor(self));
+        ctx.spawn(sample_for_ever(Arc::clone(&self.settings), self.board.clone(), samples).into_actor(self));
         self.sampled = Some(sampled);
         for worker in self.settings.workers.clone() {
             self.start_heart(worker, false, ctx);
@@ -220,9 +223,9 @@ impl Heart {
 
 /// Looks at the machine, on a thread where blocking is allowed, once per heartbeat: rates are means over the whole
 /// time between two.
-async fn sample_for_ever(settings: Arc<DaemonSettings>, samples: watch::Sender<Option<Sample>>) {
+async fn sample_for_ever(settings: Arc<DaemonSettings>, board: GpuBoard, samples: watch::Sender<Option<Sample>>) {
     let wanted = Arc::clone(&settings);
-    let Ok(mut machine) = tokio::task::spawn_blocking(move || Machine::open(&wanted)).await else { return };
+    let Ok(mut machine) = tokio::task::spawn_blocking(move || Machine::open(&wanted, board)).await else { return };
     let mut wait = FIRST_STATS;
     loop {
         tokio::time::sleep(wait).await;

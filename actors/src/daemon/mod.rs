@@ -4,6 +4,7 @@
 //! Supervisor
 //! ├─ Journal            durable append
 //! ├─ GpuPartitioner     worker slots and the GPU ledger
+//! ├─ MpsKeeper          control daemons of cards that MPS shares out
 //! ├─ Reporter           outbound status and console, per task
 //! ├─ TaskManager ─ TaskRunner (per task)
 //! ├─ GpuWatcher         health of the cards, who uses them, how much
@@ -24,6 +25,7 @@ mod executor_gateway;
 mod exit;
 mod explain;
 mod gpu_board;
+mod gpu_mps_keeper;
 mod gpu_partitioner;
 mod gpu_usage;
 mod gpu_watcher;
@@ -49,7 +51,8 @@ mod worker_names;
 pub use exit::{DaemonError, DaemonExit};
 pub use run::run;
 pub use settings::{
-    DaemonSettings, Division, DynamicGpus, DynamicMig, ForeignPolicy, GpuSettings, WorkerSettings, control_socket,
+    DaemonSettings, Division, DynamicGpus, DynamicMig, ForeignPolicy, GpuSettings, MpsProgram, WorkerSettings,
+    control_socket,
 };
 pub use shaping::look as look_at_division;
 

@@ -18,6 +18,7 @@ use tracing::{info, warn};
 
 use super::attempt::remove_leftovers;
 use super::exit::{DaemonError, DaemonExit};
+use super::gpu_mps_keeper::MpsBefore;
 use super::gpu_watcher::QuarantineFile;
 use super::long_poll::LongPoll;
 use super::settings::{DaemonSettings, control_socket};
@@ -97,6 +98,11 @@ async fn prepare(settings: DaemonSettings, server: Arc<dyn TaskServer>) -> Resul
     let tasks_wait = recovered.runs.values().any(|run| !matches!(run.state, TaskState::Settled(_)));
     let long_poll = meet(&server, tasks_wait).await?;
     let quarantined = QuarantineFile::of(&settings.state_dir).read();
+    let with_mps = recovered.runs.iter().filter(|(_, run)| run.share.is_mps() && run.state.attempt().is_some());
+    let mps = MpsBefore {
+        records: drivers::mps::records(&settings.mps_root()),
+        holders: with_mps.filter_map(|(task, run)| Some((task.clone(), run.gpus.first()?.clone()))).collect(),
+    };
     info!(server = %settings.server_url, long_poll = long_poll.is_there(), workers = settings.workers.len(), "ready");
     Ok(Prepared {
         settings: Arc::new(settings),
@@ -105,6 +111,7 @@ async fn prepare(settings: DaemonSettings, server: Arc<dyn TaskServer>) -> Resul
         store,
         runs: recovered.runs,
         quarantined,
+        mps,
         executors: Arc::new(executors),
         control: Arc::new(control),
         metrics,

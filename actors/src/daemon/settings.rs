@@ -41,6 +41,8 @@ pub struct DynamicGpus {
     pub demands: Vec<(QueueId, Demand)>,
     /// Cards that are divided on demand.
     pub mig: Option<DynamicMig>,
+    /// Whether cards can be shared through MPS.
+    pub has_mps: bool,
 }
 
 /// Cards in MIG mode of which instances are made and destroyed as tasks demand.
@@ -69,6 +71,9 @@ pub(crate) enum Misfit {
     /// What it says of GPUs makes no sense.
     #[error(transparent)]
     Wish(#[from] WishError),
+    /// It wants what this machine has not got.
+    #[error("the task wants {demand} (says {source_of_demand}): {}", MpsProgram::MISSING)]
+    NoMps { demand: Demand, source_of_demand: DemandSource },
     /// It wants more.
     #[error(
         "the task wants {demand} GPUs (says {source_of_demand}); this machine gives out {cards} of that kind, and no \
@@ -89,6 +94,7 @@ impl DynamicGpus {
     pub fn suitable(&self, demand: &Demand) -> usize {
         let there = self.pool.suitable(demand);
         match (demand, &self.mig) {
+            (Demand::Share(share), _) if share.is_mps() && !self.has_mps => 0,
             (Demand::Instance(profile), Some(mig)) => {
                 let can_have = |card: &&MigCard| card.geometry.shape(*profile).is_some();
                 there.max(mig.division.cards.iter().filter(can_have).count())
@@ -104,10 +110,31 @@ impl DynamicGpus {
             Ok(Wish { demand, source }) => {
                 let cards = self.suitable(&demand);
                 let is_never = demand.least_cards() > cards;
+                if matches!(demand, Demand::Share(share) if share.is_mps()) && !self.has_mps {
+                    return Some(Misfit::NoMps { demand, source_of_demand: source });
+                }
                 is_never.then_some(Misfit::Never { demand, source_of_demand: source, cards })
             }
         }
     }
+}
+
+/// NVIDIA's `nvidia-cuda-mps-control`, which MPS shares need.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum MpsProgram {
+    /// Here.
+    At(PathBuf),
+    /// The cards are simulated: shares are given out, and nothing enforces them.
+    Rehearsed,
+    /// It is not on this machine.
+    #[default]
+    Missing,
+}
+
+impl MpsProgram {
+    /// What to do about it.
+    pub const MISSING: &str = "MPS shares need nvidia-cuda-mps-control, which is not on the PATH: it comes with the NVIDIA \
+                               driver; agent.hostler.gpu_mps_control may say where it is";
 }
 
 /// What happens to a card that programs use which no task started.
@@ -131,6 +158,8 @@ pub struct GpuSettings {
     pub probation: Duration,
     /// How often a task that a card has failed goes back to its queue.
     pub requeues: u32,
+    /// How many others may pass a task that waits before cards are kept for it.
+    pub patience: u32,
     /// How long a task may use more memory of a shared card than it may, after it was told.
     pub memory_grace: Duration,
     /// Programs of others.
@@ -147,6 +176,7 @@ impl Default for GpuSettings {
             watch_interval: Duration::from_secs(1),
             probation: Duration::from_secs(60),
             requeues: 2,
+            patience: 0,
             memory_grace: Duration::from_secs(10),
             foreign: ForeignPolicy::default(),
             cpu_affinity: true,
@@ -194,6 +224,8 @@ pub struct DaemonSettings {
     pub gpu_library: Option<PathBuf>,
     /// How the cards are looked after.
     pub gpus: GpuSettings,
+    /// What shares cards out through MPS.
+    pub mps: MpsProgram,
     /// The processors near each card, by the card's index.
     pub gpu_cpus: BTreeMap<u32, Vec<usize>>,
     /// Where Prometheus may ask.
@@ -241,6 +273,11 @@ impl DaemonSettings {
     /// Whether there are cards, and a driver that could tell of them.
     pub(crate) fn watches_gpus(&self) -> bool {
         self.cards().iter().any(|card| !card.id.as_str().starts_with("index:"))
+    }
+
+    /// Where the control daemons of MPS work.
+    pub(crate) fn mps_root(&self) -> PathBuf {
+        self.state_dir.join("mps")
     }
 
     pub(crate) fn journal_file(&self) -> PathBuf {

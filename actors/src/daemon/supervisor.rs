@@ -26,6 +26,7 @@ use super::control_gateway::{ControlCommand, ControlGateway, ControlView};
 use super::executor_gateway::ExecutorGateway;
 use super::exit::DaemonExit;
 use super::gpu_board::GpuBoard;
+use super::gpu_mps_keeper::{MpsBefore, MpsKeeper};
 use super::gpu_partitioner::{GpuPartitioner, LeaseFreed, SetOutOfUse};
 use super::gpu_watcher::{GpuWatcher, GpuWatcherTools, QuarantineFile, out_of_use_at_start};
 use super::journal::Journal;
@@ -36,7 +37,7 @@ use super::queue_poller::{PollerTools, QueuePoller, StopPulling};
 use super::reporter::{CloseLane, ConsoleGrew, LaneTools, OpenLane, Report, Reporter};
 use super::settings::DaemonSettings;
 use super::task_manager::{
-    Load, LoadChanged, ReopenLanes, RepeatWorkerTasks, TaskManager, TaskManagerAsks, TaskManagerPorts,
+    Load, LoadChanged, ReopenLanes, RepeatWorkerTasks, StopOne, TaskManager, TaskManagerAsks, TaskManagerPorts,
 };
 use super::task_runner::{RunFact, RunnerTools};
 use super::waits::Waits;
@@ -61,6 +62,8 @@ pub(crate) struct Prepared {
     pub(crate) runs: BTreeMap<TaskId, Run>,
     /// What an earlier daemon found to be ill.
     pub(crate) quarantined: Vec<Quarantine>,
+    /// The control daemons of MPS that it started, and for whom.
+    pub(crate) mps: MpsBefore,
     pub(crate) executors: Arc<UnixListener>,
     pub(crate) control: Arc<UnixListener>,
     pub(crate) metrics: Option<Arc<TcpListener>>,
@@ -78,6 +81,7 @@ struct Ports {
     close_lane: Port<CloseLane>,
     run_facts: Port<RunFact>,
     preparation: Port<PreparationChanged>,
+    stop_one: Port<StopOne>,
     task_manager: TaskManagerPorts,
 }
 
@@ -135,7 +139,7 @@ impl Supervisor {
 
     /// Downstream first: what is asked exists before who asks.
     fn start_core(&mut self, ctx: &mut Context<Self>) -> Core {
-        let Prepared { settings, server, clock, store, .. } = &self.prepared;
+        let Prepared { settings, clock, store, .. } = &self.prepared;
         let lifeline = |child| Lifeline::new(&ctx.address(), child);
         let journal = Journal::new(store.clone(), clock.clone(), lifeline(Child::Journal)).start();
         let (freed, waits) = (self.ports.freed.clone(), self.waits.clone());
@@ -143,12 +147,17 @@ impl Supervisor {
         // Before anybody can ask for a card.
         let cards = out_of_use_at_start(settings, &self.prepared.quarantined);
         tell(&partitioner.clone().recipient(), SetOutOfUse { cards });
+        let (before, stop) = (std::mem::take(&mut self.prepared.mps), self.ports.stop_one.clone());
+        let mps = MpsKeeper::new(&self.prepared.settings, before, stop, lifeline(Child::MpsKeeper)).start();
+        let Prepared { settings, server, .. } = &self.prepared;
         let tools = RunnerTools {
             settings: settings.clone(),
             server: server.clone(),
             board: self.board.clone(),
             journal: journal.clone().recipient(),
             partitioner: partitioner.clone().recipient(),
+            hold_mps: mps.clone().recipient(),
+            leave_mps: mps.recipient(),
             open_lane: self.ports.open_lane.clone(),
             report: self.ports.report.clone(),
             console: self.ports.console.clone(),
@@ -164,6 +173,7 @@ impl Supervisor {
         let runs = std::mem::take(&mut self.prepared.runs);
         let ports = self.ports.task_manager.clone();
         let tasks = TaskManager::new(tools, asks, ports, runs, lifeline(Child::TaskManager)).start();
+        self.ports.stop_one.connect(tasks.clone().recipient());
         #[cfg(test)]
         self.panic_buttons.extend([
             (Child::Journal, journal.clone().recipient()),
@@ -180,6 +190,7 @@ impl Supervisor {
             Child::Prefetcher => !settings.prefetch || self.leaving.is_some(),
             Child::Journal
             | Child::GpuPartitioner
+            | Child::MpsKeeper
             | Child::Reporter
             | Child::TaskManager
             | Child::ExecutorGateway
@@ -201,7 +212,7 @@ impl Supervisor {
             Child::AbortWatcher => self.start_abort_watcher(lifeline),
             Child::Metrics => self.start_metrics(lifeline),
             Child::ControlGateway => self.start_control(lifeline, ctx),
-            Child::Journal | Child::GpuPartitioner | Child::TaskManager => {
+            Child::Journal | Child::GpuPartitioner | Child::MpsKeeper | Child::TaskManager => {
                 unreachable!("owners of durable state are started once, with the process")
             }
         }
@@ -313,6 +324,7 @@ impl Supervisor {
             self.prepared.server.clone(),
             self.prepared.clock.clone(),
             self.reachable.clone(),
+            self.gpu_board.clone(),
             lifeline,
         )
         .start();

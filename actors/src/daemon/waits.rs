@@ -15,6 +15,8 @@ pub(crate) struct Wait {
     pub(crate) verdict: Verdict,
     /// What is kept for it.
     pub(crate) kept: Vec<GpuCard>,
+    /// How many have passed it while nothing was.
+    pub(crate) passed: u32,
     /// Where its instance is to be made, if one can be.
     pub(crate) making: Option<Place>,
 }

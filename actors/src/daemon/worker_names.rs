@@ -1,15 +1,10 @@
 //! What a worker is called that exists for one lease of dynamic GPUs, by the rules of the stock agent.
 
-use protocols::gpu::{GpuCard, MilliGpu};
+use protocols::gpu::{GpuCard, Share};
 use protocols::ids::WorkerId;
 
 /// `host:gpu0,1` for whole cards, `host:gpu0.5a` for a half of card 0: the letter tells it from the others there.
-pub(super) fn of_lease(
-    base: &str,
-    gpus: &[GpuCard],
-    share: MilliGpu,
-    is_taken: impl Fn(&WorkerId) -> bool,
-) -> WorkerId {
+pub(super) fn of_lease(base: &str, gpus: &[GpuCard], share: Share, is_taken: impl Fn(&WorkerId) -> bool) -> WorkerId {
     let indexes: Vec<String> = gpus.iter().map(|card| card.index.to_string()).collect();
     let cards = indexes.join(",");
     if share.is_whole() {
@@ -18,7 +13,7 @@ pub(super) fn of_lease(
         let numbered = (1..).map(|number| WorkerId::new(format!("{base}:gpu{cards}:{number}")));
         return std::iter::once(name.clone()).chain(numbered).find(|name| !is_taken(name)).unwrap_or(name);
     }
-    let part = share.to_string();
+    let part = share.amount.to_string();
     let part = part.trim_start_matches('0');
     let name = |slice: String| WorkerId::new(format!("{base}:gpu{cards}{part}{slice}"));
     let letters = ('a'..='z').map(String::from);
@@ -28,7 +23,7 @@ pub(super) fn of_lease(
 
 #[cfg(test)]
 mod tests {
-    use protocols::gpu::WHOLE_GPU;
+    use protocols::gpu::{MilliGpu, WHOLE_GPU};
 
     use super::*;
 
@@ -41,7 +36,7 @@ mod tests {
             memory_bytes: 0,
         };
         let gpus: Vec<GpuCard> = indexes.iter().map(card).collect();
-        let name = of_lease("vm", &gpus, MilliGpu(share), |name| taken.contains(&name.as_str()));
+        let name = of_lease("vm", &gpus, Share::slot(MilliGpu(share)), |name| taken.contains(&name.as_str()));
         assert_eq!(name.as_str(), expected);
     }
 

@@ -189,6 +189,6 @@ pub trait CommandRunner: Send + Sync {
 }
 
 /// Whether this is a file that may be executed by somebody.
-pub(crate) fn is_executable(path: &Path) -> bool {
+pub fn is_executable(path: &Path) -> bool {
     path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }

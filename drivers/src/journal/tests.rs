@@ -11,7 +11,7 @@ fn pulled() -> JournalRecord {
         worker: WorkerId::from("w"),
         queue: QueueId::from("q"),
         gpus: vec![],
-        share: protocols::gpu::WHOLE_GPU,
+        share: protocols::gpu::Share::WHOLE,
     }
 }
 

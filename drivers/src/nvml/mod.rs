@@ -7,6 +7,7 @@
 mod connection;
 mod error;
 mod events;
+mod gpm;
 mod library;
 mod mig;
 mod mig_raw;

@@ -121,7 +121,7 @@ impl NvmlProbe {
         let card = identity(&device, index)?;
         Ok(CardReport {
             pci_bus_id: device.pci_info().ok().map(|pci| pci.bus_id),
-            numa_node: device.numa_node_id().ok(),
+            numa_node: numa_node(&device),
             sample: SampleReport::of(&device, &card),
             mig_mode: device.mig_mode().ok().map(|mode| mode.current != 0),
             instances: self.instance_reports(&device, index),
@@ -150,6 +150,14 @@ impl NvmlProbe {
         }
         processes
     }
+}
+
+/// Where the kernel names no node, and there is one alone, that is it.
+fn numa_node(device: &Device<'_>) -> Option<u32> {
+    // -1, as the kernel says it.
+    let told = device.numa_node_id().ok().filter(|node| *node != u32::MAX);
+    let only = || std::fs::read_to_string("/sys/devices/system/node/online").ok()?.trim().parse().ok();
+    told.or_else(only)
 }
 
 /// Who uses a card, without names.

@@ -9,6 +9,7 @@ use protocols::gpu::GpuCard;
 use protocols::ids::GpuId;
 
 use super::events::{CardEvent, EventSet, Waited};
+use super::gpm::Counters;
 use super::library::{identity, instances_of};
 use super::raw::{RemappedRows, gpu_instance, remapped_rows};
 use super::report::processes;
@@ -69,6 +70,7 @@ pub struct Watch<'nvml> {
     /// The cards that the events are of.
     listened_to: Vec<GpuId>,
     has_said: bool,
+    counters: Counters<'nvml>,
 }
 
 impl<'nvml> Watch<'nvml> {
@@ -87,7 +89,14 @@ impl<'nvml> Watch<'nvml> {
                 cards.push(card.clone());
             }
         }
-        let mut watch = Self { probe, cards, events: None, listened_to: Vec::new(), has_said: false };
+        let mut watch = Self {
+            probe,
+            cards,
+            events: None,
+            listened_to: Vec::new(),
+            has_said: false,
+            counters: Counters::default(),
+        };
         let answering = watch.cards.iter().map(|card| card.id.clone()).collect();
         watch.listen_to(answering);
         Ok(watch)
@@ -147,14 +156,22 @@ impl<'nvml> Watch<'nvml> {
 
     /// Looks at every card.
     pub fn look(&mut self) -> Vec<CardLook> {
-        let looks: Vec<CardLook> =
-            self.cards.iter().map(|card| CardLook { card: card.clone(), state: self.look_at(card) }).collect();
+        let cards = self.cards.clone();
+        let looks: Vec<CardLook> = cards
+            .into_iter()
+            .map(|card| {
+                let state = self.look_at(&card);
+                CardLook { card, state }
+            })
+            .collect();
+        let states = looks.iter().filter_map(|look| look.state.as_ref().ok());
+        self.counters.keep(&states.flat_map(|state| &state.instances).map(|seen| seen.instance.id.clone()).collect());
         let answering = looks.iter().filter(|look| look.state.is_ok()).map(|look| look.card.id.clone());
         self.listen_to(answering.collect());
         looks
     }
 
-    fn look_at(&self, card: &GpuCard) -> Result<CardState, CardTrouble> {
+    fn look_at(&mut self, card: &GpuCard) -> Result<CardState, CardTrouble> {
         let nvml = &self.probe.nvml;
         let device = nvml.device_by_uuid(card.id.as_str()).map_err(trouble)?;
         // A card that is lost has a handle all the same.
@@ -174,14 +191,18 @@ impl<'nvml> Watch<'nvml> {
         })
     }
 
-    fn instances(&self, device: &Device<'_>, index: u32) -> Vec<InstanceLook> {
-        let instances = instances_of(device).into_iter().filter_map(|device| {
+    fn instances(&mut self, card: &Device<'nvml>, index: u32) -> Vec<InstanceLook> {
+        let nvml = &self.probe.nvml;
+        let devices = instances_of(card);
+        let has_counters = !devices.is_empty() && card.gpm_support().unwrap_or(false);
+        let instances = devices.into_iter().filter_map(|device| {
             let instance = identity(&device, index).ok()?;
-            Some(InstanceLook {
-                gpu_instance: gpu_instance(&self.probe.nvml, &device),
-                sample: GpuSample::of(&device, instance.id.clone(), index),
-                instance,
-            })
+            let gpu_instance = gpu_instance(nvml, &device);
+            let mut sample = GpuSample::of(&device, instance.id.clone(), index);
+            if let Some(number) = gpu_instance.filter(|_| has_counters && sample.utilisation_percent.is_none()) {
+                sample.utilisation_percent = self.counters.utilisation(nvml, card, &instance.id, number);
+            }
+            Some(InstanceLook { instance, gpu_instance, sample })
         });
         instances.collect()
     }

@@ -20,7 +20,7 @@ pub fn is_alive(process: ProcessId) -> bool {
 }
 
 /// A child that nobody has reaped yet, dead or alive.
-pub(super) fn child_id(pid: i32) -> Option<ProcessId> {
+pub(crate) fn child_id(pid: i32) -> Option<ProcessId> {
     Process::new(pid).ok()?.stat().ok().as_ref().map(identity)
 }
 

@@ -15,6 +15,7 @@ mod tree;
 pub use affinity::{allowed_cpus, keep_to_cpus};
 pub use background::giving_way;
 pub use fence::{FenceReport, attempt_of, fence};
+pub(crate) use identity::child_id;
 pub use identity::{is_alive, process_id, this_process};
 pub use reap::{Reaped, reap_children};
 pub use signal::{Signal, SignalError, exited, signal};

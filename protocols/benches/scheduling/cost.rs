@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use protocols::gpu::{Claim, Demand, GpuLedger, LeaseId, MilliGpu, Pool, Verdict, WHOLE_GPU, decide};
+use protocols::gpu::{Claim, Demand, GpuLedger, LeaseId, Pool, Share, Verdict, decide};
 
 use super::machine::pool;
 use super::random::Random;
@@ -80,12 +80,12 @@ fn heads(pool: &Pool) -> f64 {
 fn busy(pool: &Pool) -> GpuLedger {
     let mut ledger = GpuLedger::new(pool.cards().iter().map(|card| card.id.clone()));
     for card in (0..pool.cards().len()).filter(|card| card % 4 != 0) {
-        grant(&mut ledger, pool, card as u32, &[card], WHOLE_GPU);
+        grant(&mut ledger, pool, card as u32, &[card], Share::WHOLE);
     }
     ledger
 }
 
-fn grant(ledger: &mut GpuLedger, pool: &Pool, lease: u32, cards: &[usize], share: MilliGpu) {
+fn grant(ledger: &mut GpuLedger, pool: &Pool, lease: u32, cards: &[usize], share: Share) {
     let shares: Vec<_> = cards.iter().map(|card| (pool.cards()[*card].id.clone(), share)).collect();
     ledger.grant(LeaseId(u64::from(lease)), &shares).expect("a plan can be realised");
 }

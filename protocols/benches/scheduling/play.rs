@@ -7,7 +7,7 @@ use protocols::gpu::{GpuLedger, LeaseId};
 
 use super::Wishes;
 use super::machine::pool;
-use super::rules::{FirstCome, Greedy, Hostler, Patient, Queues, Rule, Stock, Waiting};
+use super::rules::{FirstCome, Greedy, Hostler, Queues, Rule, Stock, Waiting};
 use super::workload::{Task, bound, cards, workload};
 
 /// What a rule made of a workload.
@@ -59,8 +59,8 @@ fn rules() -> [fn() -> Box<dyn Rule>; 6] {
         || Box::new(Hostler::default()),
         || Box::new(Stock),
         || Box::new(FirstCome),
-        || Box::new(Patient::new(8)),
-        || Box::new(Patient::new(64)),
+        || Box::new(Hostler::with_patience(8)),
+        || Box::new(Hostler::with_patience(64)),
         || Box::new(Greedy),
     ]
 }

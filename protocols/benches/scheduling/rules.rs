@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use protocols::gpu::{Claim, Demand, GpuLedger, MilliGpu, Pool, Verdict, WHOLE_GPU, decide};
+use protocols::gpu::{Claim, Demand, GpuLedger, Pool, Share, Verdict, decide};
 
 /// A task that waits: its number in the workload, which is its place in the order of arrival.
 #[derive(Clone, Copy, Debug)]
@@ -16,7 +16,7 @@ pub(crate) struct Waiting {
 pub(crate) struct Start {
     pub(crate) queue: usize,
     pub(crate) cards: Vec<usize>,
-    pub(crate) share: MilliGpu,
+    pub(crate) share: Share,
 }
 
 pub(crate) type Queues = Vec<VecDeque<Waiting>>;
@@ -27,15 +27,24 @@ pub(crate) trait Rule {
     fn next(&mut self, pool: &Pool, ledger: &GpuLedger, queues: &Queues) -> Option<Start>;
 }
 
-/// The daemon's: the heads of the queues are judged together, and who waits holds cards.
+/// The daemon's: the heads of the queues are judged together, and who waits holds cards, once so many others have passed
+/// it.
 #[derive(Debug, Default)]
 pub(crate) struct Hostler {
+    patience: usize,
+    passed: BTreeMap<usize, usize>,
     held: BTreeMap<usize, Vec<usize>>,
+}
+
+impl Hostler {
+    pub(crate) fn with_patience(patience: usize) -> Self {
+        Self { patience, ..Self::default() }
+    }
 }
 
 impl Rule for Hostler {
     fn name(&self) -> String {
-        "Hostler".to_owned()
+        if self.patience == 0 { "Hostler".to_owned() } else { format!("Hostler, patience of {}", self.patience) }
     }
 
     fn next(&mut self, pool: &Pool, ledger: &GpuLedger, queues: &Queues) -> Option<Start> {
@@ -44,69 +53,30 @@ impl Rule for Hostler {
         let claims = heads.iter().map(|(_, head)| Claim {
             demand: head.demand,
             held: self.held.get(&head.task).cloned().unwrap_or_default(),
+            is_patient: self.passed.get(&head.task).copied().unwrap_or_default() < self.patience,
             making: None,
         });
         let verdicts = decide(pool, ledger, |_| true, claims);
         self.held.clear();
-        let mut start = None;
+        let (mut start, mut yielding) = (None, Vec::new());
         for ((queue, head), verdict) in heads.into_iter().zip(verdicts) {
             match verdict {
-                Verdict::Starts { cards, share } if start.is_none() => start = Some(Start { queue, cards, share }),
+                Verdict::Starts { cards, share } if start.is_none() => {
+                    self.passed.remove(&head.task);
+                    start = Some(Start { queue, cards, share });
+                }
                 Verdict::Waits { cards } => {
                     self.held.insert(head.task, cards);
                 }
-                Verdict::Starts { .. } | Verdict::Behind | Verdict::Lacks { .. } | Verdict::Never => {}
-            }
-        }
-        start
-    }
-}
-
-/// As the daemon's, but who waits begins to hold cards only when so many others have passed it: what would that gain?
-#[derive(Debug)]
-pub(crate) struct Patient {
-    passes: usize,
-    passed: BTreeMap<usize, usize>,
-    held: BTreeMap<usize, Vec<usize>>,
-}
-
-impl Patient {
-    pub(crate) fn new(passes: usize) -> Self {
-        Self { passes, passed: BTreeMap::new(), held: BTreeMap::new() }
-    }
-}
-
-impl Rule for Patient {
-    fn name(&self) -> String {
-        format!("holds after {} passed", self.passes)
-    }
-
-    fn next(&mut self, pool: &Pool, ledger: &GpuLedger, queues: &Queues) -> Option<Start> {
-        let mut kept: Vec<usize> = Vec::new();
-        let mut waiting: Vec<usize> = Vec::new();
-        let mut held = BTreeMap::new();
-        for (queue, head) in queues.iter().enumerate().filter_map(|(queue, tasks)| Some((queue, *tasks.front()?))) {
-            let before = self.held.get(&head.task).cloned().unwrap_or_default();
-            let claim = Claim { demand: head.demand, held: before, making: None };
-            let verdict = decide(pool, ledger, |card| !kept.contains(&card), [claim]).pop()?;
-            if let Verdict::Starts { cards, share } = verdict {
-                for passed in waiting {
-                    *self.passed.entry(passed).or_default() += 1;
+                // Those in front of who starts are passed by it.
+                Verdict::Yields if start.is_none() => yielding.push(head.task),
+                Verdict::Starts { .. } | Verdict::Yields | Verdict::Behind | Verdict::Lacks { .. } | Verdict::Never => {
                 }
-                self.passed.remove(&head.task);
-                self.held = held;
-                return Some(Start { queue, cards, share });
-            }
-            waiting.push(head.task);
-            if self.passed.get(&head.task).is_some_and(|passed| *passed >= self.passes)
-                && let Verdict::Waits { cards } = verdict
-            {
-                kept.extend(&cards);
-                held.insert(head.task, cards);
             }
         }
-        self.held = held;
-        None
+        let start = start?;
+        yielding.into_iter().for_each(|task| *self.passed.entry(task).or_default() += 1);
+        Some(start)
     }
 }
 
@@ -143,12 +113,12 @@ impl Rule for Stock {
         let cards = 0..pool.cards().len();
         match demand {
             Demand::Share(share) => {
-                let card = cards.filter(|card| free(*card) >= share).min_by_key(|card| (free(*card), *card))?;
+                let card = cards.filter(|card| free(*card) >= share.amount).min_by_key(|card| (free(*card), *card))?;
                 Some(Start { queue, cards: vec![card], share })
             }
             Demand::Cards { least, .. } => {
                 let whole: Vec<usize> = cards.filter(|card| free(*card).is_whole()).take(least).collect();
-                (whole.len() == least).then_some(Start { queue, cards: whole, share: WHOLE_GPU })
+                (whole.len() == least).then_some(Start { queue, cards: whole, share: Share::WHOLE })
             }
             Demand::Instance(_) => None,
         }
@@ -174,6 +144,6 @@ impl Rule for Greedy {
 fn start(pool: &Pool, ledger: &GpuLedger, queue: usize, demand: Demand) -> Option<Start> {
     match decide(pool, ledger, |_| true, [demand.into()]).pop()? {
         Verdict::Starts { cards, share } => Some(Start { queue, cards, share }),
-        Verdict::Waits { .. } | Verdict::Behind | Verdict::Lacks { .. } | Verdict::Never => None,
+        Verdict::Waits { .. } | Verdict::Yields | Verdict::Behind | Verdict::Lacks { .. } | Verdict::Never => None,
     }
 }

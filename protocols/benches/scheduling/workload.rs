@@ -1,6 +1,6 @@
 //! Tasks as a research group has them: many small ones, few large ones, short and very long.
 
-use protocols::gpu::Demand;
+use protocols::gpu::{Demand, MilliGpu, Share};
 
 use super::random::Random;
 
@@ -27,7 +27,7 @@ const SIGMA: f64 = 1.4;
 pub(crate) fn demand(random: &mut Random) -> Demand {
     let size = random.pick(&SIZES);
     if size < 1000 {
-        return Demand::Share(protocols::gpu::MilliGpu(size));
+        return Demand::Share(Share::slot(MilliGpu(size)));
     }
     let count = (size / 1000) as usize;
     Demand::Cards { least: count, most: count }
@@ -36,7 +36,7 @@ pub(crate) fn demand(random: &mut Random) -> Demand {
 /// How many cards a demand takes.
 pub(crate) fn cards(demand: &Demand) -> f64 {
     match demand {
-        Demand::Share(share) => f64::from(share.0) / 1000.0,
+        Demand::Share(share) => f64::from(share.amount.0) / 1000.0,
         Demand::Cards { least, .. } => *least as f64,
         Demand::Instance(_) => 1.0,
     }

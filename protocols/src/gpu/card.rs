@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::MigProfile;
+use super::{MigProfile, Share};
 use crate::ids::{GpuId, WorkerId};
 
 /// A share of a GPU in thousandths.
@@ -16,11 +16,6 @@ pub struct MilliGpu(pub u32);
 pub const WHOLE_GPU: MilliGpu = MilliGpu(1000);
 
 impl MilliGpu {
-    /// A whole card: what everything has that says nothing of shares.
-    pub(crate) fn whole() -> Self {
-        WHOLE_GPU
-    }
-
     /// As much of an amount as it is of a card.
     pub fn of(&self, amount: u64) -> u64 {
         // Multiplied in more bits than an amount of bytes needs.
@@ -91,5 +86,5 @@ pub struct Lease {
     /// The cards that come with it.
     pub gpus: Vec<GpuCard>,
     /// How much of each of them.
-    pub share: MilliGpu,
+    pub share: Share,
 }

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{MigProfile, MilliGpu, WHOLE_GPU};
+use super::share::MPS;
+use super::{MigProfile, MilliGpu, Share, WHOLE_GPU};
 
 /// What follows the name of a MIG profile.
 const MIG: &str = "@mig";
@@ -19,14 +20,17 @@ pub enum Demand {
         most: usize,
     },
     /// A part of one card.
-    Share(MilliGpu),
+    Share(Share),
     /// A MIG instance of this size.
     Instance(MigProfile),
 }
 
 /// A demand that makes no sense.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is no number of GPUs: {why}; write 2, 1-4, a part like 0.5, or an instance like 1g.10gb@mig")]
+#[error(
+    "`{text}` is no number of GPUs: {why}; write 2, 1-4, a part like 0.5 or 0.5@mps, or an instance \
+     like 1g.10gb@mig"
+)]
 pub struct DemandError {
     text: String,
     why: &'static str,
@@ -56,7 +60,7 @@ impl fmt::Display for Demand {
 impl FromStr for Demand {
     type Err = DemandError;
 
-    /// `2`, `1-4`, `-4` (from one to four), `0.5`, as the stock agent writes them; `1g.10gb@mig`.
+    /// `2`, `1-4`, `-4` (from one to four), `0.5`, as the stock agent writes them; `0.5@mps`, `1g.10gb@mig`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let wrong = |why| DemandError { text: text.to_owned(), why };
         let cards = |text: &str| match milli(text) {
@@ -69,13 +73,19 @@ impl FromStr for Demand {
             let profile = profile.parse().map_err(|_| wrong("not the name of a MIG profile"))?;
             return Ok(Self::Instance(profile));
         }
+        if let Some(part) = text.strip_suffix(MPS) {
+            return match milli(part) {
+                Some(amount) if amount.0 > 0 && amount < WHOLE_GPU => Ok(Self::Share(Share::mps(amount))),
+                _ => Err(wrong("MPS shares out a part of one card")),
+            };
+        }
         if let Some((least, most)) = text.split_once('-') {
             let least = if least.is_empty() { 1 } else { cards(least)? };
             let most = cards(most)?;
             return if least <= most { Ok(Self::Cards { least, most }) } else { Err(wrong("a range goes upwards")) };
         }
         match milli(text) {
-            Some(share) if share.0 > 0 && share < WHOLE_GPU => Ok(Self::Share(share)),
+            Some(amount) if amount.0 > 0 && amount < WHOLE_GPU => Ok(Self::Share(Share::slot(amount))),
             _ => cards(text).map(|count| Self::Cards { least: count, most: count }),
         }
     }
@@ -109,13 +119,14 @@ mod tests {
         check("1.0", Demand::Cards { least: 1, most: 1 });
         check("1-4", Demand::Cards { least: 1, most: 4 });
         check("-4", Demand::Cards { least: 1, most: 4 });
-        check("0.5", Demand::Share(MilliGpu(500)));
-        check(".125", Demand::Share(MilliGpu(125)));
+        check("0.5", Demand::Share(Share::slot(MilliGpu(500))));
+        check(".125", Demand::Share(Share::slot(MilliGpu(125))));
+        check("0.25@mps", Demand::Share(Share::mps(MilliGpu(250))));
     }
 
     #[test]
     fn what_is_written_is_read_again() {
-        for text in ["2", "1-4", "0.5", "0.125", "1g.10gb@mig", "1g.10gb+me@mig"] {
+        for text in ["2", "1-4", "0.5", "0.125", "0.25@mps", "1g.10gb@mig", "1g.10gb+me@mig"] {
             assert_eq!(text.parse::<Demand>().unwrap().to_string(), text);
         }
     }
@@ -123,8 +134,28 @@ mod tests {
     #[test]
     fn the_rest_is_refused() {
         for text in [
-            "", "0", "0.0", "1.5", "4-1", "0.5-2", "1-", "-", ".", "two", "-0.5", "0.0005", "1e3", "99999999", "@mig",
-            "2@mig", "1g@mig",
+            "",
+            "0",
+            "0.0",
+            "1.5",
+            "4-1",
+            "0.5-2",
+            "1-",
+            "-",
+            ".",
+            "two",
+            "-0.5",
+            "0.0005",
+            "1e3",
+            "99999999",
+            "@mig",
+            "2@mig",
+            "1g@mig",
+            "1@mps",
+            "@mps",
+            "0@mps",
+            "0.5-0.7@mps",
+            "1g.10gb@mps",
         ] {
             assert!(text.parse::<Demand>().is_err(), "{text}");
         }

@@ -1,10 +1,11 @@
 //! The arithmetic of GPUs: who holds how much of which card.
 //!
-//! Invariant G1: for every GPU, free + leased is exactly one GPU. Invariant G2: a lease ends exactly once.
+//! Invariant G1: for every GPU, free + leased is exactly one GPU. Invariant G2: a lease ends exactly once. A card that
+//! several have parts of is divided in one way.
 
 use std::collections::BTreeMap;
 
-use super::{LeaseId, MilliGpu, WHOLE_GPU};
+use super::{LeaseId, MilliGpu, Share, Sharing, WHOLE_GPU};
 use crate::ids::GpuId;
 
 /// Why the ledger refuses.
@@ -23,6 +24,12 @@ pub enum LedgerError {
         /// What was asked for.
         wanted: MilliGpu,
     },
+    /// Somebody has a part of it, and it is divided in another way.
+    #[error("GPU {gpu} is divided in another way now")]
+    Divided {
+        /// The card.
+        gpu: GpuId,
+    },
     /// The lease ended already, or never began.
     #[error("{0} does not exist")]
     UnknownLease(LeaseId),
@@ -34,7 +41,7 @@ pub enum LedgerError {
 /// Integer book-keeping of shares per card.
 #[derive(Clone, Debug, Default)]
 pub struct GpuLedger {
-    leased: BTreeMap<GpuId, BTreeMap<LeaseId, MilliGpu>>,
+    leased: BTreeMap<GpuId, BTreeMap<LeaseId, Share>>,
     leases: BTreeMap<LeaseId, Vec<GpuId>>,
 }
 
@@ -71,28 +78,41 @@ impl GpuLedger {
         MilliGpu(self.leased.get(gpu).map_or(0, Self::sum))
     }
 
+    /// What is free of a card, and in which way it is divided; `None` where nobody has a part of it.
+    pub fn state(&self, gpu: &GpuId) -> (MilliGpu, Option<Sharing>) {
+        let Some(leases) = self.leased.get(gpu) else { return (MilliGpu(0), None) };
+        (MilliGpu(WHOLE_GPU.0 - Self::sum(leases)), Self::sharing(leases))
+    }
+
+    fn sharing(leases: &BTreeMap<LeaseId, Share>) -> Option<Sharing> {
+        leases.values().next().map(|share| share.sharing)
+    }
+
     /// Books all of `shares`, or nothing. A lease without shares is legal: a CPU worker's.
-    pub fn grant(&mut self, lease: LeaseId, shares: &[(GpuId, MilliGpu)]) -> Result<(), LedgerError> {
+    pub fn grant(&mut self, lease: LeaseId, shares: &[(GpuId, Share)]) -> Result<(), LedgerError> {
         if self.leases.contains_key(&lease) {
             return Err(LedgerError::DuplicateLease(lease));
         }
-        let mut wanted: BTreeMap<&GpuId, u32> = BTreeMap::new();
+        let mut wanted: BTreeMap<&GpuId, Share> = BTreeMap::new();
         for (gpu, share) in shares {
-            let total = wanted.entry(gpu).or_default();
-            *total = total.saturating_add(share.0);
+            let total = wanted.entry(gpu).or_insert(Share { amount: MilliGpu(0), sharing: share.sharing });
+            total.amount.0 = total.amount.0.saturating_add(share.amount.0);
         }
         for (gpu, share) in &wanted {
-            let free = match self.leased.get(*gpu) {
-                None => return Err(LedgerError::UnknownGpu((*gpu).clone())),
-                Some(leases) => MilliGpu(WHOLE_GPU.0 - Self::sum(leases)),
-            };
-            if *share > free.0 {
-                return Err(LedgerError::NotFree { gpu: (*gpu).clone(), free, wanted: MilliGpu(*share) });
+            if !self.has(gpu) {
+                return Err(LedgerError::UnknownGpu((*gpu).clone()));
+            }
+            let (free, sharing) = self.state(gpu);
+            if share.amount > free {
+                return Err(LedgerError::NotFree { gpu: (*gpu).clone(), free, wanted: share.amount });
+            }
+            if sharing.is_some_and(|sharing| sharing != share.sharing) {
+                return Err(LedgerError::Divided { gpu: (*gpu).clone() });
             }
         }
         for (gpu, share) in &wanted {
             if let Some(leases) = self.leased.get_mut(*gpu) {
-                leases.insert(lease, MilliGpu(*share));
+                leases.insert(lease, *share);
             }
         }
         self.leases.insert(lease, wanted.into_keys().cloned().collect());
@@ -115,8 +135,8 @@ impl GpuLedger {
         self.leases.keys().copied()
     }
 
-    fn sum(leases: &BTreeMap<LeaseId, MilliGpu>) -> u32 {
-        leases.values().map(|share| share.0).sum()
+    fn sum(leases: &BTreeMap<LeaseId, Share>) -> u32 {
+        leases.values().map(|share| share.amount.0).sum()
     }
 }
 
@@ -133,32 +153,48 @@ mod tests {
     #[test]
     fn a_whole_card_is_leased_once() {
         let mut ledger = GpuLedger::new([card(0), card(1)]);
-        ledger.grant(LeaseId(1), &[(card(0), WHOLE_GPU)]).unwrap();
-        let refused = ledger.grant(LeaseId(2), &[(card(1), WHOLE_GPU), (card(0), MilliGpu(1))]);
+        ledger.grant(LeaseId(1), &[(card(0), Share::WHOLE)]).unwrap();
+        let refused = ledger.grant(LeaseId(2), &[(card(1), Share::WHOLE), (card(0), Share::slot(MilliGpu(1)))]);
         assert_eq!(refused, Err(LedgerError::NotFree { gpu: card(0), free: MilliGpu(0), wanted: MilliGpu(1) }));
         assert_eq!(ledger.free(&card(1)), WHOLE_GPU, "a refused grant books nothing");
         ledger.release(LeaseId(1)).unwrap();
         assert_eq!(ledger.release(LeaseId(1)), Err(LedgerError::UnknownLease(LeaseId(1))));
     }
 
+    #[test]
+    fn a_card_is_divided_in_one_way() {
+        let mut ledger = GpuLedger::new([card(0)]);
+        ledger.grant(LeaseId(1), &[(card(0), Share::mps(MilliGpu(250)))]).unwrap();
+        assert_eq!(ledger.state(&card(0)), (MilliGpu(750), Some(Sharing::Mps)));
+        let refused = ledger.grant(LeaseId(2), &[(card(0), Share::slot(MilliGpu(250)))]);
+        assert_eq!(refused, Err(LedgerError::Divided { gpu: card(0) }));
+        ledger.grant(LeaseId(2), &[(card(0), Share::mps(MilliGpu(750)))]).unwrap();
+        ledger.release(LeaseId(1)).unwrap();
+        ledger.release(LeaseId(2)).unwrap();
+        ledger.grant(LeaseId(3), &[(card(0), Share::slot(MilliGpu(250)))]).unwrap();
+    }
+
     proptest! {
-        /// G1 and G2 under any order of grants and releases.
+        /// G1 and G2 under any order of grants and releases; nobody with a slot beside somebody with an MPS share.
         #[test]
         fn free_and_leased_are_one_card(
-            steps in proptest::collection::vec((any::<bool>(), 0u64..6, 0u8..4, 0u32..1500), 0..200)
+            steps in proptest::collection::vec((any::<bool>(), 0u64..6, 0u8..4, 0u32..1500, any::<bool>()), 0..200)
         ) {
             let mut ledger = GpuLedger::new((0..3).map(card));
-            for (grant, lease, gpu, share) in steps {
+            for (grant, lease, gpu, amount, is_mps) in steps {
+                let share = if is_mps { Share::mps(MilliGpu(amount)) } else { Share::slot(MilliGpu(amount)) };
                 let lease = LeaseId(lease);
                 let alive = ledger.leases().any(|other| other == lease);
                 if grant {
-                    let granted = ledger.grant(lease, &[(card(gpu), MilliGpu(share))]).is_ok();
+                    let granted = ledger.grant(lease, &[(card(gpu), share)]).is_ok();
                     prop_assert!(!(granted && alive));
                 } else {
                     prop_assert_eq!(ledger.release(lease).is_ok(), alive);
                 }
                 for gpu in (0..3).map(card) {
                     prop_assert_eq!(ledger.free(&gpu).0 + ledger.leased(&gpu).0, WHOLE_GPU.0);
+                    let ways = ledger.leased[&gpu].values().map(|share| share.sharing);
+                    prop_assert!(ways.collect::<std::collections::HashSet<_>>().len() <= 1);
                 }
             }
         }

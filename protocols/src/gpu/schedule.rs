@@ -4,11 +4,11 @@
 //! it until it fits. Those behind pass only with cards that it does not hold. It keeps what it holds from one judgement
 //! to the next, so that nobody gets at its cards in between; only a card that is wholly free takes the place of one that
 //! is not. So it starts at the latest when the tasks that ran when it began to wait have ended, however many small ones
-//! are behind it.
+//! are behind it. Who is patient lets others pass instead, and holds nothing.
 
 use super::choose::choose;
 use super::pool::Pool;
-use super::{Demand, GpuLedger, MilliGpu, WHOLE_GPU};
+use super::{Demand, GpuLedger, MilliGpu, Share, Sharing};
 
 /// One that waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct Claim {
     pub demand: Demand,
     /// The cards, by their positions in the pool, that it held at the last judgement.
     pub held: Vec<usize>,
+    /// It holds nothing yet: others may pass. What is made on demand is kept for it all the same.
+    pub is_patient: bool,
     /// For what is made on demand.
     pub making: Option<Making>,
 }
@@ -31,7 +33,7 @@ pub struct Making {
 impl From<Demand> for Claim {
     /// One that waits for the first time.
     fn from(demand: Demand) -> Self {
-        Self { demand, held: Vec::new(), making: None }
+        Self { demand, held: Vec::new(), is_patient: false, making: None }
     }
 }
 
@@ -43,13 +45,15 @@ pub enum Verdict {
         /// Ascending.
         cards: Vec<usize>,
         /// Of each.
-        share: MilliGpu,
+        share: Share,
     },
     /// It waits until these cards are free enough, and holds what is free of them.
     Waits {
         /// Ascending.
         cards: Vec<usize>,
     },
+    /// It waits, and lets others pass meanwhile.
+    Yields,
     /// There is more in front of it than the machine has at a time.
     Behind,
     /// So many cards there are, but not all of them may be leased now. It holds nothing meanwhile: nobody knows when
@@ -71,10 +75,13 @@ pub fn decide(
     usable: impl Fn(usize) -> bool,
     waiting: impl IntoIterator<Item = Claim>,
 ) -> Vec<Verdict> {
-    let free: Vec<Option<MilliGpu>> =
-        (0..pool.cards().len()).map(|position| usable(position).then(|| ledger.free(pool.id(position)))).collect();
+    let states = (0..pool.cards().len()).map(|position| {
+        let (free, sharing) = ledger.state(pool.id(position));
+        (usable(position).then_some(free), sharing)
+    });
+    let (free, sharing): (Vec<Option<MilliGpu>>, Vec<Option<Sharing>>) = states.unzip();
     let open = free.iter().flatten().count();
-    let mut room = Room { pool, held: vec![false; free.len()], free, open };
+    let mut room = Room { pool, held: vec![false; free.len()], free, sharing, open };
     waiting.into_iter().map(|claim| room.judge(&claim)).collect()
 }
 
@@ -82,6 +89,8 @@ struct Room<'a> {
     pool: &'a Pool,
     /// What is free of each card; `None` of one that may not be leased.
     free: Vec<Option<MilliGpu>>,
+    /// How each card is divided that somebody has a part of.
+    sharing: Vec<Option<Sharing>>,
     /// Cards that somebody in front waits for.
     held: Vec<bool>,
     /// How many cards may be leased and are not held.
@@ -94,7 +103,7 @@ impl Room<'_> {
         let Some(Making { keeps }) = &claim.making else { return verdict };
         match verdict {
             Verdict::Starts { .. } => verdict,
-            Verdict::Waits { .. } | Verdict::Behind | Verdict::Lacks { .. } | Verdict::Never => {
+            Verdict::Waits { .. } | Verdict::Yields | Verdict::Behind | Verdict::Lacks { .. } | Verdict::Never => {
                 keeps.iter().for_each(|card| self.hold(*card));
                 Verdict::Waits { cards: keeps.clone() }
             }
@@ -108,7 +117,7 @@ impl Room<'_> {
     }
 
     fn judge_what_is_there(&mut self, claim: &Claim) -> Verdict {
-        let Claim { demand, held, .. } = claim;
+        let demand = &claim.demand;
         let least = demand.least_cards();
         let suits = |position: &usize| self.pool.suits(*position, demand);
         let usable = (0..self.free.len()).filter(|position| self.free[*position].is_some()).filter(suits).count();
@@ -120,11 +129,11 @@ impl Room<'_> {
             return Verdict::Behind;
         }
         match demand {
-            Demand::Cards { least, most } => self.judge_cards(demand, *least, *most, held),
+            Demand::Cards { least, most } => self.judge_cards(claim, *least, *most),
             // Who can have one made waits for that, not for one that is there.
             Demand::Instance(_) if claim.making.is_some() && self.whole(demand).is_empty() => Verdict::Behind,
-            Demand::Instance(_) => self.judge_cards(demand, 1, 1, held),
-            Demand::Share(share) => self.judge_share(demand, *share, held),
+            Demand::Instance(_) => self.judge_cards(claim, 1, 1),
+            Demand::Share(share) => self.judge_share(claim, *share),
         }
     }
 
@@ -139,43 +148,57 @@ impl Room<'_> {
         self.open(demand).filter(|(_, free)| free.is_whole()).map(|(card, _)| card).collect()
     }
 
-    fn judge_cards(&mut self, demand: &Demand, least: usize, most: usize, held: &[usize]) -> Verdict {
-        let whole = self.whole(demand);
+    fn judge_cards(&mut self, claim: &Claim, least: usize, most: usize) -> Verdict {
+        let whole = self.whole(&claim.demand);
         if whole.len() >= least {
             let cards = choose(self.pool, &whole, whole.len().min(most)).unwrap_or_default();
-            return self.start(cards, WHOLE_GPU);
+            return self.start(cards, Share::WHOLE);
         }
-        self.wait(demand, least, held)
+        self.wait(claim, least)
     }
 
-    fn judge_share(&mut self, demand: &Demand, share: MilliGpu, held: &[usize]) -> Verdict {
+    fn judge_share(&mut self, claim: &Claim, share: Share) -> Verdict {
+        let demand = &claim.demand;
         // Best fit: the fullest of the divided cards that has room, else the whole card that breaks least.
-        let divided = self.open(demand).filter(|(_, free)| *free >= share && !free.is_whole());
+        let is_alike = |card: usize| self.sharing[card] == Some(share.sharing);
+        let divided = self.open(demand).filter(|(card, free)| *free >= share.amount && is_alike(*card));
         if let Some((card, _)) = divided.min_by_key(|(card, free)| (*free, *card)) {
             return self.start(vec![card], share);
         }
         if let Some(cards) = choose(self.pool, &self.whole(demand), 1) {
             return self.start(cards, share);
         }
-        self.wait(demand, 1, held)
+        self.wait(claim, 1)
     }
 
-    fn start(&mut self, cards: Vec<usize>, share: MilliGpu) -> Verdict {
+    fn start(&mut self, cards: Vec<usize>, share: Share) -> Verdict {
         for card in &cards {
             if let Some(free) = &mut self.free[*card] {
-                free.0 -= share.0;
+                free.0 -= share.amount.0;
             }
+            self.sharing[*card] = Some(share.sharing);
         }
         Verdict::Starts { cards, share }
     }
 
-    /// Holds so many cards: those that are wholly free, then those that were held before, then the freest.
-    fn wait(&mut self, demand: &Demand, count: usize, held: &[usize]) -> Verdict {
+    /// Holds so many cards: those that are wholly free, then those that were held before, then those that are divided as
+    /// is wanted, then the freest.
+    fn wait(&mut self, claim: &Claim, count: usize) -> Verdict {
+        let Claim { demand, held, .. } = claim;
         let mut open: Vec<(usize, MilliGpu)> = self.open(demand).collect();
-        open.sort_by_key(|(card, free)| (!free.is_whole(), !held.contains(card), std::cmp::Reverse(*free), *card));
+        let is_alien = |card: usize| match demand {
+            Demand::Share(share) => self.sharing[card] != Some(share.sharing),
+            Demand::Cards { .. } | Demand::Instance(_) => false,
+        };
+        open.sort_by_key(|(card, free)| {
+            (!free.is_whole(), !held.contains(card), is_alien(*card), std::cmp::Reverse(*free), *card)
+        });
         let mut cards: Vec<usize> = open.into_iter().take(count).map(|(card, _)| card).collect();
         if cards.is_empty() {
             return Verdict::Behind;
+        }
+        if claim.is_patient {
+            return Verdict::Yields;
         }
         cards.sort_unstable();
         cards.iter().for_each(|card| self.hold(*card));
@@ -207,7 +230,9 @@ pub(super) mod tests {
     fn ledger(pool: &Pool, leased: &[u32]) -> GpuLedger {
         let mut ledger = GpuLedger::new(pool.cards().iter().map(|card| card.id.clone()));
         for (position, share) in leased.iter().enumerate().filter(|(_, share)| **share > 0) {
-            ledger.grant(LeaseId(position as u64), &[(pool.id(position).clone(), MilliGpu(*share))]).unwrap();
+            ledger
+                .grant(LeaseId(position as u64), &[(pool.id(position).clone(), Share::slot(MilliGpu(*share)))])
+                .unwrap();
         }
         ledger
     }
@@ -222,6 +247,7 @@ pub(super) mod tests {
             .map(|verdict| match verdict {
                 Verdict::Starts { cards, share } => format!("starts {cards:?} {share}"),
                 Verdict::Waits { cards } => format!("waits {cards:?}"),
+                Verdict::Yields => "yields".to_owned(),
                 Verdict::Behind => "behind".to_owned(),
                 Verdict::Lacks { usable } => format!("lacks all but {usable}"),
                 Verdict::Never => "never".to_owned(),
@@ -257,6 +283,14 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn slots_and_mps_shares_are_of_different_cards() {
+        // The first two cards have slots.
+        let expected = ["starts [2] 0.25@mps", "starts [1] 0.25", "starts [2] 0.5@mps", "waits [2]"];
+        check(&[500, 750, 0], &["0.25@mps", "0.25", "0.5@mps", "0.5@mps"], &expected);
+        check(&[500, 750], &["0.25@mps", "0.25"], &["waits [0]", "starts [1] 0.25"]);
+    }
+
+    #[test]
     fn more_than_the_machine_has_is_never() {
         check(&[0, 0], &["3", "2"], &["never", "starts [0, 1] 1"]);
     }
@@ -266,7 +300,7 @@ pub(super) mod tests {
         let pool = plain(3);
         let claims = ["3", "2", "4"].map(|text| text.parse::<Demand>().unwrap().into());
         let verdicts = decide(&pool, &ledger(&pool, &[0, 0, 0]), |card| card != 1, claims);
-        let starts = Verdict::Starts { cards: vec![0, 2], share: WHOLE_GPU };
+        let starts = Verdict::Starts { cards: vec![0, 2], share: Share::WHOLE };
         assert_eq!(verdicts, [Verdict::Lacks { usable: 2 }, starts, Verdict::Never]);
     }
 
@@ -284,12 +318,12 @@ pub(super) mod tests {
             let claims = demands.iter().map(|text| text.parse::<Demand>().unwrap().into());
             decide(&pool, &ledger(&pool, &[]), |_| true, claims)
         };
-        let starts = |card: usize| Verdict::Starts { cards: vec![card], share: WHOLE_GPU };
+        let starts = |card: usize| Verdict::Starts { cards: vec![card], share: Share::WHOLE };
         let waits = |card: usize| Verdict::Waits { cards: vec![card] };
         let demands = ["1g.10gb@mig", "1g.10gb@mig", "1g.10gb@mig", "3g.40gb@mig", "7g.80gb@mig", "1", "1", "2"];
         let expected = [starts(1), starts(2), waits(1), starts(3), Verdict::Never, starts(0), waits(0), Verdict::Never];
         assert_eq!(judge(&names, &demands), expected);
-        assert_eq!(judge(&names[1..], &["1-2"]), [Verdict::Starts { cards: vec![0, 1], share: WHOLE_GPU }]);
+        assert_eq!(judge(&names[1..], &["1-2"]), [Verdict::Starts { cards: vec![0, 1], share: Share::WHOLE }]);
     }
 
     #[test]
@@ -297,13 +331,25 @@ pub(super) mod tests {
         let pool = plain(4);
         let judge = |leased: &[u32], held: &[usize]| {
             let demand = Demand::Cards { least: 2, most: 2 };
-            let claim = Claim { demand, held: held.to_vec(), making: None };
+            let claim = Claim { held: held.to_vec(), ..demand.into() };
             decide(&pool, &ledger(&pool, leased), |_| true, [claim]).remove(0)
         };
         let waits = |cards: &[usize]| Verdict::Waits { cards: cards.to_vec() };
         assert_eq!(judge(&[500, 600, 1000, 1000], &[]), waits(&[0, 1]));
         assert_eq!(judge(&[500, 600, 250, 1000], &[0, 1]), waits(&[0, 1]), "others are freer now");
         assert_eq!(judge(&[500, 600, 1000, 0], &[0, 1]), waits(&[0, 3]));
+    }
+
+    #[test]
+    fn who_is_patient_keeps_nothing_from_those_behind() {
+        let pool = plain(4);
+        let claim = |text: &str, is_patient| Claim { is_patient, ..text.parse::<Demand>().unwrap().into() };
+        let judge = |leased: &[u32]| {
+            decide(&pool, &ledger(&pool, leased), |_| true, [claim("3", true), claim("2", false), claim("1", false)])
+        };
+        let starts = |cards: &[usize]| Verdict::Starts { cards: cards.to_vec(), share: Share::WHOLE };
+        assert_eq!(judge(&[0, 0, 1000, 1000]), [Verdict::Yields, starts(&[0, 1]), Verdict::Waits { cards: vec![0] }]);
+        assert_eq!(judge(&[0, 0, 0, 1000]), [starts(&[0, 1, 2]), Verdict::Waits { cards: vec![3] }, Verdict::Behind]);
     }
 
     #[test]
@@ -322,14 +368,17 @@ pub(super) mod tests {
         };
         let claims = [claim("3g.40gb@mig", Some(&[0])), claim("1g.10gb@mig", Some(&[])), claim("1g.10gb@mig", None)];
         let verdicts = decide(&pool, &ledger(&pool, &[]), |_| true, claims);
-        let starts = Verdict::Starts { cards: vec![1], share: WHOLE_GPU };
+        let starts = Verdict::Starts { cards: vec![1], share: Share::WHOLE };
         assert_eq!(verdicts, [Verdict::Waits { cards: vec![0] }, starts, Verdict::Waits { cards: vec![1] }]);
     }
 
     fn demand() -> impl Strategy<Value = Demand> {
         prop_oneof![
             (1usize..5, 0usize..4).prop_map(|(least, more)| Demand::Cards { least, most: least + more }),
-            prop_oneof![Just(125u32), Just(250), Just(500), Just(700)].prop_map(|share| Demand::Share(MilliGpu(share))),
+            (prop_oneof![Just(125u32), Just(250), Just(500), Just(700)], any::<bool>()).prop_map(|(amount, is_mps)| {
+                let amount = MilliGpu(amount);
+                Demand::Share(if is_mps { Share::mps(amount) } else { Share::slot(amount) })
+            }),
         ]
     }
 

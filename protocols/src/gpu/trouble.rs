@@ -66,6 +66,8 @@ pub enum GpuTrouble {
     Lost,
     /// It does not answer.
     Silent,
+    /// The MPS control daemon that divided it is gone, and what ran through it cannot go on.
+    MpsLost,
     /// A task uses more memory of a shared card than it may.
     OverBudget {
         /// What it uses, in MiB.
@@ -79,9 +81,13 @@ impl GpuTrouble {
     /// Whose failure a task that ends because of it is.
     pub fn class(self) -> FailureClass {
         match self {
-            Self::Xid(_) | Self::UncorrectedEcc | Self::RowsPending | Self::RowsFailed | Self::Lost | Self::Silent => {
-                FailureClass::Infrastructure
-            }
+            Self::Xid(_)
+            | Self::UncorrectedEcc
+            | Self::RowsPending
+            | Self::RowsFailed
+            | Self::Lost
+            | Self::Silent
+            | Self::MpsLost => FailureClass::Infrastructure,
             Self::OverBudget { .. } => FailureClass::OomGpu,
         }
     }
@@ -89,7 +95,12 @@ impl GpuTrouble {
     /// Whether what runs on the card cannot go on. A card that waits for its reset works until then.
     pub fn ends_tasks(self) -> bool {
         match self {
-            Self::Xid(_) | Self::UncorrectedEcc | Self::Lost | Self::Silent | Self::OverBudget { .. } => true,
+            Self::Xid(_)
+            | Self::UncorrectedEcc
+            | Self::Lost
+            | Self::Silent
+            | Self::MpsLost
+            | Self::OverBudget { .. } => true,
             Self::RowsPending | Self::RowsFailed => false,
         }
     }
@@ -104,6 +115,7 @@ impl fmt::Display for GpuTrouble {
             Self::RowsFailed => formatter.write_str("a row of its memory cannot be replaced"),
             Self::Lost => formatter.write_str("it has fallen off the bus"),
             Self::Silent => formatter.write_str("it does not answer"),
+            Self::MpsLost => formatter.write_str("its MPS control daemon is gone"),
             Self::OverBudget { used_mib, budget_mib } => {
                 write!(formatter, "the task uses {used_mib} MiB of its memory, and its share is {budget_mib} MiB")
             }

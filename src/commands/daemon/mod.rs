@@ -4,6 +4,7 @@ mod cards;
 mod detach;
 mod gpus;
 mod leave;
+mod mps;
 mod names;
 mod queues;
 mod selection;
@@ -12,7 +13,7 @@ mod slots;
 
 use std::path::{Path, PathBuf};
 
-use actors::daemon::{DaemonError, DaemonExit, DynamicGpus, DynamicMig};
+use actors::daemon::{DaemonError, DaemonExit, DynamicGpus, DynamicMig, MpsProgram};
 use protocols::clearml::queues::QueueSummary;
 use protocols::control::ControlRequest;
 use protocols::gpu::{Demand, GpuCard};
@@ -30,7 +31,7 @@ use crate::exit::{Exit, Problem};
 const LOCK_FILE: &str = "daemon.lock";
 
 /// In the state directory: which MIG instances are ours.
-const MIG_FILE: &str = "mig.mpk";
+pub(super) const MIG_FILE: &str = "mig.mpk";
 
 pub(super) fn run(context: &Context, mut args: DaemonArgs) -> anyhow::Result<Exit> {
     if args.git_pass.is_some() {
@@ -85,8 +86,11 @@ fn serve(
     let (name, id) = (marked(name), config.agent.worker_id.clone().map(marked));
     let library = config.hostler.gpu_library.clone();
     let mig = mig.map(|division| DynamicMig { library, record: mig_record, division });
-    let mut dynamic = pool.map(|pool| DynamicGpus { name: name.clone(), pool, demands: Vec::new(), mig });
+    let mps = mps::program(config, args.simulate.is_some())?;
+    let has_mps = mps != MpsProgram::Missing;
+    let mut dynamic = pool.map(|pool| DynamicGpus { name: name.clone(), pool, demands: Vec::new(), mig, has_mps });
     let demands = dynamic.as_ref().map(|dynamic| queues::demands(&args, dynamic)).transpose()?.unwrap_or_default();
+    mps::check_place(&demands, &state_dir)?;
     if !demands.is_empty() {
         args.queue = demands.iter().map(|(name, _)| name.clone()).collect();
     }
@@ -101,6 +105,7 @@ fn serve(
     let workers = slots.workers(shares, &queues);
     let mut settings = settings::settings(context, &args, config, server, &state_dir, workers, dynamic)?;
     settings.gpu_cpus = cpus;
+    settings.mps = mps;
     if args.lifeline {
         lifeline::run_when_lost(move || leave::detach(&state_dir))?;
     }

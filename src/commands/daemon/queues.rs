@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use actors::daemon::DynamicGpus;
+use actors::daemon::{DynamicGpus, MpsProgram};
 use actors::kit::Backoff;
 use anyhow::Context as _;
 use drivers::clearml::{ClearMlClient, ClientError, TaskServer as _};
@@ -27,7 +27,8 @@ struct Remembered {
     queues: Vec<QueueSummary>,
 }
 
-/// The queues with what their tasks get, `name=2`, `name=1-4`, `name=0.5`, `name=1g.10gb@mig`, for dynamic GPUs.
+/// The queues with what their tasks get, `name=2`, `name=1-4`, `name=0.5`, `name=0.5@mps`,
+/// `name=1g.10gb@mig`, for dynamic GPUs.
 pub(super) fn demands(args: &DaemonArgs, gpus: &DynamicGpus) -> anyhow::Result<Vec<(String, Demand)>> {
     if args.queue.is_empty() {
         return Err(Problem::usage(
@@ -47,6 +48,9 @@ pub(super) fn demands(args: &DaemonArgs, gpus: &DynamicGpus) -> anyhow::Result<V
             return Err(Problem::usage(match demand {
                 Demand::Instance(profile) => {
                     format!("--queue {queue}: there is no MIG instance {profile}, its tasks would never start")
+                }
+                Demand::Share(share) if share.is_mps() && !gpus.has_mps => {
+                    format!("--queue {queue}: {}", MpsProgram::MISSING)
                 }
                 Demand::Cards { .. } | Demand::Share(_) => {
                     format!("--queue {queue}: there are {cards} GPUs, its tasks would never start")

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use actors::daemon::{DaemonSettings, DynamicGpus, ForeignPolicy, GpuSettings, WorkerSettings};
+use actors::daemon::{DaemonSettings, DynamicGpus, ForeignPolicy, GpuSettings, MpsProgram, WorkerSettings};
 use anyhow::Context as _;
 use drivers::journal::JournalOptions;
 use protocols::order::PythonSettings;
@@ -70,6 +70,7 @@ pub(super) fn settings(
         under_service_manager: is_under_service_manager(&context.environment),
         gpu_library: config.hostler.gpu_library.clone(),
         gpus: gpus(args, &config.hostler.gpus),
+        mps: MpsProgram::Missing,
         gpu_cpus: BTreeMap::new(),
         metrics_listen: args.metrics_listen.or(config.hostler.metrics_listen),
         prefetch: prefetches(args, config),
@@ -94,6 +95,7 @@ fn gpus(args: &DaemonArgs, config: &GpuConfig) -> GpuSettings {
         watch_interval: config.watch_interval.unwrap_or(default.watch_interval),
         probation: config.probation.unwrap_or(default.probation),
         requeues: config.requeues.unwrap_or(default.requeues),
+        patience: config.patience.unwrap_or(default.patience),
         memory_grace: config.memory_grace.unwrap_or(default.memory_grace),
         foreign: foreign.unwrap_or(default.foreign),
         scalars_interval: config.scalars_interval.unwrap_or(default.scalars_interval),

@@ -7,17 +7,23 @@ use protocols::gpu::{Demand, GpuCard, GpuLedger, LeaseId, Pool, Verdict, decide}
 use serde_json::json;
 
 use super::super::context::Context;
+use super::making::{Made, making};
 use super::view::View;
 use crate::exit::Problem;
 
 pub(super) fn run(context: &Context, probe: &NvmlProbe, view: &View, demand: Demand) -> anyhow::Result<()> {
+    if let Some(Made { verdict, card, text }) = making(probe, view, demand)? {
+        let document =
+            json!({ "demand": demand.to_string(), "verdict": verdict, "gpus": card.as_slice(), "why": text });
+        return context.output.either(&document, &text);
+    }
     let pool = probe.pool(candidates(view));
     let ledger = ledger(&pool, view)?;
     let verdict = decide(&pool, &ledger, |_| true, [demand.into()]).pop().unwrap_or(Verdict::Never);
     let (kind, cards) = match &verdict {
         Verdict::Starts { cards, .. } => ("starts", cards.as_slice()),
         Verdict::Waits { cards } => ("waits", cards.as_slice()),
-        Verdict::Behind | Verdict::Lacks { .. } => ("waits", [].as_slice()),
+        Verdict::Yields | Verdict::Behind | Verdict::Lacks { .. } => ("waits", [].as_slice()),
         Verdict::Never => ("never", [].as_slice()),
     };
     let ids: Vec<&GpuCard> = cards.iter().map(|card| &pool.cards()[*card]).collect();
@@ -58,7 +64,7 @@ fn describe(demand: Demand, verdict: &Verdict, pool: &Pool, view: &View) -> Stri
                 .collect();
             format!("{demand}: waits for {}, held by {}", names(cards, pool), holders.join(", "))
         }
-        Verdict::Behind => format!("{demand}: waits behind others"),
+        Verdict::Yields | Verdict::Behind => format!("{demand}: waits behind others"),
         Verdict::Lacks { usable } => format!("{demand}: waits, {usable} GPUs of that kind are given out now"),
         Verdict::Never => format!("{demand}: never, there are {} GPUs of that kind", pool.suitable(&demand)),
     }

@@ -1,6 +1,7 @@
 //! `hostler gpus`: this machine's GPUs, and who has them.
 
 mod explain;
+mod making;
 mod view;
 
 use drivers::nvml::NvmlProbe;
@@ -29,7 +30,7 @@ pub(super) fn run(context: &Context, args: GpusArgs) -> anyhow::Result<Exit> {
     };
     let probe = NvmlProbe::load(library).map_err(|error| Problem::with(Exit::Unavailable, with_source(&error)))?;
     let report = probe.report().map_err(|error| Problem::with(Exit::Unavailable, with_source(&error)))?;
-    let view = View::new(report, daemon);
+    let view = View::new(report, daemon, state_dir.join(super::daemon::MIG_FILE));
     match demand {
         Some(demand) => explain::run(context, &probe, &view, demand)?,
         None => view.print(context)?,

@@ -1,11 +1,12 @@
 //! The cards of a machine as a table and as a document.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use drivers::nvml::{CardReport, GpuProcess, InstanceReport, MachineReport};
 use protocols::control::DaemonStatus;
 use protocols::failure::Phase;
-use protocols::gpu::{Isolation, MilliGpu};
+use protocols::gpu::{GpuCard, Isolation, Share};
 use protocols::ids::{GpuId, TaskId};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -26,6 +27,10 @@ pub(super) struct View {
     /// Those of them that it gives to nobody for now, and why.
     out_of_use: BTreeMap<GpuId, String>,
     pub(super) holders: Vec<Holder>,
+    /// The cards of which the daemon makes instances on demand.
+    pub(super) divided: Vec<GpuCard>,
+    /// Where it is written down which of them are its own.
+    pub(super) mig_record: PathBuf,
 }
 
 /// A task with its GPUs.
@@ -37,16 +42,16 @@ pub(super) struct Holder {
     #[serde(skip)]
     pub(super) gpus: Vec<GpuId>,
     /// How much of each, in thousandths.
-    pub(super) share: MilliGpu,
+    pub(super) share: Share,
     /// How well it is kept from its neighbours.
     isolation: Option<Isolation>,
 }
 
 impl View {
-    pub(super) fn new(report: MachineReport, daemon: Option<DaemonStatus>) -> Self {
+    pub(super) fn new(report: MachineReport, daemon: Option<DaemonStatus>, mig_record: PathBuf) -> Self {
         let has_daemon = daemon.is_some();
-        let (workers, tasks, out_of_use) =
-            daemon.map(|daemon| (daemon.workers, daemon.tasks, daemon.out_of_use)).unwrap_or_default();
+        let (workers, tasks, out_of_use, divided) =
+            daemon.map(|daemon| (daemon.workers, daemon.tasks, daemon.out_of_use, daemon.divided)).unwrap_or_default();
         let holders = tasks
             .into_iter()
             // The outcome is on its way: everything of it is dead.
@@ -60,11 +65,20 @@ impl View {
                 isolation: Isolation::of(&task.gpus, task.share),
             });
         let given_out = workers.iter().flat_map(|worker| worker.gpus.iter().map(|card| card.id.clone()));
-        Self { report, has_daemon, given_out: given_out.collect(), out_of_use, holders: holders.collect() }
+        let given_out = given_out.collect();
+        Self { report, has_daemon, given_out, out_of_use, holders: holders.collect(), divided, mig_record }
     }
 
+    /// Whether the daemon gives it to tasks: those of its configuration, and whatever is made on demand.
     pub(super) fn gives_out(&self, gpu: &GpuId) -> bool {
-        self.given_out.contains(gpu)
+        let is_divided = |card: &&CardReport| self.divided.iter().any(|divided| divided.id == card.card.id);
+        let mut made = self.report.cards.iter().filter(is_divided).flat_map(|card| &card.instances);
+        self.given_out.contains(gpu) || made.any(|made| made.instance.id == *gpu)
+    }
+
+    /// Whether a task could have it now.
+    pub(super) fn is_free(&self, gpu: &GpuId) -> bool {
+        self.holders_of(gpu).next().is_none() && !self.out_of_use.contains_key(gpu)
     }
 
     pub(super) fn holders_of<'a>(&'a self, gpu: &'a GpuId) -> impl Iterator<Item = &'a Holder> {
@@ -162,6 +176,7 @@ impl View {
             .map(|holder| {
                 let part = match holder.isolation {
                     Some(Isolation::Slot) => format!(" {} (shared)", holder.share),
+                    Some(Isolation::Mps) => format!(" {} (MPS)", holder.share.amount),
                     Some(Isolation::Mig) => " MIG".to_owned(),
                     Some(Isolation::Card) | None => String::new(),
                 };

@@ -90,6 +90,9 @@ fn standing(standing: &Standing) -> Vec<String> {
                 failed.unwrap_or_default()
             )
         }
+        Standing::LetsPass { passed, patience } => {
+            format!("waits, and keeps no GPU yet: {passed} of the {patience} others that may pass it have")
+        }
         Standing::Behind => "waits: every GPU is kept for the tasks before it".to_owned(),
         Standing::Lacks { usable } => {
             format!("waits for GPUs that are not given out now: {usable} are; it keeps none of them from others")
@@ -151,7 +154,7 @@ fn busy(workers: &[BusyWorker]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use protocols::explain::{Holding, InFront, OutOfUse};
-    use protocols::gpu::{DemandSource, MilliGpu, WHOLE_GPU};
+    use protocols::gpu::{DemandSource, MilliGpu, Share};
 
     use super::*;
 
@@ -189,9 +192,9 @@ mod tests {
             |index: u32| GpuCard { id: format!("GPU-{index}").into(), index, name: "H100".to_owned(), memory_bytes: 1 };
         let holding = |id: &str, share| Holding { task: name(id, "other"), share, since_ms: i64::MAX };
         let cards = vec![
-            AwaitedCard { card: card(2), held_by: vec![holding("a", WHOLE_GPU)] },
-            AwaitedCard { card: card(3), held_by: vec![holding("a", WHOLE_GPU)] },
-            AwaitedCard { card: card(4), held_by: vec![holding("b", MilliGpu(500))] },
+            AwaitedCard { card: card(2), held_by: vec![holding("a", Share::WHOLE)] },
+            AwaitedCard { card: card(3), held_by: vec![holding("a", Share::WHOLE)] },
+            AwaitedCard { card: card(4), held_by: vec![holding("b", Share::slot(MilliGpu(500)))] },
             AwaitedCard { card: card(5), held_by: Vec::new() },
         ];
         let text = describe(&explanation(Standing::WaitsForCards { cards }));

@@ -59,7 +59,7 @@ impl Card {
         let is_free = |id: &u32| !self.instances.iter().any(|instance| instance.id == *id);
         let id = (1..).find(is_free).ok_or(Code::INSUFFICIENT_RESOURCES)?;
         let uuid = format!("MIG-51310000-0000-5000-9{index:03x}-{:08x}{start:04x}", id_of(profile));
-        self.instances.push(Instance { profile, start, uuid, id, has_compute: false });
+        self.instances.push(Instance { profile, start, uuid, id, has_compute: false, utilisation_percent: 0 });
         self.is_redivided = true;
         Ok(id)
     }
@@ -89,7 +89,7 @@ pub(crate) fn write(machine: &Machine) -> String {
     for (index, card) in machine.cards.iter().enumerate().filter(|(_, card)| card.is_redivided) {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "card {index}");
-        for Instance { profile, start, uuid, id, has_compute } in &card.instances {
+        for Instance { profile, start, uuid, id, has_compute, .. } in &card.instances {
             let _ =
                 writeln!(text, "instance {index} {} {start} {id} {} {uuid}", profile.name(), u8::from(*has_compute));
         }
@@ -113,7 +113,7 @@ pub(crate) fn apply(machine: &mut Machine, text: &str) {
                 let profile = card.model.profiles.iter().find(|profile| profile.name() == *name);
                 if let (Some(profile), Ok(start), Ok(id)) = (profile, start.parse(), id.parse()) {
                     let (uuid, has_compute) = ((*uuid).to_owned(), *has_compute == "1");
-                    card.instances.push(Instance { profile, start, uuid, id, has_compute });
+                    card.instances.push(Instance { profile, start, uuid, id, has_compute, utilisation_percent: 0 });
                 }
             }
             _ => {}

@@ -74,6 +74,7 @@ pub(crate) struct Instance {
     /// Its number on its card, from 1.
     pub(crate) id: u32,
     pub(crate) has_compute: bool,
+    pub(crate) utilisation_percent: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

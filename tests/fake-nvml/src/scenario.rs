@@ -35,6 +35,7 @@ fn apply(machine: &mut Machine, first: &str, rest: &[&str]) -> Result<(), String
             let index = add(machine, model)?;
             set_all(&mut machine.cards[index], settings)?;
         }
+        ("set", [place, settings @ ..]) if place.contains(':') => set_instance(machine, place, settings)?,
         ("set", [card, settings @ ..]) => set_all(find(machine, card)?, settings)?,
         ("link", [one, other]) => link(machine, one, other)?,
         ("mig", [card]) => find(machine, card)?.has_mig_mode = true,
@@ -161,7 +162,21 @@ fn instance(card: &mut Card, index: &str, profile: &str, start: u32) -> Result<(
     let uuid = format!("MIG-51310000-0000-5000-8{card_number:03x}-{:012x}", card.instances.len());
     card.has_mig_mode = true;
     let id = card.instances.len() as u32 + 1;
-    card.instances.push(Instance { profile, start, uuid, id, has_compute: true });
+    card.instances.push(Instance { profile, start, uuid, id, has_compute: true, utilisation_percent: 0 });
+    Ok(())
+}
+
+/// Of an instance its load can be set: `utilisation=97`.
+fn set_instance(machine: &mut Machine, place: &str, settings: &[&str]) -> Result<(), String> {
+    let Place { card, instance } = find_place(machine, place)?;
+    let instance = instance.and_then(|instance| machine.cards[card].instances.get_mut(instance));
+    let instance = instance.ok_or_else(|| format!("there is no instance {place} above this line"))?;
+    for setting in settings {
+        match setting.split_once('=') {
+            Some(("utilisation", value)) => instance.utilisation_percent = number(value)?,
+            _ => return Err(format!("an instance has utilisation=PERCENT and no `{setting}`")),
+        }
+    }
     Ok(())
 }
 
@@ -245,6 +260,7 @@ mod tests {
         fails("card H100\nprocess 0:0 1 1", "no instance 0:0");
         fails("card H100\nxid 0:0 79", "no instance 0:0");
         fails("card H100\nset 0 colour=1", "no colour");
+        fails("card H100\ninstance 0 1g.10gb 0\nset 0:0 power=1", "no `power=1`");
         fails("card H100\nfail 0 nvmlDeviceGetName BROKEN", "no error is called BROKEN");
         fails("card H100\nlink 0 0", "itself");
         fails("cards many H100", "`many` is no number");

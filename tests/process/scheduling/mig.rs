@@ -76,6 +76,17 @@ fn instances_are_made_for_those_who_wait_through_a_crash() {
     let count = |name: &str| (0..2).flat_map(|card| instances(&place, card)).filter(|known| known == name).count();
     assert_eq!((count("3g.40gb"), count("1g.10gb")), (2, 2), "what was there was given before more was made");
 
+    // What would be made for whom is said before anybody asks for it.
+    let explained = |demand: &str| {
+        let mut command = place.hostler();
+        command.args(["gpus", "--explain", demand, "--state-dir"]).arg(place.path("state"));
+        command.finish_within(std::time::Duration::from_secs(60)).ok()
+    };
+    let small = explained("1g.10gb@mig");
+    assert!(small.starts_with("1g.10gb@mig: is made on GPU ") && small.contains(", at memory slice "), "{small}");
+    let large = explained("7g.80gb@mig");
+    assert_eq!(large.trim(), "7g.80gb@mig: is made on GPU 0 when enough of what runs there has ended");
+
     // A card is kept for the large one, and a small one behind it goes to the other.
     let large = enqueue("large-0", "large");
     eventually("the large one was judged", || {
@@ -125,6 +136,49 @@ fn whatever_call_fails_no_task_is_lost() {
         api.ended_as(&task, "completed");
         assert_eq!(instances(&place, 0), [wanted.trim_end_matches("@mig")], "after a failure of {call}");
     }
+    audit(&place);
+}
+
+#[test]
+fn what_a_crash_leaves_half_made_or_half_taken_away_is_put_right() {
+    let place = Place::new();
+    let server = Server::start(&place);
+    let api = server.api();
+    api.call("queues.create", json!({ "name": "instances" }));
+    let well = "cards 1 H100\nmig 0\n";
+    let path = machine(&place, well);
+    let arguments = ["--simulate", &path, "--dynamic-gpus", "--mig", "dynamic", "--queue", "instances=1g.10gb@mig"];
+    // Name, first memory slice, and whether anything can run there, of what the library has made.
+    let division = || -> Vec<(String, bool)> {
+        let read = |line: &str| {
+            let words: Vec<&str> = line.split(' ').collect();
+            (words[0] == "instance").then(|| (words[2].to_owned(), words[5] == "1"))
+        };
+        place.lines("state/simulated-driver/division").iter().filter_map(|line| read(line)).collect()
+    };
+    let mut daemon = Daemon::start(&place, &server, &arguments);
+
+    // Killed when the GPU instance is made, and its compute instance is not.
+    machine(&place, &format!("{well}slow 0 nvmlGpuInstanceCreateComputeInstance 600000\n"));
+    let small = create(&place, &api, "small", None, Value::Null);
+    api.enqueue(&small, "instances");
+    eventually("one half is made", || division() == [("1g.10gb".to_owned(), false)]);
+    daemon.kill();
+    machine(&place, well);
+    let mut daemon = Daemon::start(&place, &server, &arguments);
+    api.ended_as(&small, "completed");
+    assert_eq!(division(), [("1g.10gb".to_owned(), true)], "the half is gone, and a whole one is there");
+
+    // Killed when the compute instance is taken away, and its GPU instance is not.
+    machine(&place, &format!("{well}slow 0 nvmlGpuInstanceDestroy 600000\n"));
+    let large = create(&place, &api, "large", None, property("7g.80gb@mig"));
+    api.enqueue(&large, "instances");
+    eventually("one half is taken away", || division() == [("1g.10gb".to_owned(), false)]);
+    daemon.kill();
+    machine(&place, well);
+    let _daemon = Daemon::start(&place, &server, &arguments);
+    api.ended_as(&large, "completed");
+    assert_eq!(division(), [("7g.80gb".to_owned(), true)]);
     audit(&place);
 }
 

@@ -3,6 +3,7 @@
 mod explaining;
 mod five_hundred;
 mod mig;
+mod patience;
 mod wishes;
 
 use std::collections::BTreeMap;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use drivers::clearml::ClientError;
-use protocols::gpu::{Demand, MilliGpu, WishError};
+use protocols::gpu::{Demand, Share, WishError};
 use protocols::ids::{QueueId, TaskId};
 use tokio::sync::{Notify, watch};
 use tracing::{debug, info, warn};
@@ -117,7 +117,7 @@ impl Dynamic {
     /// So a refusal survives a crash as everything that was taken does.
     async fn refuse(&mut self, task: TaskId, queue: QueueId) {
         let Some(own) = self.tools.settings.workers.first() else { return };
-        let nothing = RestoreLease { worker: own.id.clone(), gpus: Vec::new(), share: MilliGpu(0) };
+        let nothing = RestoreLease { worker: own.id.clone(), gpus: Vec::new(), share: Share::NOTHING };
         if let Ok(lease) = self.tools.restore.send(nothing).await {
             self.take(task, queue, Reservation::new(lease, self.tools.release.clone())).await;
         }

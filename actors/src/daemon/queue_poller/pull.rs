@@ -1,7 +1,7 @@
 //! One pull: intent, pop, fact; and deciding the intents that were left open.
 
 use protocols::clearml::status::TaskStatus;
-use protocols::gpu::Lease;
+use protocols::gpu::{Lease, Share};
 use protocols::ids::{QueueId, TaskId};
 use protocols::journal::{Intent, JournalRecord, Recovered, Run};
 use protocols::lifecycle::TaskState;
@@ -50,7 +50,7 @@ pub(super) async fn pull(tools: &PollerTools, pull: Pull) {
     if popped != task {
         // A server older than the conditional pop gave its new head: that one is ours now.
         append(tools, &task, JournalRecord::PullAbandoned).await;
-        if share.0 == 0 {
+        if share == Share::NOTHING {
             // Taken to be refused, but another was given: it goes back to its queue, to be judged by itself.
             if let Err(error) = tools.server.enqueue(&popped, &queue).await {
                 warn!(task = %popped, %queue, %error, "cannot give back a task that was taken by mistake");

@@ -3,14 +3,24 @@
 use std::collections::BTreeMap;
 
 use protocols::clearml::events::{LEVEL_INFO, MONITOR_GPU, MONITOR_MACHINE, ScalarEvent};
+use protocols::clearml::tasks::Task;
 use serde_json::json;
-use tracing::debug;
+use tracing::{debug, info};
 
 use super::lane::Lane;
 use crate::daemon::gpu_usage::{GpuPeak, GpuScalars};
 
 /// A runtime property of the task: the most that it used of each GPU.
 const PEAKS: &str = "_hostler_gpu_peaks";
+
+/// What the SDK's monitor writes into the runtime properties when it begins; its first points follow half a minute to
+/// three minutes later.
+const BEGINS: &str = "python_exec";
+
+/// Whether the SDK reports the machine in the name of this task.
+fn is_monitored(task: &Task) -> bool {
+    task.runtime.contains_key(BEGINS) || task.has_metric(MONITOR_MACHINE)
+}
 
 impl Lane {
     /// Points for the task's plots, unless the SDK is in the task and makes them itself. Replaceable: those that do
@@ -21,8 +31,9 @@ impl Lane {
         }
         let (server, id) = (&self.tools.server, &self.order.task);
         match server.task(id).await {
-            Ok(Some(task)) if !task.has_metric(MONITOR_MACHINE) => {}
+            Ok(Some(task)) if !is_monitored(&task) => {}
             Ok(_) => {
+                info!(task = %id, "the SDK in the task plots its GPUs");
                 self.has_monitor = true;
                 return;
             }

@@ -70,6 +70,7 @@ impl TaskRunner {
     /// A run that an earlier daemon left: its executor dials in by itself; if it is dead, that has to be noticed.
     pub(super) fn find_executor(&mut self, ctx: &mut Context<Self>) {
         let Some(attempt) = self.attempt() else { return };
+        self.resume_peaks(attempt);
         let directory = self.attempt_dir(attempt);
         let order = directory.read_order();
         let may_have_started = order.is_some();

@@ -7,16 +7,17 @@ use actix::prelude::*;
 use protocols::clearml::status::TaskStatus;
 use protocols::clearml::tasks::Task;
 use protocols::failure::{FailureClass, Phase, TaskFailure};
-use protocols::gpu::{GpuCard, describe_lease};
+use protocols::gpu::{GpuGrant, describe_lease};
 use protocols::ids::{AttemptId, ProcessId};
 use protocols::lifecycle::{StopReason, TaskEvent, TaskState};
 use protocols::order::{ExecutorOrder, ORDER_VERSION, encode};
 use protocols::task::TaskSpec;
 use rand::RngExt as _;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use super::{TaskRunner, infrastructure};
 use crate::daemon::attempt::AttemptDir;
+use crate::daemon::gpu_mps_keeper::HoldMps;
 use crate::daemon::reporter::ReportItem;
 use crate::kit::Backoff;
 
@@ -107,12 +108,34 @@ impl TaskRunner {
         });
     }
 
-    /// Writes the order and starts an executor on it.
+    /// Writes the order and starts an executor on it, once its GPUs are ready.
     pub(super) fn launch(&mut self, attempt: AttemptId, ctx: &mut Context<Self>) {
-        let Some(spec) = self.spec.clone() else {
+        if self.spec.is_none() {
             self.fetch_task(ctx);
             return;
+        }
+        let Some(card) = self.run.gpus.first().filter(|_| self.run.share.is_mps()) else {
+            self.start_executor(attempt, ctx);
+            return;
         };
+        let holding = self.tools.hold_mps.send(HoldMps { task: self.task.clone(), card: card.clone() });
+        ctx.spawn(holding.into_actor(self).map(move |held, this, ctx| {
+            if this.attempt() != Some(attempt) {
+                return;
+            }
+            match held {
+                Ok(Ok(())) => this.start_executor(attempt, ctx),
+                Ok(Err(why)) => {
+                    let failure = TaskFailure::because(FailureClass::Infrastructure, Phase::Pulled, why);
+                    this.commit(vec![TaskEvent::PreparationFailed(attempt, failure)], None, ctx);
+                }
+                Err(error) => warn!(task = %this.task, %error, "the keeper of MPS is gone, and the daemon with it"),
+            }
+        }));
+    }
+
+    fn start_executor(&mut self, attempt: AttemptId, ctx: &mut Context<Self>) {
+        let Some(spec) = self.spec.clone() else { return };
         let directory = self.attempt_dir(attempt);
         let mut order = self.order(*spec, attempt, &directory);
         let secrets = encode(&order.take_secrets());
@@ -137,6 +160,11 @@ impl TaskRunner {
         AttemptDir::new(&self.tools.settings.attempts_dir(), &self.task, self.run.pull, attempt)
     }
 
+    /// What the lease means to whoever starts the program, or the container.
+    fn gpu_grant(&self) -> GpuGrant {
+        GpuGrant::of(&self.run.gpus, self.run.share, &self.tools.settings.mps_root())
+    }
+
     fn order(&self, mut spec: TaskSpec, attempt: AttemptId, directory: &AttemptDir) -> ExecutorOrder {
         let settings = &self.tools.settings;
         let worker = settings.workers.iter().find(|worker| worker.id == self.run.worker);
@@ -144,7 +172,7 @@ impl TaskRunner {
         environment.extend(worker.map(|worker| worker.environment.clone()).unwrap_or_default());
         if worker.is_none() && !self.run.gpus.is_empty() {
             // A worker that exists for this lease, or one of an earlier configuration.
-            environment.extend(visible_devices(&self.run.gpus));
+            environment.extend(self.gpu_grant().environment);
         }
         for name in ["CLEARML_WORKER_ID", "TRAINS_WORKER_ID"] {
             environment.insert(name.to_owned(), self.run.worker.to_string());
@@ -174,14 +202,6 @@ impl TaskRunner {
             stop_grace_ms: u64::try_from(settings.stop_grace.as_millis()).unwrap_or(u64::MAX),
         }
     }
-}
-
-/// What makes a program see these cards and no other.
-fn visible_devices(gpus: &[GpuCard]) -> impl Iterator<Item = (String, String)> + use<> {
-    let visible = gpus.iter().map(GpuCard::visible_as).collect::<Vec<_>>().join(",");
-    let order = ("CUDA_DEVICE_ORDER".to_owned(), "PCI_BUS_ID".to_owned());
-    let names = ["CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES"];
-    std::iter::once(order).chain(names.map(|name| (name.to_owned(), visible.clone())))
 }
 
 /// Why a task that was just taken from its queue is not to be run, if so.

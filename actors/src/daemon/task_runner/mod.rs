@@ -24,6 +24,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info, warn};
 
 use super::board::Board;
+use super::gpu_mps_keeper::{HoldMps, LeaveMps};
 use super::gpu_partitioner::ReleaseLease;
 use super::journal::Append;
 use super::prefetcher::PreparationChanged;
@@ -68,6 +69,8 @@ pub(crate) struct RunnerTools {
     pub(crate) board: Board,
     pub(crate) journal: Recipient<Append>,
     pub(crate) partitioner: Recipient<ReleaseLease>,
+    pub(crate) hold_mps: Recipient<HoldMps>,
+    pub(crate) leave_mps: Recipient<LeaveMps>,
     pub(crate) open_lane: Port<OpenLane>,
     pub(crate) report: Port<Report>,
     pub(crate) console: Port<ConsoleGrew>,
@@ -200,6 +203,9 @@ impl TaskRunner {
     /// Invariants F1 and G2: only reached when every process of the attempt is dead, and once.
     fn release(&mut self) {
         if let Some(lease) = self.lease.take() {
+            if lease.share.is_mps() {
+                tell(&self.tools.leave_mps, LeaveMps { task: self.task.clone() });
+            }
             tell(&self.tools.partitioner, ReleaseLease { lease: lease.id });
         }
         self.tools.facts.tell(RunFact::Finished(self.task.clone()));

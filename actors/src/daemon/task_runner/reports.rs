@@ -41,6 +41,8 @@ impl TaskRunner {
             TaskState::Finished(outcome) => {
                 self.report(ReportItem::AttemptStarted(self.last_attempt()));
                 self.repeat_environment();
+                self.resume_peaks(self.last_attempt());
+                self.report_peaks();
                 self.report(ReportItem::Finished(outcome));
             }
             TaskState::Settled(_) => {}

@@ -58,6 +58,7 @@ impl Rig {
             server_url: "fake://server".to_owned(),
             workers: (0..self.workers).map(worker).collect(),
             dynamic: None,
+            mps: Default::default(),
             order_fairness: false,
             polling_interval: Duration::from_millis(50),
             status_report_interval: Duration::from_secs(30),

@@ -187,7 +187,7 @@ async fn a_pull_that_could_not_be_written_down_is_found_again() {
         worker: protocols::ids::WorkerId::from("host:cpu:0"),
         queue: rig.queue.clone(),
         gpus: Vec::new(),
-        share: protocols::gpu::WHOLE_GPU,
+        share: protocols::gpu::Share::WHOLE,
     };
     store.append(task.clone(), intent, 0).await.unwrap();
     drop(store);

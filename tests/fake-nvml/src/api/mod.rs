@@ -2,6 +2,7 @@
 
 mod division;
 mod events;
+mod gpm;
 mod health;
 mod identity;
 mod load;
