@@ -10,7 +10,7 @@ use protocols::order::{
     CONSOLE_FILE, Ended, ExecutorOrder, ExecutorRecord, ORDER_FILE, Progress, RECORD_FILE, attempt_name, decode, encode,
 };
 
-use super::gpu_usage::GpuPeak;
+use super::gpu::usage::GpuPeak;
 
 /// In an attempt's folder: the most that the task used of each of its GPUs; replaced as a whole.
 const PEAKS_FILE: &str = "gpu-peaks.mpk";

@@ -17,11 +17,11 @@ use tracing::{debug, warn};
 use super::board::Board;
 use super::child::Child;
 use super::explain::explain;
-use super::gpu_board::GpuBoard;
+use super::gpu::board::GpuBoard;
+use super::gpu::waits::Waits;
 use super::metrics_page;
 use super::prefetcher::PrefetchBoard;
 use super::settings::DaemonSettings;
-use super::waits::Waits;
 use crate::kit::{Lifeline, tell};
 
 /// No request is longer, in bytes.

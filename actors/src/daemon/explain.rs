@@ -11,7 +11,7 @@ use protocols::gpu::{Demand, GpuCard, Verdict, Wish};
 use protocols::ids::{QueueId, TaskId};
 
 use super::control_gateway::ControlView;
-use super::waits::{Place, WaitsNow};
+use super::gpu::waits::{Place, WaitsNow};
 
 /// Explains a queue's next task, or a task. `Err` says why there is nothing to explain.
 pub(super) async fn explain(view: &ControlView, of: &str) -> Result<Explanation, String> {

@@ -7,7 +7,7 @@ use drivers::nvml::{GpuSample, NvmlProbe};
 use protocols::clearml::workers::MachineStats;
 use tracing::warn;
 
-use super::gpu_board::GpuBoard;
+use super::gpu::board::GpuBoard;
 use super::settings::{DaemonSettings, WorkerSettings};
 
 /// Whoever looks at the machine. Blocks; lives as long as the daemon: loading the driver anew takes seconds.

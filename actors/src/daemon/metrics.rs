@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
 use super::child::Child;
-use super::gpu_board::GpuBoard;
+use super::gpu::board::GpuBoard;
 use super::machine::{Machine, Sample};
 use super::settings::{DaemonSettings, WorkerSettings};
 use crate::kit::{Backoff, Lifeline};

@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tracing::{debug, warn};
 
 use super::control_gateway::ControlView;
-use super::gpu_usage::DeviceUse;
+use super::gpu::usage::DeviceUse;
 
 /// No request is longer, in bytes.
 const MAX_REQUEST_BYTES: usize = 8 * 1024;

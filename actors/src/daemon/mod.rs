@@ -24,11 +24,7 @@ mod control_gateway;
 mod executor_gateway;
 mod exit;
 mod explain;
-mod gpu_board;
-mod gpu_mps_keeper;
-mod gpu_partitioner;
-mod gpu_usage;
-mod gpu_watcher;
+mod gpu;
 mod journal;
 mod long_poll;
 mod machine;
@@ -39,22 +35,19 @@ mod queue_poller;
 mod reporter;
 mod run;
 mod settings;
-mod shaping;
 mod supervisor;
 mod task_manager;
 mod task_runner;
-mod waits;
 mod watchdog;
 mod watched;
-mod worker_names;
 
 pub use exit::{DaemonError, DaemonExit};
+pub use gpu::look as look_at_division;
 pub use run::run;
 pub use settings::{
     DaemonSettings, Division, DynamicGpus, DynamicMig, ForeignPolicy, GpuSettings, MpsProgram, WorkerSettings,
     control_socket,
 };
-pub use shaping::look as look_at_division;
 
 #[cfg(test)]
 mod tests;

@@ -18,8 +18,8 @@ use tracing::{info, warn};
 
 use super::attempt::remove_leftovers;
 use super::exit::{DaemonError, DaemonExit};
-use super::gpu_mps_keeper::MpsBefore;
-use super::gpu_watcher::QuarantineFile;
+use super::gpu::mps_keeper::MpsBefore;
+use super::gpu::watcher::QuarantineFile;
 use super::long_poll::LongPoll;
 use super::settings::{DaemonSettings, control_socket};
 use super::supervisor::{LeaveSignal, Prepared, Supervisor};

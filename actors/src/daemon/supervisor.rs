@@ -25,10 +25,11 @@ use super::child::Child;
 use super::control_gateway::{ControlCommand, ControlGateway, ControlView};
 use super::executor_gateway::ExecutorGateway;
 use super::exit::DaemonExit;
-use super::gpu_board::GpuBoard;
-use super::gpu_mps_keeper::{MpsBefore, MpsKeeper};
-use super::gpu_partitioner::{GpuPartitioner, LeaseFreed, SetOutOfUse};
-use super::gpu_watcher::{GpuWatcher, GpuWatcherTools, QuarantineFile, out_of_use_at_start};
+use super::gpu::board::GpuBoard;
+use super::gpu::mps_keeper::{MpsBefore, MpsKeeper};
+use super::gpu::partitioner::{GpuPartitioner, LeaseFreed, SetOutOfUse};
+use super::gpu::waits::Waits;
+use super::gpu::watcher::{GpuWatcher, GpuWatcherTools, QuarantineFile, out_of_use_at_start};
 use super::journal::Journal;
 use super::long_poll::LongPoll;
 use super::metrics::{Metrics, WorkerTask};
@@ -40,7 +41,6 @@ use super::task_manager::{
     Load, LoadChanged, ReopenLanes, RepeatWorkerTasks, StopOne, TaskManager, TaskManagerAsks, TaskManagerPorts,
 };
 use super::task_runner::{RunFact, RunnerTools};
-use super::waits::Waits;
 use crate::kit::{ChildExited, Lifeline, Port, RestartDecision, RestartHistory, RestartPolicy, tell};
 
 /// A signal that asks the daemon to leave.

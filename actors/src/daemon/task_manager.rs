@@ -12,8 +12,8 @@ use tracing::{error, info, warn};
 
 use super::attempt::remove_attempts;
 use super::child::Child;
-use super::gpu_partitioner::RestoreLease;
-use super::gpu_usage::{self, DeviceUse};
+use super::gpu::partitioner::RestoreLease;
+use super::gpu::usage::{self, DeviceUse};
 use super::journal::{ForgetSettled, LoadJournal};
 use super::metrics::WorkerTask;
 use super::task_runner::{BlameTask, ReopenLane, RunFact, RunnerTools, StopTask, TaskRunner, UseOfGpus};
@@ -329,7 +329,7 @@ impl Handler<GpuNews> for TaskManager {
             GpuNews::Used(devices) => {
                 for (task, entry) in &self.tasks {
                     let Some(lease) = entry.lease.as_ref().filter(|lease| !lease.gpus.is_empty()) else { continue };
-                    let used = gpu_usage::of_lease(task, lease, &devices);
+                    let used = usage::of_lease(task, lease, &devices);
                     tell(&entry.runner.clone().recipient(), UseOfGpus(used));
                 }
             }

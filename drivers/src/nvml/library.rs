@@ -86,10 +86,12 @@ impl NvmlProbe {
 
 /// A card or an instance of it.
 pub(super) fn identity(device: &Device<'_>, index: u32) -> Result<GpuCard, nvml_wrapper::error::NvmlError> {
+    let (id, name) = (GpuId::from(device.uuid()?), device.name());
     Ok(GpuCard {
-        id: GpuId::from(device.uuid()?),
         index,
-        name: device.name().unwrap_or_default(),
+        // What an instance is stands in its name alone: without that it would be taken for a card.
+        name: if id.as_str().starts_with("MIG-") { name? } else { name.unwrap_or_default() },
+        id,
         memory_bytes: device.memory_info().map_or(0, |memory| memory.total),
     })
 }

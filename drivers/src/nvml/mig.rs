@@ -63,8 +63,10 @@ pub struct MigCard {
 pub struct MigInstance {
     /// What and where.
     pub placed: Placed,
-    /// What a task sees; `None` where nothing can run in it.
+    /// What a task sees; `None` where the driver shows nothing.
     pub device: Option<GpuCard>,
+    /// Nothing can run in it: somebody stopped in the middle of making it, or of taking it away.
+    pub is_half: bool,
 }
 
 /// A step, with what the driver must be told to do it, or to undo it.
@@ -92,7 +94,13 @@ impl NvmlProbe {
             let placements = divider.placements(raw.id).map_err(call)?;
             for instance in divider.instances(raw.id).map_err(call)? {
                 let device = devices.iter().find(|(id, _)| *id == instance.id).map(|(_, device)| device.clone());
-                instances.push(MigInstance { placed: Placed { profile, start: instance.start as u8 }, device });
+                // One that is merely not shown at the moment may be in use.
+                let is_half = device.is_none() && !divider.has_compute(&instance).map_err(call)?;
+                instances.push(MigInstance {
+                    placed: Placed { profile, start: instance.start as u8 },
+                    device,
+                    is_half,
+                });
             }
             shapes.push(Shape {
                 profile,

@@ -184,6 +184,21 @@ impl<'nvml> Divider<'nvml> {
         }
     }
 
+    /// Whether a program could run in an instance: it has a compute instance.
+    pub(super) fn has_compute(&self, instance: &RawInstance) -> Result<bool, CallError> {
+        for number in 0..COMPUTE_PROFILES {
+            let Some(info) = self.compute_profile(instance.handle, number)? else { continue };
+            let mut handles: [nvmlComputeInstance_t; MOST] = [std::ptr::null_mut(); MOST];
+            let mut count = MOST as u32;
+            let to = handles.as_mut_ptr();
+            call!(self.nvml, nvmlGpuInstanceGetComputeInstances(instance.handle, info.id, to, &raw mut count))?;
+            if count > 0 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Destroys an instance with everything in it. One that is in use is refused by the driver, and stays whole.
     pub(super) fn destroy(&self, instance: RawInstance, slices: u32) -> Result<(), CallError> {
         for number in 0..COMPUTE_PROFILES {

@@ -12,7 +12,7 @@ use tracing::{debug, info, warn};
 use super::group::{LONG_POLL, STILL_SETTLING};
 use super::pull::{self, Pull};
 use super::tools::{PollerTools, Reservation};
-use crate::daemon::gpu_partitioner::{ReserveFirst, Reserved, RestoreLease, Wanted};
+use crate::daemon::gpu::partitioner::{ReserveFirst, Reserved, RestoreLease, Wanted};
 use crate::daemon::settings::DynamicGpus;
 use crate::daemon::task_manager::FindRunner;
 use crate::kit::Backoff;

@@ -9,7 +9,7 @@ use tracing::{debug, warn};
 
 use super::pull::{self, Pull};
 use super::tools::{PollerTools, Reservation};
-use crate::daemon::gpu_partitioner::ReserveLease;
+use crate::daemon::gpu::partitioner::ReserveLease;
 use crate::daemon::task_manager::FindRunner;
 use crate::kit::Backoff;
 

@@ -19,7 +19,7 @@ use self::dynamic::Dynamic;
 use self::group::Group;
 pub(crate) use self::tools::PollerTools;
 use super::child::Child;
-use super::gpu_partitioner::LeaseFreed;
+use super::gpu::partitioner::LeaseFreed;
 use super::settings::DaemonSettings;
 use crate::kit::Lifeline;
 

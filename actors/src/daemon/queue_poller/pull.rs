@@ -8,7 +8,7 @@ use protocols::lifecycle::TaskState;
 use tracing::{debug, error, info, warn};
 
 use super::tools::{PollerTools, Reservation};
-use crate::daemon::gpu_partitioner::RestoreLease;
+use crate::daemon::gpu::partitioner::RestoreLease;
 use crate::daemon::journal::{Append, LoadJournal};
 use crate::daemon::task_manager::StartRun;
 use crate::kit::Backoff;

@@ -7,7 +7,7 @@ use drivers::clearml::TaskServer;
 use drivers::clock::Clock;
 use protocols::gpu::Lease;
 
-use crate::daemon::gpu_partitioner::{ReleaseLease, ReserveFirst, ReserveLease, RestoreLease};
+use crate::daemon::gpu::partitioner::{ReleaseLease, ReserveFirst, ReserveLease, RestoreLease};
 use crate::daemon::journal::{Append, LoadJournal};
 use crate::daemon::long_poll::LongPoll;
 use crate::daemon::settings::DaemonSettings;

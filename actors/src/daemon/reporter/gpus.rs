@@ -8,7 +8,7 @@ use serde_json::json;
 use tracing::{debug, info};
 
 use super::lane::Lane;
-use crate::daemon::gpu_usage::{GpuPeak, GpuScalars};
+use crate::daemon::gpu::usage::{GpuPeak, GpuScalars};
 
 /// A runtime property of the task: the most that it used of each GPU.
 const PEAKS: &str = "_hostler_gpu_peaks";

@@ -7,7 +7,7 @@ use protocols::ids::{AttemptId, QueueId, TaskId, WorkerId};
 use protocols::lifecycle::{Outcome, StopReason};
 use protocols::order::EnvironmentReport;
 
-use crate::daemon::gpu_usage::{GpuPeak, GpuScalars};
+use crate::daemon::gpu::usage::{GpuPeak, GpuScalars};
 
 /// Opens a task's lane. Whatever was open for the task before is closed.
 #[derive(Message, Debug, Clone)]

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::{StopTask, TaskRunner};
-use crate::daemon::gpu_usage::{GpuPeak, GpuUse, Usage};
+use crate::daemon::gpu::usage::{GpuPeak, GpuUse, Usage};
 use crate::daemon::reporter::ReportItem;
 
 const BYTES_PER_MIB: u64 = 1 << 20;

@@ -17,7 +17,7 @@ use tracing::{debug, info, warn};
 
 use super::{TaskRunner, infrastructure};
 use crate::daemon::attempt::AttemptDir;
-use crate::daemon::gpu_mps_keeper::HoldMps;
+use crate::daemon::gpu::mps_keeper::HoldMps;
 use crate::daemon::reporter::ReportItem;
 use crate::kit::Backoff;
 

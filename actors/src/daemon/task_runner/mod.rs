@@ -24,8 +24,8 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info, warn};
 
 use super::board::Board;
-use super::gpu_mps_keeper::{HoldMps, LeaveMps};
-use super::gpu_partitioner::ReleaseLease;
+use super::gpu::mps_keeper::{HoldMps, LeaveMps};
+use super::gpu::partitioner::ReleaseLease;
 use super::journal::Append;
 use super::prefetcher::PreparationChanged;
 use super::reporter::{CloseLane, ConsoleGrew, OpenLane, Report, ReportItem};

@@ -8,7 +8,7 @@ use protocols::ids::TaskId;
 use crate::daemon::abort_watcher::AbortWatcher;
 use crate::daemon::child::Child;
 use crate::daemon::executor_gateway::ExecutorGateway;
-use crate::daemon::gpu_partitioner::GpuPartitioner;
+use crate::daemon::gpu::partitioner::GpuPartitioner;
 use crate::daemon::journal::Journal;
 use crate::daemon::metrics::Metrics;
 use crate::daemon::queue_poller::QueuePoller;

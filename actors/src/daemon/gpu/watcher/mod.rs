@@ -24,11 +24,11 @@ use tracing::{debug, error, info, warn};
 
 pub(crate) use self::file::QuarantineFile;
 use self::foreign::Strangers;
-use super::child::Child;
-use super::gpu_board::GpuBoard;
-use super::gpu_partitioner::SetOutOfUse;
-use super::settings::{DaemonSettings, ForeignPolicy};
-use super::task_manager::GpuNews;
+use crate::daemon::child::Child;
+use crate::daemon::gpu::board::GpuBoard;
+use crate::daemon::gpu::partitioner::SetOutOfUse;
+use crate::daemon::settings::{DaemonSettings, ForeignPolicy};
+use crate::daemon::task_manager::GpuNews;
 use crate::kit::{Lifeline, tell};
 
 /// A driver that has not answered for so long is worth a word.

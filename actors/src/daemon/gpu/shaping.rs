@@ -14,8 +14,8 @@ use protocols::ids::{GpuId, TaskId};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::settings::{Division, DynamicMig};
 use super::waits::Place;
+use crate::daemon::settings::{Division, DynamicMig};
 use crate::kit::Backoff;
 
 /// As long as somebody waits, cards are looked at so often: others may divide them too.
@@ -101,7 +101,7 @@ impl Shaping {
                 .iter()
                 .map(|instance| Instance {
                     placed: instance.placed,
-                    // One in which nothing can run is nobody's to give.
+                    // One that the driver does not show is nobody's to give.
                     is_busy: instance.device.as_ref().is_none_or(|device| !is_free(device)),
                     is_ours: ours.contains(&instance.placed),
                 })
@@ -238,6 +238,7 @@ fn work(settings: &DynamicMig, steps: &[Step], others: Vec<GpuCard>) -> Reshaped
     let failed = divide(&probe).err();
     match look(&probe, &settings.record, &cards) {
         Ok(division) => {
+            let failed = failed.or_else(|| unseen(&division, steps));
             let mut all = others;
             all.extend(devices(&division));
             all.sort_by_key(|card| card.index);
@@ -245,6 +246,19 @@ fn work(settings: &DynamicMig, steps: &[Step], others: Vec<GpuCard>) -> Reshaped
         }
         Err(error) => Reshaped { failed: failed.or(Some(error)), now: None },
     }
+}
+
+/// What was made, and does not show up: made again at once it would not either.
+fn unseen(division: &Division, steps: &[Step]) -> Option<String> {
+    steps.iter().find_map(|step| {
+        let Step::Create { card, placed } = step else { return None };
+        let card = division.cards.get(*card)?;
+        let is_there = card.instances.iter().any(|instance| instance.placed == *placed && instance.device.is_some());
+        let (index, profile, start) = (card.card.index, placed.profile, placed.start);
+        let why =
+            || format!("GPU {index}: {profile} was made at memory slice {start}, and the driver does not show it");
+        (!is_there).then(why)
+    })
 }
 
 fn profiles(division: &Division) -> impl Iterator<Item = MigProfile> {
@@ -271,7 +285,7 @@ pub fn look(probe: &NvmlProbe, record: &Path, cards: &[GpuCard]) -> Result<Divis
     record.reconcile(&answering).map_err(|error| error.to_string())?;
     let mut halves = Vec::new();
     for (card, found) in divided.iter().enumerate() {
-        let half = found.instances.iter().filter(|instance| instance.device.is_none());
+        let half = found.instances.iter().filter(|instance| instance.is_half);
         let ours = half.filter(|instance| record.has(&found.card.id, instance.placed));
         halves.extend(ours.map(|instance| Step::Destroy { card, placed: instance.placed }));
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use protocols::ids::GpuId;
 
-use super::gpu_usage::DeviceUse;
+use super::usage::DeviceUse;
 
 /// What is shown of the cards. Only `GpuWatcher` writes.
 #[derive(Clone, Debug, Default)]

@@ -7,11 +7,11 @@ use protocols::gpu::{Claim, Demand, GpuCard, GpuLedger, Lease, LeaseId, Pool, Sh
 use protocols::ids::{GpuId, QueueId, TaskId, WorkerId};
 use tracing::{debug, error, info, warn};
 
-use super::child::Child;
-use super::settings::{DaemonSettings, DynamicGpus};
 use super::shaping::{Reshaped, Shape, Shaping};
 use super::waits::{Wait, Waits};
 use super::worker_names;
+use crate::daemon::child::Child;
+use crate::daemon::settings::{DaemonSettings, DynamicGpus};
 use crate::kit::{Lifeline, Port};
 
 /// Reserves the slot, and the GPUs, of the first of these workers that is free. `None` means "not now": wait for

@@ -6,7 +6,7 @@ use drivers::nvml::{CardLook, GpuProcess, GpuSample};
 use protocols::gpu::GpuCard;
 use protocols::ids::TaskId;
 
-use crate::daemon::gpu_usage::DeviceUse;
+use crate::daemon::gpu::usage::DeviceUse;
 
 /// How every card that answers, and every instance of it, is used.
 pub(super) fn of_devices(looks: &[CardLook]) -> Vec<DeviceUse> {

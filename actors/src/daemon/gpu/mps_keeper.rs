@@ -16,9 +16,9 @@ use protocols::lifecycle::StopReason;
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
-use super::child::Child;
-use super::settings::{DaemonSettings, MpsProgram};
-use super::task_manager::StopOne;
+use crate::daemon::child::Child;
+use crate::daemon::settings::{DaemonSettings, MpsProgram};
+use crate::daemon::task_manager::StopOne;
 use crate::kit::{Lifeline, Port};
 
 /// A task is about to run with an MPS share of a card. Answered when programs may come; `Err` says why they cannot.
