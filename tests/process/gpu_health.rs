@@ -236,9 +236,13 @@ fn an_offender_on_a_shared_card_is_warned_then_stopped_and_its_neighbour_goes_on
     let page = asked(&metrics_address, "GET /metrics HTTP/1.1");
     let line = page.lines().find(|line| line.starts_with(&modest)).unwrap_or_else(|| panic!("{page}"));
     assert!(line.ends_with(&format!(" {}", 20000u64 << 20)), "{line}");
-    for part in
-        ["hostler_gpu_power_watts{gpu=\"GPU-", "hostler_tasks{phase=\"running\"} 1\n", "hostler_server_reachable 1\n"]
-    {
+    let power = format!("hostler_task_gpu_power_watts{{task=\"{}\",gpu=\"GPU-", tasks[0]);
+    for part in [
+        power.as_str(),
+        "hostler_gpu_power_watts{gpu=\"GPU-",
+        "hostler_tasks{phase=\"running\"} 1\n",
+        "hostler_server_reachable 1\n",
+    ] {
         assert!(page.contains(part), "{part:?} is not in {page}");
     }
     assert!(asked(&metrics_address, "POST /metrics HTTP/1.1").starts_with("HTTP/1.1 404 "));

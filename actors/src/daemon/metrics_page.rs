@@ -112,9 +112,12 @@ fn page(status: &DaemonStatus, devices: &[DeviceUse]) -> String {
     page
 }
 
+const BYTES_PER_MB: f64 = 1024.0 * 1024.0;
+
+/// Reads a figure, where the device tells it.
+type Read = fn(&DeviceUse) -> Option<f64>;
+
 fn gpus(page: &mut String, status: &DaemonStatus, devices: &[DeviceUse]) {
-    const BYTES_PER_MB: f64 = 1024.0 * 1024.0;
-    type Read = fn(&DeviceUse) -> Option<f64>;
     let figures: [(&'static str, &str, Read); 5] = [
         ("hostler_gpu_utilisation_ratio", "How much of the time something ran.", |device| {
             device.sample.utilisation_percent.map(|percent| percent / 100.0)
@@ -136,6 +139,7 @@ fn gpus(page: &mut String, status: &DaemonStatus, devices: &[DeviceUse]) {
             }
         }
     }
+    tasks_on(page, status, devices);
     let mut used =
         Family::new(page, "hostler_task_gpu_memory_bytes", "What a task's processes hold of a GPU's memory.");
     for device in devices {
@@ -146,6 +150,30 @@ fn gpus(page: &mut String, status: &DaemonStatus, devices: &[DeviceUse]) {
     let mut out_of_use = Family::new(page, "hostler_gpu_out_of_use", "GPUs that get no task for now, and why.");
     for (gpu, why) in &status.out_of_use {
         out_of_use.value(&[("gpu", gpu.as_str()), ("why", why)], 1.0);
+    }
+}
+
+/// How the devices are that each task has, with everybody on them.
+fn tasks_on(page: &mut String, status: &DaemonStatus, devices: &[DeviceUse]) {
+    let figures: [(&'static str, &str, Read); 3] = [
+        ("hostler_task_gpu_utilisation_ratio", "How much of the time something ran on a GPU of a task.", |device| {
+            device.sample.utilisation_percent.map(|percent| percent / 100.0)
+        }),
+        ("hostler_task_gpu_power_watts", "Power that a GPU of a task draws.", |device| device.sample.power_watts),
+        ("hostler_task_gpu_temperature_celsius", "Temperature of a GPU of a task.", |device| {
+            device.sample.temperature_celsius
+        }),
+    ];
+    let holders = status.tasks.iter().filter(|task| task.phase != Phase::Reporting);
+    for (name, help, read) in figures {
+        let mut family = Family::new(page, name, help);
+        for task in holders.clone() {
+            for device in devices.iter().filter(|device| task.gpus.iter().any(|card| card.id == device.gpu)) {
+                if let Some(value) = read(device) {
+                    family.value(&[("task", task.task.as_str()), ("gpu", device.gpu.as_str())], value);
+                }
+            }
+        }
     }
 }
 
