@@ -121,6 +121,7 @@ fn a_report_has_everything_that_cards_tell() {
         "cards 2 H100\n\
          set 0 utilisation=97 temperature=61 power=650 ecc_uncorrected=3 remapped_rows=2 remapping_pending=1\n\
          process 0 4242 20000\n\
+         client 0 4244 100\n\
          instance 1 3g.40gb 4\n\
          process 1:0 4243 100\n\
          card L4\n\
@@ -132,7 +133,7 @@ fn a_report_has_everything_that_cards_tell() {
     assert_eq!(report.unreadable.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [2]);
     let [first, second] = report.cards.as_slice() else { panic!("{report:?}") };
     assert_eq!(first.sample.utilisation_percent, Some(97.0));
-    assert_eq!(first.sample.memory_used_mb, Some(20_000.0));
+    assert_eq!(first.sample.memory_used_mb, Some(20_100.0));
     assert_eq!(first.sample.power_limit_watts, Some(700.0));
     assert_eq!((first.numa_node, second.numa_node), (Some(0), Some(1)));
     assert_eq!(first.pci_bus_id.as_deref(), Some("00000000:01:00.0"));
@@ -142,6 +143,8 @@ fn a_report_has_everything_that_cards_tell() {
     assert_eq!((rows.uncorrected, rows.is_pending, rows.has_failed), (2, true, false));
     let process = &first.processes[0];
     assert_eq!((process.pid, process.memory_bytes, process.gpu_instance), (4242, Some(20_000 << 20), None));
+    let through_mps = &first.processes[1];
+    assert_eq!((through_mps.pid, through_mps.computes, through_mps.memory_bytes), (4244, true, Some(100 << 20)));
     let instance = &second.instances[0];
     assert_eq!(instance.memory_used_bytes, Some(100 << 20));
     assert_eq!(second.processes[0].gpu_instance, instance.gpu_instance);

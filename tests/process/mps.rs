@@ -58,7 +58,7 @@ else:
 fn program(place: &Place, name: &str, gate: &Gate) -> String {
     format!(
         "import json, os, socket\n\
-         seen = dict(name={name:?}, cards=os.environ['CUDA_VISIBLE_DEVICES'], server=None)\n\
+         seen = dict(name={name:?}, pid=os.getpid(), cards=os.environ['CUDA_VISIBLE_DEVICES'], server=None)\n\
          pipe = os.environ.get('CUDA_MPS_PIPE_DIRECTORY')\n\
          if pipe:\n    \
              seen['threads'] = os.environ['CUDA_MPS_ACTIVE_THREAD_PERCENTAGE']\n    \
@@ -106,7 +106,10 @@ impl Machine {
         std::fs::set_permissions(&control, std::fs::Permissions::from_mode(0o700)).unwrap();
         let file = place.path("clearml-mps.conf");
         let text = std::fs::read_to_string(server.configuration_file()).unwrap();
-        let keys = format!("agent.hostler {{ gpu_watch_interval: 0.1, gpu_mps_control: \"{}\" }}", control.display());
+        let keys = format!(
+            "agent.hostler {{ gpu_watch_interval: 0.1, gpu_memory_grace: 0.5, gpu_mps_control: \"{}\" }}",
+            control.display()
+        );
         std::fs::write(&file, format!("{text}\n{keys}\n")).unwrap();
         Self { configuration: file.to_str().unwrap().to_owned(), place, server }
     }
@@ -249,6 +252,31 @@ fn tasks_of_a_control_daemon_that_dies_run_again_with_another() {
     for task in &tasks {
         api.ended_as(task, "completed");
     }
+    audit(place);
+}
+
+#[test]
+fn who_puts_off_his_limits_is_stopped_and_his_neighbour_goes_on() {
+    let machine = Machine::new();
+    let (place, api) = (&machine.place, machine.server.api());
+    let mut gate = Gate::shut(&place.path("gate"));
+    let cards = place.path("machine");
+    std::fs::write(&cards, "cards 1 H100\n").unwrap();
+    let arguments = ["--simulate", cards.to_str().unwrap(), "--dynamic-gpus", "--queue", "default=0.5@mps"];
+    let _daemon = machine.daemon(&arguments);
+    let tasks = ["modest", "greedy"].map(|name| machine.enqueue(name, "default", &gate));
+    eventually("both run", || place.lines("seen").len() == 2);
+    let pid = |name: &str| seen(place, name)[0]["pid"].as_u64().unwrap();
+    // Each has 40779 MiB; the driver tells of contexts too, which it does not count.
+    let clients = format!("client 0 {} 41000\nclient 0 {} 43000\n", pid("modest"), pid("greedy"));
+    let new = place.path("machine.new");
+    std::fs::write(&new, format!("cards 1 H100\n{clients}")).unwrap();
+    std::fs::rename(new, &cards).unwrap();
+    let reason = api.ended_as(&tasks[1], "failed")["status_reason"].as_str().unwrap().to_owned();
+    assert!(reason.starts_with("oom_gpu failure") && reason.contains("its share is 40779 MiB"), "{reason}");
+    assert_eq!(api.status(&tasks[0]), "in_progress");
+    gate.open();
+    api.ended_as(&tasks[0], "completed");
     audit(place);
 }
 

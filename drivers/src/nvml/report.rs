@@ -164,6 +164,12 @@ fn numa_node(device: &Device<'_>) -> Option<u32> {
 pub(super) fn processes(device: &Device<'_>) -> Vec<GpuProcess> {
     let mut all: Vec<(ProcessInfo, bool)> =
         device.running_compute_processes().unwrap_or_default().into_iter().map(|process| (process, true)).collect();
+    // Some drivers have those that compute through MPS in a list of their own.
+    for process in device.mps_running_compute_processes().unwrap_or_default() {
+        if !all.iter().any(|(known, _)| known.pid == process.pid) {
+            all.push((process, true));
+        }
+    }
     for process in device.running_graphics_processes().unwrap_or_default() {
         if !all.iter().any(|(known, _)| known.pid == process.pid) {
             all.push((process, false));

@@ -83,6 +83,8 @@ pub(crate) struct Process {
     pub(crate) memory_mib: u64,
     /// The instance that it is on.
     pub(crate) instance: Option<usize>,
+    /// It computes through MPS.
+    pub(crate) is_mps_client: bool,
 }
 
 /// What goes wrong, or slowly, in a call.

@@ -40,7 +40,8 @@ fn apply(machine: &mut Machine, first: &str, rest: &[&str]) -> Result<(), String
         ("link", [one, other]) => link(machine, one, other)?,
         ("mig", [card]) => find(machine, card)?.has_mig_mode = true,
         ("instance", [card, profile, start]) => instance(find(machine, card)?, card, profile, number(start)?)?,
-        ("process", [place, pid, memory]) => process(machine, place, number(pid)?, number(memory)?)?,
+        ("process", [place, pid, memory]) => process(machine, place, number(pid)?, number(memory)?, false)?,
+        ("client", [place, pid, memory]) => process(machine, place, number(pid)?, number(memory)?, true)?,
         ("xid", [place, code]) => xid(machine, place, number(code)?)?,
         ("lost", [card]) => find(machine, card)?.is_lost = true,
         ("fail", [card, function, code]) => {
@@ -191,9 +192,9 @@ fn find_place(machine: &Machine, word: &str) -> Result<Place, String> {
     Ok(Place { card, instance })
 }
 
-fn process(machine: &mut Machine, place: &str, pid: u32, memory_mib: u64) -> Result<(), String> {
+fn process(machine: &mut Machine, place: &str, pid: u32, memory_mib: u64, is_mps_client: bool) -> Result<(), String> {
     let Place { card, instance } = find_place(machine, place)?;
-    machine.cards[card].processes.push(Process { pid, memory_mib, instance });
+    machine.cards[card].processes.push(Process { pid, memory_mib, instance, is_mps_client });
     Ok(())
 }
 

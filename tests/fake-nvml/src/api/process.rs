@@ -3,20 +3,26 @@
 use crate::code::Code;
 use crate::layout::ProcessV2;
 use crate::library::{Handle, ask_about, put};
+use crate::machine::Process;
 
 /// Not on an instance.
 const NO_INSTANCE: u32 = u32::MAX;
 
-#[unsafe(no_mangle)]
-unsafe extern "C" fn nvmlDeviceGetComputeRunningProcesses_v3(
+/// Lists processes of a card or an instance.
+///
+/// # Safety
+/// `count` is null or the caller's variable, which says how much room its `list` has.
+unsafe fn list_processes(
+    function: &str,
     device: Handle,
     count: *mut u32,
     list: *mut ProcessV2,
+    is_meant: impl Fn(&Process) -> bool,
 ) -> Code {
-    ask_about("nvmlDeviceGetComputeRunningProcesses_v3", device, |machine, place| {
+    ask_about(function, device, |machine, place| {
         let all = &machine.cards[place.card].processes;
-        let here: Vec<_> =
-            all.iter().filter(|process| place.instance.is_none() || process.instance == place.instance).collect();
+        let is_here = |process: &&Process| place.instance.is_none() || process.instance == place.instance;
+        let here: Vec<_> = all.iter().filter(is_here).filter(|process| is_meant(process)).collect();
         if count.is_null() {
             return Err(Code::INVALID_ARGUMENT);
         }
@@ -43,6 +49,18 @@ unsafe extern "C" fn nvmlDeviceGetComputeRunningProcesses_v3(
 }
 
 #[unsafe(no_mangle)]
+unsafe extern "C" fn nvmlDeviceGetComputeRunningProcesses_v3(
+    device: Handle,
+    count: *mut u32,
+    list: *mut ProcessV2,
+) -> Code {
+    // SAFETY: the caller's variables, as the C interface demands.
+    unsafe {
+        list_processes("nvmlDeviceGetComputeRunningProcesses_v3", device, count, list, |process| !process.is_mps_client)
+    }
+}
+
+#[unsafe(no_mangle)]
 unsafe extern "C" fn nvmlDeviceGetGraphicsRunningProcesses_v3(
     device: Handle,
     count: *mut u32,
@@ -56,8 +74,12 @@ unsafe extern "C" fn nvmlDeviceGetGraphicsRunningProcesses_v3(
 unsafe extern "C" fn nvmlDeviceGetMPSComputeRunningProcesses_v3(
     device: Handle,
     count: *mut u32,
-    _list: *mut ProcessV2,
+    list: *mut ProcessV2,
 ) -> Code {
-    // SAFETY: the caller's variable.
-    ask_about("nvmlDeviceGetMPSComputeRunningProcesses_v3", device, |_, _| unsafe { put(count, 0) })
+    // SAFETY: the caller's variables, as the C interface demands.
+    unsafe {
+        list_processes("nvmlDeviceGetMPSComputeRunningProcesses_v3", device, count, list, |process| {
+            process.is_mps_client
+        })
+    }
 }
