@@ -1,7 +1,7 @@
 //! `--publish` and `--expose`.
 
+use core::net::IpAddr;
 use std::fmt;
-use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -154,7 +154,7 @@ fn address(text: &str) -> Result<(Option<IpAddr>, &str), ValueError> {
     if let Some(rest) = text.strip_prefix('[') {
         let (address, rest) = rest.split_once(']').ok_or(PUBLISHED)?;
         let ports = rest.strip_prefix(':').ok_or(PUBLISHED)?;
-        let parsed = address.parse::<std::net::Ipv6Addr>().map_err(|_| wrong(address))?;
+        let parsed = address.parse::<core::net::Ipv6Addr>().map_err(|_| wrong(address))?;
         return Ok((Some(parsed.into()), ports));
     }
     if text.matches(':').count() < 2 {

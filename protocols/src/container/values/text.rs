@@ -1,6 +1,6 @@
 //! Texts that must have a form, and pairs.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 use super::super::error::ValueError;
 use super::super::spec::PullPolicy;
@@ -51,13 +51,13 @@ pub(in super::super) fn ip(value: &str) -> Result<String, ValueError> {
 
 /// An IPv4 address.
 pub(in super::super) fn ip4(value: &str) -> Result<String, ValueError> {
-    let address: Result<std::net::Ipv4Addr, _> = value.parse();
+    let address: Result<core::net::Ipv4Addr, _> = value.parse();
     address.map(|_| value.to_owned()).map_err(|_| ValueError::Expected("an IPv4 address like 10.0.0.5"))
 }
 
 /// An IPv6 address.
 pub(in super::super) fn ip6(value: &str) -> Result<String, ValueError> {
-    let address: Result<std::net::Ipv6Addr, _> = value.parse();
+    let address: Result<core::net::Ipv6Addr, _> = value.parse();
     address.map(|_| value.to_owned()).map_err(|_| ValueError::Expected("an IPv6 address like fd00::5"))
 }
 
