@@ -63,6 +63,8 @@ pub(crate) struct Init {
     programs: BTreeMap<i32, Running>,
     main: Option<Main>,
     gifts: Vec<Gift>,
+    /// The signal by which somebody outside told the container to end.
+    told: Option<i32>,
     /// Everything is being ended: when SIGKILL comes.
     kill_at: Option<Instant>,
 }
@@ -86,6 +88,7 @@ impl Init {
             programs: BTreeMap::new(),
             main: None,
             gifts: Vec::new(),
+            told: None,
             kill_at: None,
         })
     }
@@ -135,6 +138,7 @@ impl Init {
                 // Whoever wants the container to end means everything that runs for the task, as a terminal does.
                 (Some(signal @ (Signal::SIGTERM | Signal::SIGINT | Signal::SIGHUP | Signal::SIGQUIT)), Some(main)) => {
                     if main.exit.is_none() {
+                        self.told = Some(signal as i32);
                         signal_group(main.pid, signal);
                     }
                 }
@@ -160,6 +164,7 @@ impl Init {
                     id: program.id,
                     exit,
                     oom_kills: oom_kills().unwrap_or(0).saturating_sub(program.oom_kills),
+                    told: self.told,
                 }),
             }
             if program.is_main {
@@ -269,7 +274,7 @@ impl Init {
         // One that SIGKILL could not end.
         let exit = main.exit.unwrap_or(Exit::Signal(nix::libc::SIGKILL));
         let oom_kills = oom_kills().unwrap_or(0).saturating_sub(main.oom_kills);
-        self.connection.say(&FromInit::Ended { id: main.id, exit, oom_kills });
+        self.connection.say(&FromInit::Ended { id: main.id, exit, oom_kills, told: self.told });
         self.connection.finish();
         Ok(exit.as_code())
     }

@@ -128,6 +128,10 @@ fn explain(program: &Program, error: &io::Error) -> SpawnError {
             let place = if has_slash { "in the container" } else { "on the PATH of the container" };
             format!("there is no {name} {place}")
         }
+        // Not even root may where its capabilities were dropped.
+        (io::ErrorKind::PermissionDenied, _) if error.raw_os_error() == Some(nix::libc::EPERM) => {
+            format!("cannot start {name} as uid {}: the container may not change its user", uid_of(program))
+        }
         (io::ErrorKind::PermissionDenied, _) => format!("{name} may not be executed by uid {}", uid_of(program)),
         (io::ErrorKind::ArgumentListTooLong, _) => {
             format!("arguments and variables of {name} are larger than the kernel takes")

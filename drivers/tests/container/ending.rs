@@ -109,7 +109,8 @@ fn a_stop_gives_time_and_then_none() {
             inside.main("trap 'echo saving; echo saved; exit 9' TERM; echo up; while :; do sleep 0.05; done");
         assert_eq!(main.line(), "up");
         inside.link.stop(LONG).unwrap();
-        let (exit, output) = main.end();
+        let (exit, told, output) = main.end_and_why();
+        assert_eq!(told, None, "its executor's wish comes from inside");
         assert!(exit == Exit::Code(9) && output.ends_with("saving\nsaved\n"), "{place:?}: {output}");
         assert_eq!(inside.status().code(), Some(9));
 
@@ -151,7 +152,9 @@ fn signals_for_the_container_reach_the_main_program() {
                 inside.main(&format!("trap 'echo got {name}; exit 4' {name}; echo up; while :; do sleep 0.05; done"));
             assert_eq!(main.line(), "up");
             kill(init_pid(&inside), signal).unwrap();
-            let (exit, output) = main.end();
+            let (exit, told, output) = main.end_and_why();
+            let is_end = signal != Signal::SIGUSR1;
+            assert_eq!(told, is_end.then_some(signal as i32), "{place:?}: {name}");
             // A shell remarks that the program that it waited for was ended, too.
             assert!(exit == Exit::Code(4) && output.contains(&format!("got {name}\n")), "{place:?}: {output}");
             assert_eq!(inside.status().code(), Some(4));

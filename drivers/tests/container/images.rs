@@ -158,7 +158,7 @@ fn a_stop_of_the_engine_reaches_the_program() {
         ]);
         assert_eq!(main.line(), "up");
         container.docker(&["stop", "--time", "60"]);
-        assert_eq!(main.end(), (Exit::Code(1), "saved\n".to_owned()));
+        assert_eq!(main.end_and_why(), (Exit::Code(1), Some(15), "saved\n".to_owned()));
     }
 }
 

@@ -157,17 +157,23 @@ impl Started {
     }
 
     /// Waits for the end: how, and everything that was printed and not read before.
-    pub(crate) fn end(mut self) -> (Exit, String) {
-        let exit = loop {
+    pub(crate) fn end(self) -> (Exit, String) {
+        let (exit, _, text) = self.end_and_why();
+        (exit, text)
+    }
+
+    /// The same, and by which signal somebody outside told the container to end.
+    pub(crate) fn end_and_why(mut self) -> (Exit, Option<i32>, String) {
+        let (exit, told) = loop {
             match self.answer() {
-                FromInit::Ended { exit, .. } => break exit,
+                FromInit::Ended { exit, told, .. } => break (exit, told),
                 FromInit::Started { .. } | FromInit::Leftovers { .. } => {}
                 other => panic!("{other:?}"),
             }
         };
         let mut text = String::new();
         self.output.read_to_string(&mut text).unwrap();
-        (exit, text)
+        (exit, told, text)
     }
 
     /// Why it was not started.

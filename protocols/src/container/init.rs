@@ -129,6 +129,10 @@ pub enum FromInit {
         /// How many processes of the container the kernel killed for want of memory while this one ran; 0 also
         /// where the container does not show it.
         oom_kills: u64,
+        /// The signal by which somebody outside told the container to end (`docker stop`, the end of its engine), and
+        /// which was passed on to the main program; `None` where nobody did.
+        #[serde(default)]
+        told: Option<i32>,
     },
     /// Answer to `Own`.
     Owned {
@@ -479,8 +483,8 @@ mod tests {
             b"\0\0\0\x1d\x81\xa4find\x83\xa2id\x01\xa4name\xc4\x02sh\xa4path\xc4\x02/\xff"
         );
         assert_eq!(
-            encode(&FromInit::Ended { id: 2, exit: Exit::Signal(9), oom_kills: 1 }).unwrap(),
-            b"\0\0\0\x25\x81\xa5ended\x83\xa2id\x02\xa4exit\x81\xa6signal\x09\xa9oom_kills\x01"
+            encode(&FromInit::Ended { id: 2, exit: Exit::Signal(9), oom_kills: 1, told: None }).unwrap(),
+            b"\0\0\0\x2b\x81\xa5ended\x84\xa2id\x02\xa4exit\x81\xa6signal\x09\xa9oom_kills\x01\xa4told\xc0"
         );
     }
 
