@@ -20,8 +20,9 @@ const SOURCES: [&str; 6] = [
 const NAME: &str = "hostler-init";
 const PROFILE: &str = "init";
 
-/// How the outer build is done says nothing about this one: lints, coverage, a folder for its results.
-const NOT_INHERITED: [&str; 8] = [
+/// How the outer build is done says nothing about this one: lints, coverage, an editor that compiles nothing in truth,
+/// a folder for its results.
+const NOT_INHERITED: [&str; 9] = [
     "RUSTFLAGS",
     "CARGO_ENCODED_RUSTFLAGS",
     "CARGO_BUILD_RUSTFLAGS",
@@ -30,6 +31,7 @@ const NOT_INHERITED: [&str; 8] = [
     "CARGO_BUILD_TARGET_DIR",
     "CLIPPY_ARGS",
     "RUSTC_WORKSPACE_WRAPPER",
+    "RUSTC_WRAPPER",
 ];
 
 fn from_cargo(name: &str) -> OsString {
