@@ -28,4 +28,5 @@ mod managers;
 mod packages;
 mod row;
 mod scripts;
+mod ssh;
 mod torch;
