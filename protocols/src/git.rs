@@ -68,6 +68,9 @@ pub struct GitSettings {
     pub ssh_port: Option<u16>,
     /// `agent.hostler.git_always_fetch`: ask the remote even for a commit that is known.
     pub always_fetch: bool,
+    /// `agent.git_fetch_args`: how git fetches; what it fetches is known better.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fetch_arguments: Vec<String>,
     /// `agent.vcs_cache`.
     pub cache: RepositoryCache,
 }
@@ -84,6 +87,8 @@ pub struct RepositoryCache {
     pub max_entries: Option<usize>,
     /// `free_space_threshold_gb`, in bytes: below it mirrors go, those not used for longest first.
     pub min_free_bytes: Option<u64>,
+    /// `clone_on_pull_fail`: where a mirror cannot be fetched into, the task gets a clone of its own.
+    pub clone_on_failure: bool,
 }
 
 impl fmt::Debug for GitSettings {
@@ -102,6 +107,7 @@ impl fmt::Debug for GitSettings {
             .field("ssh_user", &self.ssh_user)
             .field("ssh_port", &self.ssh_port)
             .field("always_fetch", &self.always_fetch)
+            .field("fetch_arguments", &self.fetch_arguments)
             .field("cache", &self.cache)
             .finish()
     }

@@ -31,6 +31,7 @@ pub(super) fn read(tree: &Tree, environment: &Environment) -> Result<GitSettings
         ssh_user: tree.text("agent.force_git_ssh_user")?.filter(|user| !user.is_empty()),
         ssh_port: number(tree, "agent.force_git_ssh_port", "the number of a port")?,
         always_fetch: flag("agent.hostler.git_always_fetch")?.unwrap_or(false),
+        fetch_arguments: tree.texts("agent.git_fetch_args")?,
         cache: RepositoryCache {
             disabled: flag("agent.vcs_cache.enabled")? == Some(false),
             path: tree
@@ -39,6 +40,7 @@ pub(super) fn read(tree: &Tree, environment: &Environment) -> Result<GitSettings
                 .map(|path| environment.expand_path(&path)),
             max_entries: number(tree, "agent.vcs_cache.max_entries", "a number of repositories")?,
             min_free_bytes: gigabytes(tree, "agent.vcs_cache.free_space_threshold_gb")?,
+            clone_on_failure: flag("agent.vcs_cache.clone_on_pull_fail")?.unwrap_or(false),
         },
     })
 }
@@ -139,6 +141,7 @@ mod tests {
                 translate_ssh: false, translate_ssl_replacement_scheme: http, git_use_azure_pat: true
                 force_git_ssh_protocol: yes, force_git_ssh_user: me, force_git_ssh_port: 2222
                 vcs_cache { enabled: false, path: ~/mirrors, max_entries: 7, free_space_threshold_gb: 1.5 }
+                vcs_cache.clone_on_pull_fail: true, git_fetch_args: [\"--all\", \"--jobs=4\"]
                 hostler.git_always_fetch: true
             }",
         );
@@ -165,7 +168,9 @@ mod tests {
                 path: Some("/home/h/mirrors".into()),
                 max_entries: Some(7),
                 min_free_bytes: Some(1536 << 20),
+                clone_on_failure: true,
             },
+            fetch_arguments: vec!["--all".into(), "--jobs=4".into()],
         };
         assert_eq!(found, Ok(expected));
         assert_eq!(settings("agent.force_git_ssh_port: null"), Ok(GitSettings::default()));

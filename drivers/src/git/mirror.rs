@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::access::Access;
 use super::error::GitError;
+use super::fetch_arguments::about_how;
 use super::keeping::{self, RepositoryLease};
 use super::output::{self, Display};
 use crate::command::Finished;
@@ -174,6 +175,7 @@ impl<'a> Mirror<'a> {
             // git's own settings do not reach the other side of a local transport, which may belong to another user.
             command = command.argument("--upload-pack=git -c 'safe.directory=*' upload-pack");
         }
+        command = command.arguments(about_how(&self.settings.fetch_arguments));
         command = command.arguments(options).argument("--").argument(self.access.url().for_git()).arguments(refspecs);
         // With the lock as its input, a fetch whose parent was killed cannot meet the next one.
         command = command.input(lock.for_child()?);

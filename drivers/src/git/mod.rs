@@ -8,6 +8,7 @@ mod credential;
 mod diff;
 mod error;
 mod explain;
+mod fetch_arguments;
 mod keeping;
 mod mirror;
 mod output;
@@ -81,13 +82,18 @@ impl Checkout<'_> {
         Ok(CheckedOut { commit, root: self.into.to_owned(), lease })
     }
 
-    /// Where mirrors are. One that is not to be kept lies beside the work tree, and goes with it.
+    /// Where mirrors are.
     fn mirrors_folder(&self) -> PathBuf {
         match (&self.settings.cache.path, self.settings.cache.disabled) {
-            (_, true) => self.into.with_file_name("repositories"),
+            (_, true) => self.own_folder(),
             (Some(path), false) => path.clone(),
             (None, false) => self.cache_dir.join("repositories"),
         }
+    }
+
+    /// Where a mirror is not kept: beside the work tree, with which it goes.
+    fn own_folder(&self) -> PathBuf {
+        self.into.with_file_name("repositories")
     }
 
     fn create_work_tree(
@@ -95,7 +101,22 @@ impl Checkout<'_> {
         access: &Access<'_>,
         progress: &dyn Fn(&str),
     ) -> Result<(String, RepositoryLease), GitError> {
-        let mirror = Mirror::locate(&self.mirrors_folder(), self.settings, access)?;
+        match self.create_from(&self.mirrors_folder(), access, progress) {
+            Err(GitError::Fetch { detail, is_transient: false, .. }) if self.settings.cache.clone_on_failure => {
+                progress(&format!("fetching failed ({detail}): cloning, for this task alone"));
+                self.create_from(&self.own_folder(), access, progress)
+            }
+            created => created,
+        }
+    }
+
+    fn create_from(
+        &self,
+        folder: &Path,
+        access: &Access<'_>,
+        progress: &dyn Fn(&str),
+    ) -> Result<(String, RepositoryLease), GitError> {
+        let mirror = Mirror::locate(folder, self.settings, access)?;
         let commit = mirror.provide(self.revision, progress)?;
         match worktree::create(&mirror, commit, self.into, access) {
             Err(error) if worktree::may_lack_objects(&error) => {

@@ -73,6 +73,26 @@ fn a_known_commit_costs_no_network() {
 }
 
 #[test]
+fn where_fetching_fails_a_clone_may_do() {
+    let mut fixture = Fixture::new();
+    fixture.settings.fetch_arguments = vec!["--all".into(), "--depth=1".into(), "--no-auto-maintenance".into()];
+    let first = fixture.git(&["rev-parse", "HEAD"]);
+    fixture.check_out(&branch("main"), "", "attempt-1/code").unwrap();
+    let second = fixture.commit("train.py", b"print('two')\n");
+    // What git cannot work with, and what opens all the same.
+    let config = fixture.mirror().join("config");
+    let broken = fs::read_to_string(&config).unwrap() + "[fetch]\n\tnegotiationAlgorithm = nonsense\n";
+    fs::write(&config, broken).unwrap();
+    let error = fixture.check_out(&commit(&second), "", "attempt-2/code").unwrap_err();
+    assert!(matches!(&error, GitError::Fetch { is_transient: false, .. }), "{error:?}");
+    fixture.settings.cache.clone_on_failure = true;
+    assert_eq!(fixture.check_out(&commit(&second), "", "attempt-3/code").unwrap().commit, second);
+    assert!(fixture.shown().contains("cloning, for this task alone"), "{}", fixture.shown());
+    // The history is whole, whatever was asked for.
+    assert_eq!(git_in(&fixture.path("attempt-3/code"), &["rev-parse", "HEAD~1"]), first);
+}
+
+#[test]
 fn a_commit_that_no_branch_holds_is_fetched_by_its_id() {
     let fixture = Fixture::new();
     let kept = fixture.git(&["rev-parse", "HEAD"]);
