@@ -1,5 +1,6 @@
 //! Builds one environment: with uv where it can be had, else with the interpreter's own `venv` and pip.
 
+use std::cell::RefCell;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -8,6 +9,8 @@ use std::path::{Path, PathBuf};
 use protocols::order::PythonSettings;
 
 use super::error::PythonError;
+use super::flags::Flags;
+use super::in_order::Order;
 use super::indexes::Indexes;
 use super::installed;
 use super::interpreter::PythonInterpreter;
@@ -19,6 +22,7 @@ use super::store::{BuildSite, Built, FORMAT, Question, Recipe};
 use super::uv::UvProvider;
 use crate::command::{CommandLine, CommandRunner, Finished};
 use crate::file_lock::FileLock;
+use crate::scrub::scrub_urls;
 
 /// Requirement options that uv takes on its command line, from its environment, or not at all.
 const NOT_FOR_UV: [&str; 5] = ["--pre", "--trusted-host", "--prefer-binary", "--require-hashes", "--use-feature"];
@@ -35,13 +39,15 @@ pub(super) struct Installer<'a> {
     pub(super) settings: &'a PythonSettings,
     pub(super) interpreter: &'a PythonInterpreter,
     pub(super) requirements: &'a Requirements,
+    /// In which order; more of it is learnt when a build fails.
+    pub(super) order: RefCell<Order>,
     pub(super) indexes: &'a Indexes,
     pub(super) working_dir: Option<&'a Path>,
     pub(super) commands: &'a dyn CommandRunner,
     pub(super) progress: &'a dyn Fn(&str),
 }
 
-enum Engine {
+pub(super) enum Engine {
     Uv(PathBuf),
     Pip,
 }
@@ -53,11 +59,11 @@ struct Inputs {
 }
 
 /// One folder being filled.
-struct Site<'a> {
+pub(super) struct Site<'a> {
     environment: PathBuf,
-    python: PathBuf,
+    pub(super) python: PathBuf,
     /// Where the installer runs.
-    folder: &'a Path,
+    pub(super) folder: &'a Path,
     /// For input files, which may hold passwords.
     scratch: &'a Path,
     lock: Option<&'a FileLock>,
@@ -86,6 +92,7 @@ impl Recipe for Installer<'_> {
     fn kind(&self) -> Vec<String> {
         let mut lines = self.machine();
         lines.extend(self.requirements.canonical_options());
+        lines.extend(Order::of(&self.settings.packages, self.requirements).lines());
         lines
     }
 
@@ -97,6 +104,7 @@ impl Recipe for Installer<'_> {
             return None;
         }
         let mut lines = self.machine();
+        lines.extend(Order::of(&self.settings.packages, &requirements).lines());
         lines.extend(requirements.canonical());
         Some(Question::new(lines))
     }
@@ -110,11 +118,15 @@ impl Recipe for Installer<'_> {
     fn resolve(&self, site: &BuildSite<'_>) -> Result<Option<Vec<String>>, PythonError> {
         let Engine::Uv(uv) = self.choose_engine()? else { return Ok(None) };
         let is_plain = !self.requirements.is_empty() && !self.requirements.has_credentials();
+        // What an order or a flag makes of it is known when it is installed.
+        if self.order.borrow().matters() || !self.flags().is_empty() {
+            return Ok(None);
+        }
         if !is_plain || self.requirements.has("--require-hashes") || self.requirements.has_hashes() {
             return Ok(None);
         }
         let site = Site::new(site);
-        let inputs = self.write_inputs(&Engine::Uv(uv.clone()), &site)?;
+        let inputs = self.write_inputs(&Engine::Uv(uv.clone()), &site, self.requirements)?;
         let output = site.scratch.join("resolution.txt");
         let seeding = self.seed_command(&uv, &site)?;
         let first = std::thread::scope(|scope| {
@@ -127,6 +139,9 @@ impl Recipe for Installer<'_> {
         let mut is_done = first.is_success();
         if !is_done && let Some(pins) = self.contradicting_pins(&site, &first)? {
             is_done = self.run_resolve(&uv, &site, &inputs, Some(&pins), &output)?.is_success();
+        }
+        if !is_done && self.learns_order(&first) {
+            return Ok(None);
         }
         if !is_done {
             return Err(self.failure(&site, &first)?);
@@ -172,8 +187,13 @@ impl Installer<'_> {
             format!("base: {}", interpreter.base_prefix.display()),
             format!("system site packages: {}", self.settings.system_site_packages),
         ];
+        lines.extend(self.flags().for_pip().map(|flag| format!("flag: {}", scrub_urls(flag))));
         lines.extend(self.indexes.canonical());
         lines
+    }
+
+    fn flags(&self) -> Flags {
+        Flags::read(&self.settings.packages.extra_flags)
     }
 
     fn choose_engine(&self) -> Result<Engine, PythonError> {
@@ -181,7 +201,8 @@ impl Installer<'_> {
         let is_for_pip = self.settings.without_uv
             || self.settings.system_site_packages
             || !self.interpreter.is_at_least(3, 8)
-            || self.requirements.has("--use-feature");
+            || self.requirements.has("--use-feature")
+            || !self.flags().is_for_uv();
         if is_for_pip {
             return Ok(Engine::Pip);
         }
@@ -220,13 +241,34 @@ impl Installer<'_> {
     }
 
     fn install(&self, engine: &Engine, site: &Site<'_>) -> Result<(), PythonError> {
-        let inputs = self.write_inputs(engine, site)?;
-        let first = self.run_install(engine, site, &inputs, None)?;
+        if self.order.borrow().matters() {
+            return self.install_in_order(engine, site);
+        }
+        match self.install_part(engine, site, self.requirements, &[])? {
+            None => Ok(()),
+            Some(failed) if matches!(engine, Engine::Uv(_)) && self.learns_order(&failed) => {
+                self.install_in_order(engine, site)
+            }
+            Some(failed) => Err(self.failure(site, &failed)?),
+        }
+    }
+
+    /// Installs all or some of the requirements, with flags beside those that are configured. What failed, if
+    /// something did.
+    pub(super) fn install_part(
+        &self,
+        engine: &Engine,
+        site: &Site<'_>,
+        requirements: &Requirements,
+        beside: &[String],
+    ) -> Result<Option<Finished>, PythonError> {
+        let inputs = self.write_inputs(engine, site, requirements)?;
+        let first = self.run_install(engine, site, &inputs, None, beside)?;
         let mut is_done = first.is_success();
         if !is_done && let Some(pins) = self.contradicting_pins(site, &first)? {
-            is_done = self.run_install(engine, site, &inputs, Some(&pins))?.is_success();
+            is_done = self.run_install(engine, site, &inputs, Some(&pins), beside)?.is_success();
         }
-        if is_done { Ok(()) } else { Err(self.failure(site, &first)?) }
+        Ok((!is_done).then_some(first))
     }
 
     /// Installs exactly these versions, nothing that they would like to have, and what every environment has. Whether
@@ -252,13 +294,18 @@ impl Installer<'_> {
         if finished.is_success() { Ok(false) } else { Err(self.failure(site, &finished)?) }
     }
 
-    fn write_inputs(&self, engine: &Engine, site: &Site<'_>) -> Result<Inputs, PythonError> {
+    fn write_inputs(
+        &self,
+        engine: &Engine,
+        site: &Site<'_>,
+        requirements: &Requirements,
+    ) -> Result<Inputs, PythonError> {
         let left_out: &[&str] = match engine {
             Engine::Uv(_) => &NOT_FOR_UV,
             Engine::Pip => &[],
         };
-        let requirements = write_input(site.scratch, "requirements.txt", &self.requirements.file_text(left_out))?;
-        let constraints = self.requirements.constraints_text();
+        let constraints = requirements.constraints_text();
+        let requirements = write_input(site.scratch, "requirements.txt", &requirements.file_text(left_out))?;
         let constraints = match constraints.is_empty() {
             true => None,
             false => Some(write_input(site.scratch, "constraints.txt", &constraints)?),
@@ -277,7 +324,7 @@ impl Installer<'_> {
         write_input(site.scratch, "pins.txt", &pins).map(Some)
     }
 
-    fn failure(&self, site: &Site<'_>, finished: &Finished) -> Result<PythonError, PythonError> {
+    pub(super) fn failure(&self, site: &Site<'_>, finished: &Finished) -> Result<PythonError, PythonError> {
         self.check_disk(site, finished)?;
         let detail = reason::reason(&finished.tail, self.indexes.scrubber());
         Ok(PythonError::Install { detail, is_transient: reason::is_network_failure(&finished.tail) })
@@ -321,7 +368,9 @@ impl Installer<'_> {
         site: &Site<'_>,
         inputs: &Inputs,
         pins: Option<&Path>,
+        beside: &[String],
     ) -> Result<Finished, PythonError> {
+        let flags = self.flags();
         let mut command = match engine {
             Engine::Uv(uv) => {
                 let mut command = CommandLine::new(uv).arguments(["pip", "install", "--python"]).argument(&site.python);
@@ -334,14 +383,15 @@ impl Installer<'_> {
                 if let Some(pins) = pins {
                     command = command.argument("--override").argument(pins);
                 }
-                command
+                command.arguments(flags.for_uv())
             }
             Engine::Pip => {
                 let resolver = pins.map(|_| "--use-deprecated=legacy-resolver");
-                CommandLine::new(&site.python).arguments(["-m", "pip", "install"]).arguments(resolver)
+                let command = CommandLine::new(&site.python).arguments(["-m", "pip", "install"]).arguments(resolver);
+                command.arguments(flags.for_pip())
             }
         };
-        command = command.argument("-r").argument(&inputs.requirements);
+        command = command.arguments(beside).argument("-r").argument(&inputs.requirements);
         if let Some(constraints) = &inputs.constraints {
             command = command.argument("-c").argument(constraints);
         }
@@ -381,7 +431,7 @@ impl Installer<'_> {
         self.indexes.uv_variables(self.downloads, self.commands)
     }
 
-    fn run(&self, engine: &Engine, site: &Site<'_>, command: CommandLine) -> Result<Finished, PythonError> {
+    pub(super) fn run(&self, engine: &Engine, site: &Site<'_>, command: CommandLine) -> Result<Finished, PythonError> {
         let variables = match engine {
             Engine::Uv(_) => self.uv_variables(),
             Engine::Pip => self.indexes.pip_variables(),

@@ -8,6 +8,8 @@
 //! Blocking throughout.
 
 mod error;
+mod flags;
+mod in_order;
 mod indexes;
 mod installed;
 mod installer;
@@ -32,6 +34,8 @@ use protocols::packaging::PackageManager;
 use protocols::task::Interpreter;
 
 pub use self::error::PythonError;
+use self::flags::Flags;
+use self::in_order::Order;
 use self::indexes::Indexes;
 use self::installer::Installer;
 use self::interpreter::PythonInterpreter;
@@ -104,10 +108,13 @@ pub struct Shared {
 
 impl Environment {
     /// The same environment with a writable layer in `folder`: what is installed into the result, nobody else sees.
-    /// What is not shared is returned as it is.
+    /// What is not shared, and what conda has made, is returned as it is.
     pub fn with_layer(mut self, folder: &Path) -> Result<Self, PythonError> {
         if let (Some(_), Some(bin)) = (&self.shared, &self.bin_dir) {
             let environment = bin.parent().unwrap_or(bin);
+            if is_of_conda(environment) {
+                return Ok(self);
+            }
             self.python = layer::make(environment, &self.python, folder)?;
             self.bin_dir = self.python.parent().map(Path::to_owned);
         }
@@ -117,7 +124,9 @@ impl Environment {
     /// Begins to compile the byte code of a new environment, at the lowest priority; see `docs/environments.md`. The
     /// process that does it; nobody has to wait for it, and it may be ended at any moment.
     pub fn start_sealing(&self) -> std::io::Result<Option<u32>> {
-        let Some(shared) = &self.shared else { return Ok(None) };
+        let Some(shared) = self.shared.as_ref().filter(|shared| !is_of_conda(&shared.folder.join("venv"))) else {
+            return Ok(None);
+        };
         let python = shared.folder.join("venv/bin/python");
         store::start_sealing(&shared.folder, &python, &shared.lease)
     }
@@ -187,8 +196,17 @@ impl EnvironmentStore {
         let needs_python = matches!(request.interpreter, Interpreter::Python { .. }) || !origin.is_empty();
         let installs_nothing = self.settings.skip_install || self.settings.packages.manager == PackageManager::None;
         if self.settings.packages.manager == PackageManager::Conda && needs_python && !installs_nothing {
-            let settings = &self.settings;
-            return conda::provide(&Conda { request, settings, cache_dir: &cache_dir, commands, progress });
+            let folder = made(self.settings.store.folder.as_deref().unwrap_or(&cache_dir))?;
+            return conda::provide(&Conda {
+                request,
+                settings: &self.settings,
+                cache_dir: &cache_dir,
+                commands,
+                progress,
+                store: &Store::new(folder.join(STORE)),
+                limits: self.limits(),
+                is_for_later: self.is_for_later,
+            });
         }
         let chosen = interpreter::choose(request.interpreter, &self.settings, &cache_dir, commands, progress);
         if installs_nothing || !needs_python {
@@ -207,7 +225,12 @@ impl EnvironmentStore {
             progress,
         };
         let source = finder.source(origin)?;
-        let requirements = Requirements::read(&source, request.code.as_ref(), progress)?;
+        let mut requirements = Requirements::read(&source, request.code.as_ref(), progress)?;
+        let flags = Flags::read(&self.settings.packages.extra_flags);
+        if !flags.refused.is_empty() {
+            progress(&format!("extra_pip_install_flags: {} cannot be used here", flags.refused.join(", ")));
+        }
+        requirements.add_options(flags.options);
         self.install_optional(&finder, &requirements)
     }
 
@@ -262,6 +285,7 @@ impl EnvironmentStore {
             settings,
             interpreter: finder.interpreter,
             requirements,
+            order: Order::of(&settings.packages, requirements).into(),
             indexes: &indexes,
             working_dir: finder.request.code.map(|code| code.working_dir),
             commands: finder.commands,
@@ -272,7 +296,7 @@ impl EnvironmentStore {
             if self.is_for_later {
                 return Err(PythonError::Unshared);
             }
-            let environment = build_private(&installer, finder.request.private_dir)?;
+            let environment = build_private(&installer, finder.request.private_dir, finder.progress)?;
             store.note(task, &installer.question(), Outcome::Private, "", None);
             return Ok(environment);
         }
@@ -317,19 +341,19 @@ fn shared(found: Found) -> Environment {
 }
 
 /// Builds an environment of the attempt's own, replacing what an earlier try may have left.
-fn build_private(installer: &Installer<'_>, private_dir: &Path) -> Result<Environment, PythonError> {
+fn build_private(recipe: &dyn Recipe, private_dir: &Path, progress: &dyn Fn(&str)) -> Result<Environment, PythonError> {
     let folder = private_dir.join("environment");
     store::remove(&folder)?;
     std::fs::create_dir_all(&folder).map_err(PythonError::io("make", &folder))?;
     let folder = folder.canonicalize().map_err(PythonError::io("find", &folder))?;
     let scratch = folder.join("input");
     let begun = std::time::Instant::now();
-    let built = installer.build(&BuildSite { folder: &folder, scratch: &scratch, lock: None }, None);
+    let built = recipe.build(&BuildSite { folder: &folder, scratch: &scratch, lock: None }, None);
     // The files may hold passwords.
     store::remove(&scratch)?;
     let built = built?;
     let (count, seconds) = (built.packages.len(), begun.elapsed().as_secs_f64());
-    (installer.progress)(&format!("{count} packages installed in {seconds:.1} s"));
+    progress(&format!("{count} packages installed in {seconds:.1} s"));
     let python = folder.join(&built.program);
     Ok(Environment {
         bin_dir: python.parent().map(Path::to_owned),
@@ -339,6 +363,11 @@ fn build_private(installer: &Installer<'_>, private_dir: &Path) -> Result<Enviro
         python_version: built.python_version,
         shared: None,
     })
+}
+
+/// Environments of conda are used as conda makes them.
+fn is_of_conda(environment: &Path) -> bool {
+    environment.join("conda-meta").is_dir()
 }
 
 fn as_it_is(interpreter: PythonInterpreter) -> Environment {

@@ -1,5 +1,6 @@
 //! Reads the output of uv and pip: the one line that says why packages cannot be installed.
 
+use super::requirement_line::package_name;
 use crate::scrub::Scrubber;
 
 /// Longer reasons are cut: the whole output is in the task's log.
@@ -59,6 +60,14 @@ fn python_exception(tail: &[String]) -> Option<&str> {
     })
 }
 
+/// The package whose build failed because it looked for a module that nobody has installed for it; of uv.
+pub(super) fn lonely_build(tail: &[String]) -> Option<String> {
+    let lacks_module = tail.iter().any(|line| line.contains("No module named"));
+    let line = tail.iter().rfind(|line| line.contains("build `")).filter(|_| lacks_module)?;
+    let (_, named) = line.split_once("build `")?;
+    package_name(named.split('`').next()?)
+}
+
 /// Whether pinned packages contradict what they say about each other, every version being there.
 pub(super) fn is_conflict(tail: &[String]) -> bool {
     let text = joined(tail);
@@ -104,6 +113,18 @@ mod tests {
     fn check(output: &str, expected: &str) {
         let tail: Vec<String> = output.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect();
         assert_eq!(reason(&tail, &Scrubber::default()), expected);
+    }
+
+    #[test]
+    fn a_build_that_looks_for_a_module_is_named() {
+        let lonely = |text: &str| lonely_build(&text.lines().map(str::to_owned).collect::<Vec<_>>());
+        let of_git = "error: Failed to build `legacy-thing @ git+file:///x`\n  cause: The build backend returned an error\n\
+                      ModuleNotFoundError: No module named 'six'";
+        assert_eq!(lonely(of_git).as_deref(), Some("legacy-thing"));
+        let of_index = "  × Failed to build `Horovod==0.28.1`\n      ModuleNotFoundError: No module named 'torch'";
+        assert_eq!(lonely(of_index).as_deref(), Some("horovod"));
+        assert_eq!(lonely("error: Failed to build `x==1`\n  cause: no compiler"), None);
+        assert_eq!(lonely("ModuleNotFoundError: No module named 'six'"), None);
     }
 
     #[test]

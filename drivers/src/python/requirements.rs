@@ -101,6 +101,20 @@ impl Requirements {
         (rest, found)
     }
 
+    /// Those of the packages of these names, and the others, each with all options and constraints.
+    pub(super) fn partition(&self, names: &[String]) -> (Self, Self) {
+        let is_named = |line: &String| package_name(line).is_some_and(|name| names.contains(&name));
+        let (mut named, mut others) = (self.clone(), self.clone());
+        named.lines.retain(|line| is_named(line));
+        others.lines.retain(|line| !is_named(line));
+        (named, others)
+    }
+
+    /// Adds options that stand for themselves.
+    pub(super) fn add_options(&mut self, options: impl IntoIterator<Item = (&'static str, String)>) {
+        self.options.extend(options);
+    }
+
     /// Adds constraints that nobody wrote.
     pub(super) fn limit(&mut self, constraints: impl IntoIterator<Item = String>) {
         self.constraints.extend(constraints);

@@ -8,4 +8,5 @@ mod environments;
 mod failures;
 mod fixture;
 mod layers;
+mod orders;
 mod uv;

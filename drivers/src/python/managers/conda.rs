@@ -1,13 +1,7 @@
 //! Environments of conda, made by conda, mamba or micromamba, whichever is there.
 //!
-//! Packages of conda come from it, packages of pip from pip: no name is translated from one to the other. As with
-//! all environments, the same question gets the same one, used in place.
-//!
-//! ```text
-//! conda/KEY.lock          held while KEY is made
-//! conda/KEY/env/          the environment
-//! conda/KEY/ready         there if, and only if, the environment is whole
-//! ```
+//! Packages of conda come from it, packages of pip from pip: no name is translated from one to the other. The
+//! environments are in the store like all others, and used in place.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,17 +9,16 @@ use std::path::{Path, PathBuf};
 use protocols::order::PythonSettings;
 use protocols::task::Interpreter;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use super::super::error::PythonError;
 use super::super::indexes::Indexes;
 use super::super::probe::{PYTHON_VARIABLES, Prober};
 use super::super::reason;
 use super::super::requirements::{Requirements, Source};
-use super::super::store::{remove, write_atomically};
-use super::super::{Environment, EnvironmentRequest};
+use super::super::store::{Asker, BuildSite, Built, Limits, Question, Recipe, Store, write_atomically};
+use super::super::{Environment, EnvironmentRequest, build_private, shared};
 use crate::command::{CommandLine, CommandRunner, Finished};
-use crate::file_lock::FileLock;
+use crate::scrub::scrub_urls;
 
 /// Files in which a repository describes an environment.
 const FILES: [&str; 2] = ["environment.yml", "environment.yaml"];
@@ -76,6 +69,10 @@ pub(in super::super) struct Conda<'a> {
     pub(in super::super) cache_dir: &'a Path,
     pub(in super::super) commands: &'a dyn CommandRunner,
     pub(in super::super) progress: &'a dyn Fn(&str),
+    pub(in super::super) store: &'a Store,
+    pub(in super::super) limits: Limits,
+    /// Whether nothing is made that only one attempt could use.
+    pub(in super::super) is_for_later: bool,
 }
 
 /// Finds or makes the environment.
@@ -91,7 +88,17 @@ pub(in super::super) fn provide(finder: &Conda<'_>) -> Result<Environment, Pytho
     };
     let indexes = Indexes::gather(finder.settings, &requirements, finder.commands);
     let maker = Maker { finder, tool, program, wish, requirements, indexes };
-    maker.provide()
+    if maker.requirements.is_local() {
+        if finder.is_for_later {
+            return Err(PythonError::Unshared);
+        }
+        let made = build_private(&maker, finder.request.private_dir, finder.progress)?;
+        return Ok(Environment { packages: None, ..made });
+    }
+    let (task, commands, progress) = (finder.request.task, finder.commands, finder.progress);
+    let asker = Asker { task, commands, progress, limits: finder.limits };
+    let found = finder.store.provide(&maker, &asker).map(shared)?;
+    Ok(Environment { packages: None, ..found })
 }
 
 fn failure(manager: &'static str, detail: String) -> PythonError {
@@ -149,84 +156,73 @@ struct Maker<'a> {
     indexes: Indexes,
 }
 
-impl Maker<'_> {
-    fn provide(&self) -> Result<Environment, PythonError> {
-        let folder = self.finder.cache_dir.join("conda").join(self.key());
-        if let Some(found) = self.find(&folder)? {
-            return Ok(found);
-        }
-        let waiting = || (self.finder.progress)("waiting for another task that makes the same environment");
-        let lock = FileLock::acquire(&folder.with_extension("lock"), self.finder.commands, waiting)?;
-        if let Some(found) = self.find(&folder)? {
-            return Ok(found);
-        }
-        remove(&folder)?;
-        fs::create_dir_all(&folder).map_err(PythonError::io("make", &folder))?;
-        (self.finder.progress)(&format!("making an environment with {}", self.tool.name()));
-        let made = self.make(&folder, &lock);
-        if let Err(error) = made {
-            remove(&folder)?;
-            return Err(error);
-        }
-        write_atomically(&folder.join("ready"), b"")?;
-        let found = self.find(&folder)?.map(|found| Environment { reused: false, ..found });
-        found.ok_or_else(|| failure(self.tool.name(), "the environment has no python".to_owned()))
-    }
-
-    fn key(&self) -> String {
-        let mut lines = vec![format!("tool {}", self.tool.name())];
+impl Recipe for Maker<'_> {
+    fn question(&self) -> Question {
+        let mut lines = vec![format!("made by: {}", self.tool.name())];
         match &self.wish {
-            Wish::File { text, .. } => lines.push(text.clone()),
-            Wish::Packages(packages) => lines.extend(packages.iter().cloned()),
+            Wish::File { text, .. } => lines.extend(text.lines().map(|line| format!("file: {line}"))),
+            Wish::Packages(packages) => lines.extend(packages.iter().map(|package| format!("conda: {package}"))),
         }
-        lines.extend(self.channels().map(|channel| format!("channel {channel}")));
+        lines.extend(self.channels().map(|channel| format!("channel: {channel}")));
         lines.extend(self.indexes.canonical());
+        lines.extend(self.finder.settings.packages.extra_flags.iter().map(|flag| format!("flag: {flag}")));
+        let mut lines: Vec<String> = lines.iter().map(|line| scrub_urls(line)).collect();
         lines.extend(self.requirements.canonical_options());
         lines.extend(self.requirements.canonical());
-        hex::encode(&Sha256::digest(lines.join("\n"))[..16])
+        Question::new(lines)
     }
 
-    fn find(&self, folder: &Path) -> Result<Option<Environment>, PythonError> {
-        let python = folder.join("env/bin/python");
-        if !folder.join("ready").exists() || !python.exists() {
-            return Ok(None);
-        }
-        let Some(answer) = Prober::new(self.finder.cache_dir, self.finder.commands).ask(&python)? else {
-            return Ok(None);
+    fn is_moving(&self) -> bool {
+        false
+    }
+
+    fn resolve(&self, _: &BuildSite<'_>) -> Result<Option<Vec<String>>, PythonError> {
+        Ok(None)
+    }
+
+    fn build(&self, site: &BuildSite<'_>, _: Option<&[String]>) -> Result<Built, PythonError> {
+        (self.finder.progress)(&format!("making an environment with {}", self.tool.name()));
+        let environment = site.folder.join("venv");
+        self.make(&environment, site)?;
+        let answer = Prober::new(self.finder.cache_dir, self.finder.commands).ask(&environment.join("bin/python"))?;
+        let no_python = || failure(self.tool.name(), "the environment has no python".to_owned());
+        let [major, minor, patch] = answer.ok_or_else(no_python)?.version;
+        let packages = match &self.wish {
+            Wish::File { .. } => Vec::new(),
+            Wish::Packages(packages) => packages.clone(),
         };
-        let [major, minor, patch] = answer.version;
-        Ok(Some(Environment {
-            bin_dir: python.parent().map(Path::to_owned),
-            python,
-            packages: None,
-            reused: true,
-            python_version: format!("{major}.{minor}.{patch}"),
-            shared: None,
-        }))
+        Ok(Built { program: "venv/bin/python".into(), python_version: format!("{major}.{minor}.{patch}"), packages })
     }
 
-    fn make(&self, folder: &Path, lock: &FileLock) -> Result<(), PythonError> {
-        let environment = folder.join("env");
-        let command = self.command(&environment).directory(folder).input(lock.for_child()?);
-        let finished = self.run(command)?;
+    fn question_of_clone(&self, _: &Built) -> Option<Question> {
+        None
+    }
+
+    fn kind(&self) -> Vec<String> {
+        self.question().lines().to_vec()
+    }
+}
+
+impl Maker<'_> {
+    fn make(&self, environment: &Path, site: &BuildSite<'_>) -> Result<(), PythonError> {
+        let finished = self.run(with_lock(self.command(environment).directory(site.folder), site)?)?;
         if !finished.is_success() {
             return Err(failure(self.tool.name(), complaint(&finished.tail, self.tool.name())));
         }
         if self.requirements.is_empty() {
             return Ok(());
         }
-        let file = folder.join("requirements.txt");
+        // Among the scratch files, which nobody else can read: it may hold passwords.
+        fs::create_dir_all(site.scratch).map_err(PythonError::io("make", site.scratch))?;
+        let file = site.scratch.join("requirements.txt");
         write_atomically(&file, self.requirements.file_text(&[]).as_bytes())?;
         let mut command = CommandLine::new(environment.join("bin/python"))
             .arguments(["-m", "pip", "install", "-r"])
             .argument(&file)
             .arguments(&self.finder.settings.packages.extra_flags)
-            .directory(self.finder.request.code.map_or(folder, |code| code.working_dir))
-            .input(lock.for_child()?);
+            .directory(self.finder.request.code.map_or(site.folder, |code| code.working_dir));
         command.variables.extend(self.indexes.pip_variables());
-        let finished = self.run(command)?;
-        // It may hold passwords.
-        fs::remove_file(&file).map_err(PythonError::io("remove", &file))?;
+        let finished = self.run(with_lock(command, site)?)?;
         if finished.is_success() {
             return Ok(());
         }
@@ -268,6 +264,14 @@ impl Maker<'_> {
         let scrubber = self.indexes.scrubber();
         Ok(self.finder.commands.run(command, &mut |line| (self.finder.progress)(&scrubber.scrub(line)))?)
     }
+}
+
+/// What outlives this process keeps the lock.
+fn with_lock(command: CommandLine, site: &BuildSite<'_>) -> Result<CommandLine, PythonError> {
+    Ok(match site.lock {
+        Some(lock) => command.input(lock.for_child()?),
+        None => command,
+    })
 }
 
 /// What a tool says went wrong: conda may answer in JSON, micromamba marks its lines.

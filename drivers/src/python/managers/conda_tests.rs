@@ -58,8 +58,17 @@ impl Machine {
         };
         let mut settings = PythonSettings::default();
         settings.packages.conda_channels = vec!["conda-forge".into()];
-        let finder =
-            Conda { request: &request, settings: &settings, cache_dir: root, commands: &commands, progress: &|_| {} };
+        let store = Store::new(root.join("environments"));
+        let finder = Conda {
+            request: &request,
+            settings: &settings,
+            cache_dir: root,
+            commands: &commands,
+            progress: &|_| {},
+            store: &store,
+            limits: Limits { entries: Some(2), ..Limits::default() },
+            is_for_later: false,
+        };
         let provided = provide(&finder).map_err(|error| error.to_string());
         let log = fs::read_to_string(root.join("log")).unwrap_or_default();
         let mut words: Vec<String> = log.split(' ').map(str::to_owned).collect();
@@ -79,13 +88,35 @@ fn packages_of_conda_and_of_pip() {
     let (made, log) = machine.provide(Some(&conda), Some(&["six==1.17.0"]));
     assert_eq!(
         log,
-        "micromamba create --yes --quiet --prefix env --override-channels --channel conda-forge python=3.10 \
+        "micromamba create --yes --quiet --prefix venv --override-channels --channel conda-forge python=3.10 \
          numpy=1.26.4 pytorch::pytorch>=2 cudatoolkit=11.8 pip\npython -m pip install -r requirements.txt\n"
     );
     let made = made.unwrap();
     assert_eq!((made.python_version.as_str(), made.reused), ("3.10.4", false));
     let (again, same_log) = machine.provide(Some(&conda), Some(&["six==1.17.0"]));
     assert_eq!((again.unwrap().python, same_log), (made.python, log), "the second time nothing is run");
+}
+
+#[test]
+fn they_are_leased_and_evicted_like_all_others() {
+    let machine = Machine::new("micromamba", "mkdir -p \"$2/conda-meta\"");
+    let kept = machine.provide(Some(&["a=1"]), None).0.unwrap();
+    let layer = machine.0.path().join("layer");
+    assert_eq!(kept.clone().with_layer(&layer).unwrap().python, kept.python, "used as conda has made it");
+    assert_eq!(kept.start_sealing().unwrap(), None);
+    let evicted = machine.provide(Some(&["a=2"]), None).0.unwrap().python;
+    for other in ["a=3", "a=4"] {
+        machine.provide(Some(&[other]), None).0.unwrap();
+    }
+    assert!(kept.python.exists() && !evicted.exists(), "two are kept, and one of them is in use");
+    let shared = kept.shared.unwrap();
+    assert_eq!(Store::new(machine.0.path().join("environments")).verify().unwrap().1, []);
+    let (_, log) = machine.provide(Some(&["a=1"]), None);
+    assert_eq!(log.matches("micromamba").count(), 4, "{}: {log}", shared.id);
+    // What lies in the task's own code is nobody else's.
+    machine.write("lib", "setup.py", "");
+    let own = machine.provide(Some(&["a=1"]), Some(&["./lib"])).0.unwrap();
+    assert!(own.shared.is_none() && own.python.starts_with(machine.0.path().join("private")));
 }
 
 #[test]
@@ -96,7 +127,7 @@ fn a_file_of_the_repository() {
         let machine = Machine::new(tool, "");
         machine.write(".", "environment.yml", "dependencies: [python=3.10]\n");
         let (made, log) = machine.provide(None, None);
-        assert_eq!(log, format!("{start} --yes --quiet --prefix env --file environment.yml\n"));
+        assert_eq!(log, format!("{start} --yes --quiet --prefix venv --file environment.yml\n"));
         made.unwrap();
     }
 }

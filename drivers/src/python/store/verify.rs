@@ -49,6 +49,10 @@ fn damages_of(folder: &Path) -> Vec<String> {
     if ready.format == FORMAT && !folder.join(&ready.program).exists() {
         damages.push(format!("its interpreter {} is gone", ready.program.display()));
     }
+    // conda changes what it has unpacked, and keeps lists of its own.
+    if folder.join("venv/conda-meta").is_dir() {
+        return damages;
+    }
     let mut lists = Vec::new();
     walk(folder, &mut |path, metadata| {
         if metadata.is_file() && path.file_name().is_some_and(|name| name == "RECORD") && is_list(path) {
