@@ -4,7 +4,8 @@ its environment cache switched on, both against the same `hostler server`, in th
 A task is a commit of a git repository, with numpy, pandas, scikit-learn and matplotlib, pinned. Its first line writes
 the time; then it imports all four. Pulled is a task when it is no longer in its queue. Cold means: nothing of the
 packages is on the machine. Beside it stands uv alone: `uv venv`, `uv pip install` into it, and the same first line, with
-an empty cache too, in turns with ours.
+an empty cache too. The two are measured in turns, each as often first as second, and each after everything of the one
+before is removed and written: a disk that is still busy is nobody's advantage.
 """
 import argparse
 import json
@@ -170,6 +171,12 @@ class Bench:
         return (stamp - begin) / 1e9
 
 
+def settle():
+    """Returns when what was written is on the disk, and a moment has passed in which nobody wrote."""
+    os.sync()
+    time.sleep(2)
+
+
 def line_of(console, start):
     """The line of a console that holds a text."""
     return next((line.strip() for line in console.splitlines() if start in line), "")
@@ -179,7 +186,7 @@ def main():
     """Measures in turns, and prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hostler", required=True, help="the program to measure")
-    parser.add_argument("--cold-runs", type=int, default=3, help="cold runs of ours, and of uv alone")
+    parser.add_argument("--cold-runs", type=int, default=6, help="cold runs of ours, and of uv alone")
     parser.add_argument("--runs", type=int, default=10, help="warm runs of ours, and as many with changed code")
     parser.add_argument("--stock-runs", type=int, default=3, help="runs of the stock agent; 0 leaves it out")
     arguments = parser.parse_args()
@@ -187,16 +194,19 @@ def main():
     try:
         first = bench.commit()
         cold, alone = [], []
-        cache = None
         for number in range(arguments.cold_runs):
-            alone.append(bench.uv_alone(number))
-            if cache:
+            cache = os.path.join(bench.folder, "cache-%d" % number)
+            for ours in (False, True) if number % 2 else (True, False):
+                settle()
+                if ours:
+                    daemon = bench.ours(cache)
+                    seconds, console = bench.launch("ours", first)
+                    cold.append(seconds)
+                else:
+                    alone.append(bench.uv_alone(number))
+            if number + 1 < arguments.cold_runs:
                 bench.stop(daemon)
                 shutil.rmtree(cache, ignore_errors=True)
-            cache = os.path.join(bench.folder, "cache-%d" % number)
-            daemon = bench.ours(cache)
-            seconds, console = bench.launch("ours", first)
-            cold.append(seconds)
         print(line_of(console, "environment ready"), flush=True)
         if arguments.stock_runs:
             bench.stock()
@@ -234,7 +244,9 @@ def main():
         median = statistics.median
         print("ratio of the medians: warm %.1f, code changed %.1f" % (median(stock_warm) / median(warm),
                                                                      median(stock_changed) / median(changed)))
-    print("cold, to uv alone: %.2f" % (statistics.median(cold) / statistics.median(alone)))
+    print("cold, to uv alone: %.2f; of each pair: %s" % (
+        statistics.median(cold) / statistics.median(alone),
+        " ".join("%.2f" % (ours / theirs) for ours, theirs in zip(cold, alone))))
 
 
 if __name__ == "__main__":
