@@ -191,8 +191,8 @@ fn with_the_processes_of_the_host_in_sight_only_its_own_end() {
         let mut neighbour = Command::new("sleep").arg(unique()).spawn().unwrap();
         let container = Container::start(&engine, "python", &["--pid", "host"]);
         assert!(container.link.hello().pid > 1);
-        let mut main =
-            container.main(&["sh", "-c", &format!("(setsid sleep {mark} &); sleep {mark} & echo up; exit 2")]);
+        let script = format!("({} &); sleep {mark} & echo up; exit 2", session(&mark));
+        let mut main = container.main(&["sh", "-c", &script]);
         assert_eq!(main.line(), "up");
         assert_eq!(main.end().0, Exit::Code(2));
         assert_eq!(processes_with(&mark), 0);
@@ -208,8 +208,8 @@ fn a_killed_init_takes_everything_with_it() {
     for engine in engines() {
         let mark = unique();
         let container = Container::start(&engine, "python", &[]);
-        let mut main =
-            container.main(&["sh", "-c", &format!("trap '' TERM; setsid sleep {mark} & echo up; sleep {mark}")]);
+        let script = format!("trap '' TERM; {} & echo up; sleep {mark}", session(&mark));
+        let mut main = container.main(&["sh", "-c", &script]);
         assert_eq!(main.line(), "up");
         container.docker(&["kill"]);
         until("the link is closed", || container.link.is_closed());
