@@ -247,6 +247,8 @@ fn the_map_names_every_actor_and_no_other() {
 fn no_file_names_the_machine_it_was_written_on() {
     let here = root().display().to_string();
     let home = std::env::home_dir().map(|home| format!("{}/", home.display()));
+    // That of root is the same on every machine, and in every image.
+    let home = home.filter(|home| home != "/root/");
     for path in files() {
         let Ok(text) = std::fs::read_to_string(&path) else { continue };
         for place in [Some(&here), home.as_ref()].into_iter().flatten() {
