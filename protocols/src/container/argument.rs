@@ -187,14 +187,16 @@ fn short_switches(
     origin: Origin,
     arguments: &mut Vec<Argument>,
 ) -> Result<(), ArgumentError> {
-    let name = letters.split('=').next().unwrap_or_default();
-    if let Some(switch) = Switch::of_long(name) {
-        // `-env` would be the switch `-e` with the value `nv`, which nobody means.
-        return Err(ArgumentError::Unknown { given: format!("-{name}"), origin, nearest: Some(switch.long) });
-    }
     let mut rest = letters;
     while let Some(letter) = rest.chars().next() {
         let given = format!("-{letter}");
+        let name = rest.split('=').next().unwrap_or_default();
+        if name.len() > 1
+            && let Some(switch) = Switch::of_long(name)
+        {
+            // `-env` would be the switch `-e` with the value `nv`, which nobody means.
+            return Err(ArgumentError::Unknown { given: format!("-{name}"), origin, nearest: Some(switch.long) });
+        }
         rest = &rest[letter.len_utf8()..];
         let Some(switch) = Switch::of_letter(letter) else {
             // `-shmsize` is a slip, and not six switches.

@@ -5,6 +5,7 @@
 //! [`decide`] is the whole way from a task and the operator's [`ContainerSettings`] to the [`Decision`] on its container.
 
 mod argument;
+mod check;
 mod choose;
 mod conceal;
 mod conflict;

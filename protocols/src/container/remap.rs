@@ -40,7 +40,9 @@ impl Decision {
         let mut taken = busy.clone();
         let mut remapped = Vec::new();
         let mut ports = Vec::new();
-        for argument in self.arguments.iter_mut().filter(|argument| argument.switch.long == "publish") {
+        // What fails leaves everything as it was.
+        let mut arguments = self.arguments.clone();
+        for argument in arguments.iter_mut().filter(|argument| argument.switch.long == "publish") {
             let Ok(mut port) = published(&argument.value) else { continue };
             if let Some(change) = remap(&mut port, &mut taken, allowed)? {
                 remapped.push(change);
@@ -48,6 +50,7 @@ impl Decision {
             }
             ports.push(port);
         }
+        self.arguments = arguments;
         self.spec.ports = ports;
         Ok(remapped)
     }

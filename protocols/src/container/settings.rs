@@ -156,6 +156,19 @@ pub struct ContainerSettings {
     pub without_ssh: bool,
 }
 
+impl ContainerSettings {
+    /// Sets the default container to `IMAGE [ARGUMENTS..]`. Without arguments those that were there stay. No words at all
+    /// say nothing.
+    pub fn set_default(&mut self, words: &[String], source: DefaultSource) {
+        let Some((image, arguments)) = words.split_first() else { return };
+        self.default.image.clone_from(image);
+        self.default.source = source;
+        if !arguments.is_empty() {
+            self.default.arguments = arguments.to_vec();
+        }
+    }
+}
+
 impl Default for ContainerSettings {
     /// What the stock agent's shipped configuration says.
     fn default() -> Self {

@@ -362,8 +362,8 @@ fn mounts() {
         ("--mount type=bind,src=/a,dst=/b,bind-recursive=enabled", bind.to_owned()),
         ("--mount type=bind,src=/a,dst=/b,bind-nonrecursive", format!(r#"{bind}, "recursion": "disabled""#)),
         (
-            "--mount type=bind,src=/a,dst=/b,ro,bind-recursive=readonly",
-            format!(r#"{bind}, "read_only": true, "recursion": "readonly""#),
+            "--mount type=bind,src=/a,dst=/b,ro,bind-recursive=readonly,bind-propagation=rprivate",
+            format!(r#"{bind}, "read_only": true, "recursion": "readonly", "propagation": "rprivate""#),
         ),
         ("--mount dst=/b", String::new()),
         ("--mount type=volume,src=data,dst=/b,volume-nocopy", r#""source": "data", "no_copy": true"#.to_owned()),

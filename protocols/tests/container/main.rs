@@ -1,6 +1,10 @@
 //! The arguments of containers, as a table: what is understood, how it is understood, and what is refused.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
+
 mod accepted;
+mod policy;
+mod properties;
 mod refused;
 
 use protocols::container::{ContainerSpec, Note, Origin, parse};

@@ -158,7 +158,10 @@ fn places_that_cannot_be_mounted() {
         ("--mount dst=/b,tmpfs-size=1m", &["`tmpfs-size`", "left out for this `type=`"]),
         ("--mount type=tmpfs,dst=/b,tmpfs-mode=9", &["a mode in octal"]),
         ("--mount type=bind,src=/a,dst=/b,bind-propagation=up", &["rslave"]),
-        ("--mount type=bind,src=/a,dst=/b,bind-recursive=readonly", &["needs `readonly`"]),
+        (
+            "--mount type=bind,src=/a,dst=/b,bind-recursive=readonly",
+            &["needs `readonly` and `bind-propagation=rprivate`"],
+        ),
         ("--mount 'dst=/b,\"volume-opt=o=1'", &["quotes are closed"]),
         ("--mount ''", &["no field ``"]),
     ]);

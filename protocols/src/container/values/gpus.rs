@@ -49,7 +49,7 @@ pub(in super::super) fn gpus(text: &str) -> Result<GpuRequest, ValueError> {
             (bare, None) => Some(number(bare)?),
             ("device", value) => {
                 let devices = needed(value, "the list of `device=`")?;
-                Some(GpuCount::Devices(devices.split(',').map(|device| device.trim().to_owned()).collect()))
+                Some(GpuCount::Devices(list(&devices)?))
             }
             ("driver", value) => {
                 request.driver = Some(needed(value, "the name of `driver=`")?);
@@ -57,7 +57,7 @@ pub(in super::super) fn gpus(text: &str) -> Result<GpuRequest, ValueError> {
             }
             ("capabilities", value) => {
                 let named = needed(value, "the list of `capabilities=`")?;
-                request.capabilities = named.split(',').map(|name| name.trim().to_owned()).collect();
+                request.capabilities = list(&named)?;
                 None
             }
             ("options", value) => {
@@ -84,6 +84,11 @@ fn number(text: &str) -> Result<GpuCount, ValueError> {
             .map(GpuCount::Count)
             .map_err(|_| ValueError::Expected("all, a number, or fields like \"device=0,1\",capabilities=utility")),
     }
+}
+
+fn list(text: &str) -> Result<Vec<String>, ValueError> {
+    let items: Vec<String> = text.split(',').map(|item| item.trim().to_owned()).collect();
+    if items.iter().any(String::is_empty) { Err(ValueError::Expected("a list without gaps")) } else { Ok(items) }
 }
 
 fn option(text: &str) -> (String, String) {

@@ -248,8 +248,10 @@ impl Mount {
             (MountKind::Tmpfs, Some(_)) => Err(ValueError::Impossible("a tmpfs has no `source=`")),
             (MountKind::Tmpfs | MountKind::Volume, None) | (MountKind::Image | MountKind::Volume, Some(_)) => Ok(()),
         }?;
-        if self.recursion == Some(Recursion::Readonly) && !self.read_only {
-            return Err(ValueError::Impossible("`bind-recursive=readonly` needs `readonly`"));
+        let is_private = self.propagation == Some(Propagation::Rprivate);
+        if self.recursion == Some(Recursion::Readonly) && !(self.read_only && is_private) {
+            let why = "`bind-recursive=readonly` needs `readonly` and `bind-propagation=rprivate`";
+            return Err(ValueError::Impossible(why));
         }
         Ok(())
     }

@@ -38,6 +38,14 @@ impl Network {
         Self { name: name.to_owned(), ..Self::default() }
     }
 
+    /// Whether its name is one. Only what stands alone has something behind a colon.
+    fn has_name(&self) -> bool {
+        let (kind, rest) = self.name.split_once(':').unwrap_or((&self.name, ""));
+        let is_letter = |letter: char| letter.is_ascii_alphanumeric() || "_.-".contains(letter);
+        let is_word = !kind.is_empty() && kind.chars().all(is_letter);
+        is_word && !rest.contains(char::is_whitespace) && (self.name == kind || self.stands_alone())
+    }
+
     /// Whether it is no network of somebody's own, beside which there can be no other.
     pub fn stands_alone(&self) -> bool {
         let kind = self.name.split(':').next().unwrap_or_default();
@@ -53,7 +61,7 @@ pub(in super::super) fn network(networks: &mut Vec<Network>, text: &str) -> Resu
     let before = text.split_once('=').map(|(before, _)| before);
     let has_fields = before.is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'));
     let network = if has_fields { with_fields(text)? } else { Network::named(text) };
-    if network.name.is_empty() || network.name.contains(char::is_whitespace) {
+    if !network.has_name() {
         return Err(ValueError::Expected("the name of a network, host, none, or container:NAME"));
     }
     if network.stands_alone() && network != Network::named(&network.name) {
