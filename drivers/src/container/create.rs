@@ -1,6 +1,6 @@
 //! From a specification to what the Engine API is asked for.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use bollard::models::{
@@ -353,16 +353,11 @@ fn volume_options(mount: &Mount) -> Option<MountVolumeOptions> {
 
 /// Ports that are said to be served: what is published, and what is exposed.
 fn exposed(spec: &ContainerSpec) -> Vec<String> {
-    let mut ports: Vec<String> = Vec::new();
     let published = spec.ports.iter().map(|port| (port.container, port.protocol));
-    for (range, protocol) in published.chain(spec.exposed.iter().map(|port| (port.ports, port.protocol))) {
-        for port in range.ports().map(|port| format!("{port}/{protocol}")) {
-            if !ports.contains(&port) {
-                ports.push(port);
-            }
-        }
-    }
-    ports
+    let all = published.chain(spec.exposed.iter().map(|port| (port.ports, port.protocol)));
+    let ports: BTreeSet<String> =
+        all.flat_map(|(range, protocol)| range.ports().map(move |port| format!("{port}/{protocol}"))).collect();
+    ports.into_iter().collect()
 }
 
 fn port_bindings(spec: &ContainerSpec) -> Option<HashMap<String, Option<Vec<PortBinding>>>> {
