@@ -39,9 +39,11 @@ sdk-examples: ## Run the SDK's own examples; SDK=PATH is a checkout of its repos
 	@scripts/sdk-examples "$(SDK)"
 
 .PHONY: fuzz
-fuzz: ## Send hostile requests to the server, new ones every time: make fuzz SECONDS=600. SEED=n repeats a run.
+fuzz: ## Send hostile requests to the server, and hostile arguments to the parser: make fuzz SECONDS=600. SEED=n repeats a run.
 	HOSTLER_FUZZ_SECONDS=$(or $(SECONDS),300) HOSTLER_FUZZ_SEED=$(SEED) \
 	cargo test --release -p hostler-server --test hostile -- --ignored --exact fuzz --nocapture
+	HOSTLER_FUZZ_SECONDS=$(or $(SECONDS),300) HOSTLER_FUZZ_SEED=$(SEED) \
+	cargo test --release -p hostler-protocols --test container -- --ignored --exact properties::fuzz --nocapture
 
 .PHONY: check
 check: ## Format, lints, documentation: what must be clean before a commit.

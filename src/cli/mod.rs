@@ -17,7 +17,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::logging::LogFormat;
 
 pub(crate) use env::{EnvCommand, EnvPruneArgs, StoreArgs};
-pub(crate) use explain::{ExplainCommand, ExplainGitArgs};
+pub(crate) use explain::{ExplainCommand, ExplainContainerArgs, ExplainGitArgs};
 pub(crate) use limits::LimitArgs;
 pub(crate) use queue::{MoveTarget, QueueCommand, WorkerCommand};
 pub(crate) use server::{

@@ -89,6 +89,10 @@ pub(crate) struct Config {
     pub(crate) files: Vec<PathBuf>,
     /// `agent`, as far as known.
     pub(crate) agent: AgentConfig,
+    /// What `agent` says of containers.
+    pub(crate) containers: protocols::container::ContainerSettings,
+    /// What of that does nothing, one sentence each.
+    pub(crate) container_warnings: Vec<String>,
     /// `agent.hostler`.
     pub(crate) hostler: HostlerConfig,
     tree: Tree,
@@ -111,8 +115,9 @@ impl Config {
         let places = places(&files);
         let at_places = |error| ConfigError::Type { places: places.clone(), error };
         let agent = AgentConfig::read(&tree, &environment).map_err(at_places)?;
+        let (containers, container_warnings) = super::containers::read(&tree, &environment).map_err(at_places)?;
         let hostler = HostlerConfig::read(&tree, &environment, &places)?;
-        Ok(Self { environment, files, agent, hostler, tree })
+        Ok(Self { environment, files, agent, containers, container_warnings, hostler, tree })
     }
 
     /// The server that is meant, complete, or what is missing.

@@ -4,6 +4,7 @@
 //! names), `CLEARML_AGENT__A__B` variables, `CLEARML_*` and `TRAINS_*` variables. Flags come after, where they are read.
 
 mod agent;
+mod containers;
 mod dialect;
 mod environment;
 mod git;

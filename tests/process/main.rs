@@ -14,6 +14,7 @@ mod crash;
 mod crash_matrix;
 mod end_to_end;
 mod environments;
+mod explain_container;
 mod gpu_health;
 mod gpu_plots;
 mod gpus;
