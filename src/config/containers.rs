@@ -159,7 +159,7 @@ fn flatten(fields: &Map<String, Value>, above: &str, conditions: &mut Vec<Condit
                 continue;
             }
             Value::Array(items) => items.iter().map(pattern).collect(),
-            other => vec![pattern(other)],
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => vec![pattern(value)],
         };
         let patterns: Option<Vec<String>> = patterns.into_iter().collect();
         let patterns = patterns.ok_or_else(|| TypeError {
