@@ -46,7 +46,7 @@ fn what_the_task_wrote_is_given_away_before_its_end_is_reported() {
     let inside = Inside::start(Place::First);
     let made = inside.path("made");
     std::fs::create_dir(&made).unwrap();
-    let gift = inside.link.own_at_end(&[made.clone()], 4321, 4322).unwrap();
+    let gift = inside.link.own_at_end(std::slice::from_ref(&made), 4321, 4322).unwrap();
     let main = inside.main(&format!("umask 077; mkdir {0}/sub; echo x >{0}/sub/file", made.display()));
     main.end();
     assert_eq!(owner(&made.join("sub/file")), (4321, 4322));
@@ -61,7 +61,7 @@ fn what_cannot_be_given_is_named() {
     let inside = Inside::start(Place::FirstAsUser(1234));
     let file = inside.path("file");
     std::fs::write(&file, "x").unwrap();
-    let given_away = inside.link.own(&[file.clone()], 4321, 4322).unwrap();
+    let given_away = inside.link.own(std::slice::from_ref(&file), 4321, 4322).unwrap();
     assert_eq!(given_away.changed, 0);
     let error = given_away.error.unwrap();
     assert!(error.starts_with(&format!("cannot give {} to uid 4321: ", file.display())), "{error}");

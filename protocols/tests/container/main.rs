@@ -1,6 +1,7 @@
 //! The arguments of containers, as a table: what is understood, how it is understood, and what is refused.
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
+#![expect(clippy::print_stderr, reason = "how far the fuzzer came")]
 
 mod accepted;
 mod policy;

@@ -144,8 +144,8 @@ fn decide_on(words: &[String], extra: &[String], filters: &[String]) {
     let settings = ContainerSettings {
         extra_arguments: extra.to_vec(),
         filters: filters.to_vec(),
-        allows_host_environment: words.len() % 2 == 0,
-        task_precedes_extra: extra.len() % 2 == 0,
+        allows_host_environment: words.len().is_multiple_of(2),
+        task_precedes_extra: extra.len().is_multiple_of(2),
         ..ContainerSettings::default()
     };
     let facts = TaskFacts { task, ..TaskFacts::default() };
