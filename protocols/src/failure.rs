@@ -62,6 +62,8 @@ pub enum Phase {
     Pulled,
     /// Getting the code.
     Checkout,
+    /// Getting the container's image.
+    Image,
     /// Building or finding the Python environment.
     Environment,
     /// Starting the user's process.
@@ -80,6 +82,7 @@ impl Phase {
         match self {
             Self::Pulled => "pulled",
             Self::Checkout => "checkout",
+            Self::Image => "image",
             Self::Environment => "environment",
             Self::Starting => "starting",
             Self::Running => "running",

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::container::{ContainerSpec, InternalMounts, PullPolicy};
 use crate::failure::{Phase, TaskFailure};
 pub use crate::git::GitSettings;
 use crate::ids::{AttemptId, ProcessId, TaskId, WorkerId};
@@ -67,6 +68,50 @@ pub struct StoreSettings {
     pub without_download_cache: bool,
 }
 
+/// How a task is run in a container of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ContainerOrder {
+    /// Socket of the engine.
+    pub socket: PathBuf,
+    /// Its image.
+    pub image: String,
+    /// When the image is pulled.
+    pub pull: PullPolicy,
+    /// What it is to be like.
+    pub spec: ContainerSpec,
+    /// The command line that this amounts to, for people, without secrets.
+    pub shown: String,
+    /// What people should know about how it was decided.
+    pub messages: Vec<String>,
+    /// What is run in it before the task, in order.
+    pub scripts: Vec<SetupScript>,
+    /// UUIDs of its GPUs and MIG instances.
+    pub gpus: Vec<String>,
+    /// Folders that its GPUs need, at the same place.
+    pub gpu_mounts: Vec<PathBuf>,
+    /// The engine is not asked for GPUs: an own runtime of it gives them, by `NVIDIA_VISIBLE_DEVICES`.
+    pub skips_gpu_request: bool,
+    /// Folders of the machine that every container gets.
+    pub mounts: InternalMounts,
+}
+
+/// A script of the shell that prepares a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetupScript {
+    /// Whose it is, for people.
+    pub name: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// Label of every container of ours: which attempt it belongs to, by [`ExecutorOrder::mark`].
+pub const ATTEMPT_LABEL: &str = "hostler.attempt";
+/// Label of every container of ours: `task`, or `builder` where environments are built.
+pub const ROLE_LABEL: &str = "hostler.role";
+/// Label of every container of ours: the folder of the attempts of its daemon.
+pub const OWNER_LABEL: &str = "hostler.attempts";
+
 /// All that an executor needs to try one attempt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ExecutorOrder {
@@ -96,6 +141,9 @@ pub struct ExecutorOrder {
     pub git: GitSettings,
     /// See [`PythonSettings`].
     pub python: PythonSettings,
+    /// Where its container is started; absent for a task that runs as a process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<ContainerOrder>,
     /// The processors near its GPUs, which it keeps to; all where there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cpus: Vec<usize>,

@@ -151,6 +151,25 @@ pub enum CommandError {
     },
 }
 
+/// An image in whose containers commands run.
+#[derive(Clone, Copy)]
+pub struct ImageSite<'a> {
+    /// What decides on everything that is in it.
+    pub id: &'a str,
+    /// Its name, for people.
+    pub name: &'a str,
+    /// Whether its interpreter has what virtual environments are made with.
+    pub makes_venvs: bool,
+    /// Runs commands on this machine.
+    pub here: &'a dyn CommandRunner,
+}
+
+impl fmt::Debug for ImageSite<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("ImageSite").field("id", &self.id).field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
 /// Runs programs with the environment of a task's preparation.
 pub trait CommandRunner: Send + Sync {
     /// Runs a command to its end and hands every line of its output and error output, in order, to `output`.
@@ -161,6 +180,12 @@ pub trait CommandRunner: Send + Sync {
 
     /// Whether the task was stopped, so that work should end.
     fn is_stopped(&self) -> bool;
+
+    /// The image in whose containers commands run; absent where they run on this machine. What lies in the caches and
+    /// in the attempt's folder is under the same path in both.
+    fn image(&self) -> Option<ImageSite<'_>> {
+        None
+    }
 
     /// Whether a variable is set and not empty.
     fn has_variable(&self, name: &str) -> bool {

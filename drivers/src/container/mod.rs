@@ -1,15 +1,41 @@
-//! Containers, through the Engine API of Docker and Podman, and what is inside them.
+//! Containers: the API of Docker Engine, or of Podman's service, which speaks the same; what is inside of them.
 //!
-//! PID 1 of every container is our init, one static program for every image. It is mounted read-only, connects to a
-//! socket that is mounted beside it, and runs what it is told to. Everything that a task is not to show in its
-//! container's configuration (variables with secrets, its command) goes over that link.
+//! The init is one static program for every image. It is mounted read-only, connects to a socket that is mounted
+//! beside it, and runs what it is told to. Everything that a task is not to show in its container's configuration
+//! (variables with secrets, its command) goes over that socket.
 
 mod commands;
 mod create;
+mod credentials;
+mod engine;
+mod error;
+mod fence;
+mod host_files;
 mod link;
+mod ownership;
 mod program;
+mod pull;
+mod run_folder;
 
-pub use commands::ContainerCommands;
-pub use create::{GpuAccess, NewContainer, OwnMount};
-pub use link::{Asked, Descriptors, InitLink, InitSocket, LinkError, Ownership};
-pub use program::{InitProgramError, init_program};
+pub use self::commands::ContainerCommands;
+pub use self::create::{GpuAccess, NewContainer, OwnMount};
+pub use self::engine::{Container, ContainerState, Engine, Image};
+pub use self::error::EngineError;
+pub use self::fence::{fence, remove_leftovers};
+pub use self::host_files::{HostFileError, busy_ports, read_host_files};
+pub use self::link::{Asked, Descriptors, InitLink, InitSocket, LinkError, Ownership};
+pub use self::ownership::{installs_as, share};
+pub use self::program::{InitProgramError, init_program};
+pub use self::run_folder::{RunFolder, forget_run_folder};
+
+/// A name for texts that is their own.
+pub fn digest(texts: impl IntoIterator<Item = String>) -> String {
+    use sha2::{Digest as _, Sha256};
+    let mut hasher = Sha256::new();
+    for text in texts {
+        // With its length, so that no two lists of texts are one.
+        hasher.update((text.len() as u64).to_be_bytes());
+        hasher.update(text);
+    }
+    hex::encode(&hasher.finalize()[..16])
+}

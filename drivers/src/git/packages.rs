@@ -1,14 +1,14 @@
 //! Access to repositories that packages come from: the installer starts git itself, and git asks us.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use protocols::git::GitSettings;
 
 use super::access::Access;
 use super::error::GitError;
 use super::url::RepositoryUrl;
-use crate::command::{CommandError, CommandLine, CommandRunner, Finished};
+use crate::command::{CommandError, CommandLine, CommandRunner, Finished, ImageSite};
 
 /// Runs commands whose git children get the credentials that code gets.
 pub struct PackageAccess<'a> {
@@ -85,6 +85,18 @@ impl CommandRunner for PackageAccess<'_> {
 
     fn is_stopped(&self) -> bool {
         self.commands.is_stopped()
+    }
+
+    fn image(&self) -> Option<ImageSite<'_>> {
+        self.commands.image()
+    }
+
+    fn is_executable(&self, path: &Path) -> bool {
+        self.commands.is_executable(path)
+    }
+
+    fn find_all(&self, name: &str) -> Vec<PathBuf> {
+        self.commands.find_all(name)
     }
 }
 

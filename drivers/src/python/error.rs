@@ -14,6 +14,15 @@ pub enum PythonError {
     /// Nothing that can run the task.
     #[error("there is no Python 3.6 or newer on this machine; install python3")]
     NoInterpreter,
+    /// As before, in a container.
+    #[error(
+        "there is no Python 3.6 or newer in the image {image}: use an image that has one, or install it in the task's \
+         setup script (apt-get install -y python3)"
+    )]
+    NoInterpreterInImage {
+        /// The image.
+        image: String,
+    },
     /// Debian and Ubuntu ship Python without the means to make environments.
     #[error("{python} cannot make virtual environments; install {package} (apt install {package})")]
     NoVenv {
@@ -83,6 +92,7 @@ impl PythonError {
     pub fn class(&self) -> FailureClass {
         match self {
             Self::NoInterpreter
+            | Self::NoInterpreterInImage { .. }
             | Self::NoVenv { .. }
             | Self::Create { .. }
             | Self::Install { .. }
@@ -99,6 +109,7 @@ impl PythonError {
         match self {
             Self::Install { is_transient, .. } => *is_transient,
             Self::NoInterpreter
+            | Self::NoInterpreterInImage { .. }
             | Self::NoVenv { .. }
             | Self::Create { .. }
             | Self::Project { .. }

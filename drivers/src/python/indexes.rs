@@ -114,6 +114,24 @@ impl Indexes {
         variables
     }
 
+    /// As [`Indexes::pip_variables`], for a pip in a container, which does not read the configuration of this machine.
+    pub(super) fn pip_variables_in_image(&self) -> Vec<(OsString, OsString)> {
+        let mut variables = self.pip_variables();
+        let mut set = |name: &str, value: String| variables.push((name.into(), value.into()));
+        for (name, value) in [("PIP_INDEX_URL", &self.primary), ("PIP_CERT", &self.certificates)] {
+            value.iter().for_each(|value| set(name, value.clone()));
+        }
+        for (name, values) in [("PIP_FIND_LINKS", &self.find_links), ("PIP_TRUSTED_HOST", &self.trusted_hosts)] {
+            if !values.is_empty() {
+                set(name, values.join(" "));
+            }
+        }
+        if self.is_without_index {
+            set("PIP_NO_INDEX", "1".to_owned());
+        }
+        variables
+    }
+
     /// Variables for a uv process: its own names for what pip is told, unless the user has set them himself.
     pub(super) fn uv_variables(&self, downloads: &Path, commands: &dyn CommandRunner) -> Vec<(OsString, OsString)> {
         let mut variables: Vec<(OsString, OsString)> = Vec::new();
@@ -154,6 +172,8 @@ impl Indexes {
         match &self.certificates {
             _ if is_set(&["SSL_CERT_FILE", "SSL_CERT_DIR", "UV_NATIVE_TLS", "UV_SYSTEM_CERTS"]) => {}
             Some(certificates) => set("SSL_CERT_FILE", certificates.clone()),
+            // Small images have no certificates; uv brings its own.
+            None if commands.image().is_some() => {}
             None => set("UV_SYSTEM_CERTS", "1".to_owned()),
         }
         if let Some(constraint) = commands.variable("PIP_CONSTRAINT").filter(|_| !is_set(&["UV_CONSTRAINT"])) {

@@ -113,6 +113,10 @@ impl Recipe for Installer<'_> {
         self.requirements.is_moving() && !self.requirements.has_credentials()
     }
 
+    fn is_for_an_image(&self) -> bool {
+        self.commands.image().is_some()
+    }
+
     /// Not for requirements with passwords: uv takes them out of what it prints. Nor for those with hashes: they are
     /// kept by installing, and what was resolved would have hashes of its own.
     fn resolve(&self, site: &BuildSite<'_>) -> Result<Option<Vec<String>>, PythonError> {
@@ -178,7 +182,11 @@ impl Installer<'_> {
     /// Inputs that are not the task's, without secrets.
     fn machine(&self) -> Vec<String> {
         let interpreter = self.interpreter;
-        let real = interpreter.path.canonicalize().unwrap_or_else(|_| interpreter.path.clone());
+        let image = self.commands.image();
+        let real = match image {
+            Some(_) => interpreter.path.clone(),
+            None => interpreter.path.canonicalize().unwrap_or_else(|_| interpreter.path.clone()),
+        };
         let mut lines = vec![
             format!("format: {FORMAT}"),
             format!("interpreter: {}", real.display()),
@@ -188,6 +196,7 @@ impl Installer<'_> {
             format!("system site packages: {}", self.settings.system_site_packages),
         ];
         lines.extend(self.flags().for_pip().map(|flag| format!("flag: {}", scrub_urls(flag))));
+        lines.extend(image.map(|image| format!("image: {}", image.id)));
         lines.extend(self.indexes.canonical());
         lines
     }
@@ -199,7 +208,7 @@ impl Installer<'_> {
     fn choose_engine(&self) -> Result<Engine, PythonError> {
         // uv does not count packages of the machine as installed, and needs a Python that is still maintained.
         let is_for_pip = self.settings.without_uv
-            || self.settings.system_site_packages
+            || (self.settings.system_site_packages && self.makes_venvs())
             || !self.interpreter.is_at_least(3, 8)
             || self.requirements.has("--use-feature")
             || !self.flags().is_for_uv();
@@ -216,16 +225,20 @@ impl Installer<'_> {
         Ok(provider.provide()?.map_or(Engine::Pip, Engine::Uv))
     }
 
+    /// Whether the interpreter can do without uv, as far as that is known.
+    fn makes_venvs(&self) -> bool {
+        self.commands.image().is_none_or(|image| image.makes_venvs)
+    }
+
     fn create(&self, engine: &Engine, site: &Site<'_>) -> Result<(), PythonError> {
         let python = &self.interpreter.path;
+        let shared = self.settings.system_site_packages.then_some("--system-site-packages");
         let command = match engine {
             Engine::Uv(uv) => {
-                CommandLine::new(uv).arguments(["venv", "--quiet", "--no-project", "--python"]).argument(python)
+                let command = CommandLine::new(uv).arguments(["venv", "--quiet", "--no-project"]).arguments(shared);
+                command.argument("--python").argument(python)
             }
-            Engine::Pip => {
-                let shared = self.settings.system_site_packages.then_some("--system-site-packages");
-                CommandLine::new(python).arguments(["-m", "venv"]).arguments(shared)
-            }
+            Engine::Pip => CommandLine::new(python).arguments(["-m", "venv"]).arguments(shared),
         };
         let finished = self.run(engine, site, command.argument(&site.environment).directory(site.folder))?;
         if finished.is_success() {
@@ -434,6 +447,7 @@ impl Installer<'_> {
     pub(super) fn run(&self, engine: &Engine, site: &Site<'_>, command: CommandLine) -> Result<Finished, PythonError> {
         let variables = match engine {
             Engine::Uv(_) => self.uv_variables(),
+            Engine::Pip if self.commands.image().is_some() => self.indexes.pip_variables_in_image(),
             Engine::Pip => self.indexes.pip_variables(),
         };
         let command = self.dressed(command, site, variables)?;

@@ -8,7 +8,7 @@ use protocols::task::Interpreter;
 use super::error::PythonError;
 use super::managed::Managed;
 use super::probe::{Answer, Prober};
-use crate::command::{CommandRunner, is_executable};
+use crate::command::CommandRunner;
 
 /// Older interpreters cannot run the SDK.
 const OLDEST: [u32; 2] = [3, 6];
@@ -90,7 +90,7 @@ impl Search<'_> {
             Interpreter::Shell(_) => ("", None),
         };
         if binary.starts_with('/')
-            && let Some(found) = self.first(vec![PathBuf::from(binary)], version)?
+            && let Some(found) = self.first(keep_executable(self.commands, vec![PathBuf::from(binary)]), version)?
         {
             return Ok(found);
         }
@@ -99,9 +99,14 @@ impl Search<'_> {
         {
             return Ok(found);
         }
-        let found = self.first(self.any(), None)?.ok_or(PythonError::NoInterpreter)?;
+        let found = self.first(self.any(), None)?.ok_or_else(|| self.none())?;
         let Some(version) = version else { return Ok(found) };
-        let why = match (self.get)(version, &found)? {
+        let get = |version: &str, found: &PythonInterpreter| match self.commands.image() {
+            // What would be got is for this machine.
+            Some(_) => Ok(Err(String::new())),
+            None => (self.get)(version, found),
+        };
+        let why = match get(version, &found)? {
             Ok(candidates) => match self.first(candidates, Some(version))? {
                 Some(got) => return Ok(got),
                 None => " (the one that uv got does not work)".to_owned(),
@@ -110,10 +115,19 @@ impl Search<'_> {
             Err(why) => format!(" and cannot be had ({why})"),
         };
         let (own, path) = (found.version_text(), found.path.display());
+        let place =
+            self.commands.image().map_or_else(|| "on this machine".to_owned(), |image| format!("in {}", image.name));
         progress(&format!(
-            "Python {version}, which the task asks for, is not on this machine{why}; using Python {own} ({path})"
+            "Python {version}, which the task asks for, is not {place}{why}; using Python {own} ({path})"
         ));
         Ok(found)
+    }
+
+    fn none(&self) -> PythonError {
+        match self.commands.image() {
+            Some(image) => PythonError::NoInterpreterInImage { image: image.name.to_owned() },
+            None => PythonError::NoInterpreter,
+        }
     }
 
     /// The first candidate that works and has the version.
@@ -146,7 +160,7 @@ impl Search<'_> {
             candidates.extend(versions_below(&home.join(".local/share/uv/python"), "cpython-", version));
         }
         candidates.extend(self.any());
-        keep_executable(candidates)
+        keep_executable(self.commands, candidates)
     }
 
     /// The machine's own Python, then whatever has a version in its name, the newest first.
@@ -157,7 +171,7 @@ impl Search<'_> {
         for minor in (OLDEST[1]..=20).rev() {
             candidates.extend(self.on_path(&format!("python3.{minor}")));
         }
-        keep_executable(candidates)
+        keep_executable(self.commands, candidates)
     }
 
     /// Files of that name on `PATH`. pyenv's shims are scripts that choose an interpreter each time that they run:
@@ -181,7 +195,10 @@ impl Search<'_> {
         let chosen = from_environment.filter(|text| !text.is_empty());
         let chosen = chosen.or_else(|| std::fs::read_to_string(root.join("version")).ok()).unwrap_or_default();
         let versions = chosen.split([':', '\n']).map(str::trim).filter(|version| !version.is_empty());
-        keep_executable(versions.map(|version| root.join("versions").join(version).join("bin").join(name)).collect())
+        keep_executable(
+            self.commands,
+            versions.map(|version| root.join("versions").join(version).join("bin").join(name)).collect(),
+        )
     }
 
     fn pyenv_root(&self) -> Option<PathBuf> {
@@ -222,10 +239,10 @@ pub(super) fn versions_below(folder: &Path, prefix: &str, version: &str) -> Vec<
     names.into_iter().map(|(_, name)| folder.join(name).join("bin/python3")).collect()
 }
 
-fn keep_executable(candidates: Vec<PathBuf>) -> Vec<PathBuf> {
+fn keep_executable(commands: &dyn CommandRunner, candidates: Vec<PathBuf>) -> Vec<PathBuf> {
     let mut kept: Vec<PathBuf> = Vec::new();
     for candidate in candidates {
-        if !kept.contains(&candidate) && is_executable(&candidate) {
+        if !kept.contains(&candidate) && commands.is_executable(&candidate) {
             kept.push(candidate);
         }
     }

@@ -43,7 +43,7 @@ use self::managers::Finder;
 use self::managers::conda::{self, Conda};
 use self::requirements::Requirements;
 use self::store::{Asker, BuildSite, Found, Lease, Limits, Outcome, Recipe, Store};
-use crate::command::CommandRunner;
+use crate::command::{CommandLine, CommandRunner};
 
 /// Name of the store's folder.
 const STORE: &str = "environments";
@@ -132,6 +132,15 @@ impl Environment {
     }
 }
 
+impl Environment {
+    /// As [`Environment::start_sealing`], for an environment of an image: what is to be run there, at the lowest
+    /// priority; `None` where that was done or somebody is at it.
+    pub fn sealing_in_image(&self) -> std::io::Result<Option<CommandLine>> {
+        let Some(shared) = &self.shared else { return Ok(None) };
+        store::sealing_command(&shared.folder, &shared.folder.join("venv/bin/python"))
+    }
+}
+
 impl fmt::Debug for EnvironmentRequest<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Requirement lines may hold secrets.
@@ -211,7 +220,9 @@ impl EnvironmentStore {
         let chosen = interpreter::choose(request.interpreter, &self.settings, &cache_dir, commands, progress);
         if installs_nothing || !needs_python {
             return match chosen {
-                Err(PythonError::NoInterpreter) if !needs_python => Ok(without_python()),
+                Err(PythonError::NoInterpreter | PythonError::NoInterpreterInImage { .. }) if !needs_python => {
+                    Ok(without_python())
+                }
                 chosen => Ok(as_it_is(chosen?)),
             };
         }

@@ -64,6 +64,9 @@ impl<'a> Prober<'a> {
 
     /// What the interpreter at `path` is; `None` for what is none, or does not work.
     pub(super) fn ask(&self, path: &Path) -> Result<Option<Answer>, PythonError> {
+        if let Some(image) = self.commands.image() {
+            return self.ask_in_image(path, image.id);
+        }
         let Some(identity) = Identity::of(path) else { return Ok(None) };
         let name = hex::encode(&Sha256::digest(path.as_os_str().as_encoded_bytes())[..12]);
         let memory = self.memory.join(format!("{name}.json"));
@@ -79,6 +82,19 @@ impl<'a> Prober<'a> {
             let text = serde_json::to_vec(&remembered).expect("paths of interpreters are UTF-8: they came as JSON");
             write_atomically(&memory, &text)?;
         }
+        Ok(Some(answer))
+    }
+
+    /// An image does not change: what was answered once holds for ever.
+    fn ask_in_image(&self, path: &Path, image: &str) -> Result<Option<Answer>, PythonError> {
+        let name = Sha256::digest([path.as_os_str().as_encoded_bytes(), b"\0", image.as_bytes()].concat());
+        let memory = self.memory.join("images").join(format!("{}.json", hex::encode(&name[..12])));
+        let remembered = fs::read(&memory).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        if let Some(answer) = remembered {
+            return Ok(Some(answer));
+        }
+        let Some(answer) = self.run(path)? else { return Ok(None) };
+        write_atomically(&memory, &serde_json::to_vec(&answer).expect("paths that came as JSON are UTF-8"))?;
         Ok(Some(answer))
     }
 

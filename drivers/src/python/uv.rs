@@ -27,6 +27,9 @@ pub(super) struct UvProvider<'a> {
 impl UvProvider<'_> {
     /// The program; `None`, with a line that says why, where pip has to do.
     pub(super) fn provide(&self) -> Result<Option<PathBuf>, PythonError> {
+        if let Some(image) = self.commands.image() {
+            return self.provide_static(image.here);
+        }
         for candidate in self.commands.find_all("uv") {
             if self.works(&candidate)? {
                 return Ok(Some(candidate));
@@ -56,6 +59,38 @@ impl UvProvider<'_> {
         };
         remove(&new)?;
         (self.progress)(&format!("uv cannot be installed ({failure}); using pip"));
+        Ok(None)
+    }
+
+    /// A uv that runs in every image, whatever its C library: installed on this machine, with its Python.
+    fn provide_static(&self, here: &dyn CommandRunner) -> Result<Option<PathBuf>, PythonError> {
+        let folder = self.cache_dir.join("tools/uv-static");
+        let program = folder.join("bin/uv");
+        if program.exists() {
+            return Ok(Some(program));
+        }
+        let waiting = || (self.progress)("waiting for another task that installs uv");
+        let lock = FileLock::acquire(&self.cache_dir.join("tools/uv-static.lock"), self.commands, waiting)?;
+        if program.exists() {
+            return Ok(Some(program));
+        }
+        let Some(python) = here.find("python3") else { return Ok(None) };
+        (self.progress)("getting a uv for containers, once for this machine");
+        let new = self.cache_dir.join("tools/uv-static.new");
+        remove(&new)?;
+        let pip = CommandLine::new(python).arguments(["-m", "pip"]);
+        let platform = format!("musllinux_1_1_{}", std::env::consts::ARCH);
+        let command = self.pip_install(pip, &new).argument("--platform").argument(platform);
+        let command = command.without_variables(PYTHON_VARIABLES).input(lock.for_child()?);
+        let finished = here.run(command, &mut |_| {})?;
+        if finished.is_success() && new.join("bin/uv").exists() {
+            remove(&folder)?;
+            fs::rename(&new, &folder).map_err(PythonError::io("move", &new))?;
+            return Ok(Some(program));
+        }
+        remove(&new)?;
+        let why = reason::reason(&finished.tail, self.indexes.scrubber());
+        (self.progress)(&format!("uv cannot be had for containers ({why}); using the image's pip"));
         Ok(None)
     }
 

@@ -134,12 +134,13 @@ pub struct ContainerSpec {
 }
 
 /// `--pull`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PullPolicy {
     /// Every time.
     Always,
     /// Where it is not there.
+    #[default]
     Missing,
     /// Never.
     Never,

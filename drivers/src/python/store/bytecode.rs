@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::Lease;
+use crate::command::CommandLine;
 
 const SEALED_FILE: &str = "sealed";
 const LOCK_FILE: &str = "sealing";
@@ -33,6 +34,20 @@ os.rename(done + '.new', done)
 /// Whether everything is compiled and nothing may be written any more.
 pub(super) fn is_sealed(folder: &Path) -> bool {
     folder.join(SEALED_FILE).exists()
+}
+
+/// As [`start_sealing`], for an environment whose interpreter runs elsewhere: the program to run there.
+pub(crate) fn sealing_command(folder: &Path, python: &Path) -> io::Result<Option<CommandLine>> {
+    if is_sealed(folder) {
+        return Ok(None);
+    }
+    let lock = File::options().create(true).truncate(false).write(true).open(folder.join(LOCK_FILE))?;
+    if lock.try_lock().is_err() {
+        return Ok(None);
+    }
+    let environment = python.ancestors().nth(2).unwrap_or(folder);
+    let command = CommandLine::new(python).arguments(["-I", "-c", PROGRAM]);
+    Ok(Some(command.argument(environment).argument(folder.join(SEALED_FILE)).input(lock)))
 }
 
 /// Begins to compile and seal, unless that was done or somebody is at it. Returns at once, with the process that

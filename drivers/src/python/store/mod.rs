@@ -36,7 +36,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-pub(crate) use self::bytecode::start_sealing;
+pub(crate) use self::bytecode::{sealing_command, start_sealing};
 pub use self::eviction::{Limits, Pruned};
 pub(crate) use self::folder::remove;
 pub use self::inspect::{Entry, Why};

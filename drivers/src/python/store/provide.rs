@@ -30,6 +30,11 @@ pub(crate) trait Recipe {
 
     /// What is to be recorded with a resolution: inputs that a resolution does not replace.
     fn kind(&self) -> Vec<String>;
+
+    /// Whether its interpreter is that of a container's image, which this machine does not see.
+    fn is_for_an_image(&self) -> bool {
+        false
+    }
 }
 
 /// Where something is built.
@@ -222,6 +227,7 @@ impl Store {
             seconds: begun.elapsed().as_secs_f64(),
             files: size.files,
             bytes: size.bytes,
+            is_for_an_image: recipe.is_for_an_image(),
         };
         touch(&folder)?;
         // Leased before it counts: no eviction comes in between.
@@ -249,7 +255,7 @@ impl Store {
         let Some(lease) = Lease::take(&folder)? else { return Ok(None) };
         let Some(ready) = self.ready(id) else { return Ok(None) };
         // The link leads to an interpreter that may have been removed.
-        if !folder.join(&ready.program).exists() {
+        if !ready.has_program(&folder) {
             return Ok(None);
         }
         touch(&folder)?;

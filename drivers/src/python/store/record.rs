@@ -51,6 +51,17 @@ pub struct Ready {
     pub files: u64,
     /// Their size on disk, in bytes.
     pub bytes: u64,
+    /// Whether its interpreter is that of a container's image, which this machine does not see.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_for_an_image: bool,
+}
+
+impl Ready {
+    /// Whether the interpreter is there, as far as it can be seen from here: the link to it may lead into an image.
+    pub(super) fn has_program(&self, folder: &Path) -> bool {
+        let program = folder.join(&self.program);
+        if self.is_for_an_image { program.symlink_metadata().is_ok() } else { program.exists() }
+    }
 }
 
 /// How a task came to its environment.

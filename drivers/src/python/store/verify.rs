@@ -46,7 +46,7 @@ fn damages_of(folder: &Path) -> Vec<String> {
         return vec![format!("{READY_FILE} cannot be read")];
     };
     let mut damages = Vec::new();
-    if ready.format == FORMAT && !folder.join(&ready.program).exists() {
+    if ready.format == FORMAT && !ready.has_program(folder) {
         damages.push(format!("its interpreter {} is gone", ready.program.display()));
     }
     // conda changes what it has unpacked, and keeps lists of its own.

@@ -1,0 +1,238 @@
+//! The engine's calls that Hostler needs, for blocking threads.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io::ErrorKind;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bollard::models::{ContainerCreateBody, ContainerStateStatusEnum};
+use bollard::query_parameters::{
+    CreateContainerOptionsBuilder, InspectContainerOptions, KillContainerOptionsBuilder, ListContainersOptionsBuilder,
+    RemoveContainerOptionsBuilder, StartContainerOptions,
+};
+use bollard::{API_DEFAULT_VERSION, Docker};
+use tokio::runtime::Handle;
+use tracing::debug;
+
+use super::error::EngineError;
+
+/// How long one answer may take, in seconds: removing a large container takes a while on a busy disk.
+const TIMEOUT_S: u64 = 120;
+/// Pause between two tries to remove what is being removed already.
+const REMOVAL_PAUSE: Duration = Duration::from_millis(50);
+/// How often a removal is tried.
+const REMOVALS: u32 = 100;
+
+/// A container engine. Its methods block: they are for threads made for that (`spawn_blocking`), not for the workers of
+/// a tokio runtime.
+#[derive(Clone)]
+pub struct Engine {
+    pub(super) docker: Docker,
+    pub(super) runtime: Handle,
+    socket: PathBuf,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Engine").field("socket", &self.socket).finish_non_exhaustive()
+    }
+}
+
+/// An image that is here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Image {
+    /// Its content: `sha256:..`.
+    pub id: String,
+    /// Where it was pulled from: `name@sha256:..`, if it was.
+    pub digest: Option<String>,
+    /// `NAME=VALUE`, as its programs expect them.
+    pub environment: Vec<String>,
+    /// Who its programs run as; empty for root.
+    pub user: String,
+    /// The program that its commands are given to; empty for none.
+    pub entrypoint: Vec<String>,
+    /// For example `amd64`.
+    pub architecture: String,
+}
+
+/// A container that exists.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Container {
+    /// Its id.
+    pub id: String,
+    /// Its labels.
+    pub labels: HashMap<String, String>,
+    /// Whether it runs.
+    pub is_running: bool,
+}
+
+/// How a container is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ContainerState {
+    /// Whether a process lives in it.
+    pub is_running: bool,
+    /// The exit code of its first process; 128 and more for a signal.
+    pub exit_code: i64,
+    /// Whether the kernel killed a process in it for want of memory.
+    pub oom_killed: bool,
+    /// Why the engine could not start it; empty where it could.
+    pub error: String,
+    /// The pid of its first process on this machine; 0 where it does not run.
+    pub pid: i32,
+}
+
+impl Engine {
+    /// The engine behind a socket. Asks it for its version.
+    pub fn connect(socket: &Path) -> Result<Self, EngineError> {
+        if let Err(source) = UnixStream::connect(socket) {
+            let socket = socket.to_owned();
+            let is_denied = source.kind() == ErrorKind::PermissionDenied;
+            return Err(if is_denied {
+                EngineError::Permission { socket }
+            } else {
+                EngineError::Away { socket, source }
+            });
+        }
+        let what = "say its version";
+        let docker = Docker::connect_with_unix(&socket.to_string_lossy(), TIMEOUT_S, API_DEFAULT_VERSION)
+            .map_err(|error| EngineError::of(what, error))?;
+        let runtime = Handle::current();
+        let docker = runtime.block_on(docker.negotiate_version()).map_err(|error| EngineError::of(what, error))?;
+        Ok(Self { docker, runtime, socket: socket.to_owned() })
+    }
+
+    /// The socket that it was reached by.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Whether root in its containers is a mere user of this machine.
+    pub fn is_rootless(&self) -> Result<bool, EngineError> {
+        let info = self.wait("say how it runs", self.docker.info())?;
+        Ok(info.security_options.unwrap_or_default().iter().any(|option| option.contains("rootless")))
+    }
+
+    /// An image that is here already.
+    pub fn image(&self, name: &str) -> Result<Option<Image>, EngineError> {
+        let inspected = match self.wait(format!("inspect the image {name}"), self.docker.inspect_image(name)) {
+            Err(error) if error.is_not_found() => return Ok(None),
+            inspected => inspected?,
+        };
+        let config = inspected.config.unwrap_or_default();
+        Ok(Some(Image {
+            id: inspected.id.unwrap_or_default(),
+            digest: inspected.repo_digests.unwrap_or_default().into_iter().next(),
+            environment: config.env.unwrap_or_default(),
+            user: config.user.unwrap_or_default(),
+            entrypoint: config.entrypoint.unwrap_or_default(),
+            architecture: inspected.architecture.unwrap_or_default(),
+        }))
+    }
+
+    /// Makes a container, which does not run yet; its id. What the engine has to say about it goes to the log.
+    pub fn create(
+        &self,
+        name: Option<&str>,
+        platform: Option<&str>,
+        body: ContainerCreateBody,
+    ) -> Result<String, EngineError> {
+        let mut options = CreateContainerOptionsBuilder::new().platform(platform.unwrap_or_default());
+        if let Some(name) = name {
+            options = options.name(name);
+        }
+        let made = self.wait("make the container", self.docker.create_container(Some(options.build()), body))?;
+        made.warnings.iter().for_each(|warning| debug!(%warning, "the container engine warns"));
+        Ok(made.id)
+    }
+
+    /// Starts a container.
+    pub fn start(&self, id: &str) -> Result<(), EngineError> {
+        self.wait("start the container", self.docker.start_container(id, None::<StartContainerOptions>))
+    }
+
+    /// Kills every process of a container. One that is gone, or does not run, is fine.
+    pub fn kill(&self, id: &str) -> Result<(), EngineError> {
+        let options = KillContainerOptionsBuilder::new().signal("KILL").build();
+        match self.wait("kill the container", self.docker.kill_container(id, Some(options))) {
+            Err(error) if error.is_not_found() || error.is_conflict() => Ok(()),
+            // Podman says so of a container that does not run.
+            Err(EngineError::Refused { status: 500, message, .. }) if message.contains("state") => Ok(()),
+            killed => killed,
+        }
+    }
+
+    /// How a container is; `None` where there is none of that id.
+    pub fn state(&self, id: &str) -> Result<Option<ContainerState>, EngineError> {
+        let asked = self.docker.inspect_container(id, None::<InspectContainerOptions>);
+        let inspected = match self.wait("inspect the container", asked) {
+            Err(error) if error.is_not_found() => return Ok(None),
+            inspected => inspected?,
+        };
+        let state = inspected.state.unwrap_or_default();
+        let status = state.status.unwrap_or(ContainerStateStatusEnum::EMPTY);
+        Ok(Some(ContainerState {
+            is_running: state.running.unwrap_or(false) || status == ContainerStateStatusEnum::RUNNING,
+            exit_code: state.exit_code.unwrap_or(-1),
+            oom_killed: state.oom_killed.unwrap_or(false),
+            error: state.error.unwrap_or_default(),
+            pid: state.pid.and_then(|pid| i32::try_from(pid).ok()).unwrap_or(0),
+        }))
+    }
+
+    /// Removes a container with its own volumes, killing what runs in it. Returns when it is gone.
+    pub fn remove(&self, id: &str) -> Result<(), EngineError> {
+        let mut tries = 0;
+        loop {
+            let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+            match self.wait("remove the container", self.docker.remove_container(id, Some(options))) {
+                Err(error) if error.is_not_found() => return Ok(()),
+                // Somebody removes it at this moment: it is not gone before that is done.
+                Err(error) if error.is_conflict() && tries < REMOVALS => pause(REMOVAL_PAUSE),
+                Ok(()) if self.state(id)?.is_none() => return Ok(()),
+                Ok(()) if tries < REMOVALS => pause(REMOVAL_PAUSE),
+                removed => return removed,
+            }
+            tries += 1;
+        }
+    }
+
+    /// All containers with a label, running or not: `name`, or `name=value`.
+    pub fn labelled(&self, label: &str) -> Result<Vec<Container>, EngineError> {
+        let filters = HashMap::from([("label", vec![label])]);
+        let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
+        let found = self.wait("list containers", self.docker.list_containers(Some(options)))?;
+        let container = |it: bollard::models::ContainerSummary| {
+            Some(Container {
+                id: it.id?,
+                labels: it.labels.unwrap_or_default(),
+                is_running: it.state.is_some_and(|state| state.to_string() == "running"),
+            })
+        };
+        Ok(found.into_iter().filter_map(container).collect())
+    }
+
+    fn wait<T>(
+        &self,
+        what: impl Into<String>,
+        answer: impl Future<Output = Result<T, bollard::errors::Error>>,
+    ) -> Result<T, EngineError> {
+        let error = match self.runtime.block_on(answer) {
+            Ok(answer) => return Ok(answer),
+            Err(error) => EngineError::of(what, error),
+        };
+        // Its connection error does not tell one cause from another; another try at connecting does.
+        if let EngineError::Broken { .. } = &error
+            && let Err(source) = UnixStream::connect(&self.socket)
+        {
+            return Err(EngineError::Away { socket: self.socket.clone(), source });
+        }
+        Err(error)
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "on a thread made for blocking; the engine has no event for it")]
+fn pause(time: Duration) {
+    std::thread::sleep(time);
+}

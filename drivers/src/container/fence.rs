@@ -1,0 +1,68 @@
+//! Ends what a dead executor, or a dead daemon, left behind in containers.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use protocols::order::{ATTEMPT_LABEL, OWNER_LABEL};
+use tracing::warn;
+
+use super::engine::Engine;
+use super::error::EngineError;
+
+/// How long an engine that is away, or cannot remove a container, is given.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Pause between two tries.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Removes every container of an attempt, with what runs in it. How many are left: none, unless the engine is away
+/// for long or cannot end one.
+///
+/// Blocks, a minute at most. To be called like the methods of [`Engine`].
+pub fn fence(socket: &Path, mark: &str) -> usize {
+    let deadline = Instant::now() + PATIENCE;
+    super::forget_run_folder(mark);
+    loop {
+        let error = match try_to_fence(socket, mark) {
+            Ok(()) => return 0,
+            // Where there is no engine any more there are no containers that it could show; one that comes back
+            // shows them again, to the next start of the daemon.
+            Err(error) if Instant::now() >= deadline => {
+                warn!(error = &error as &dyn std::error::Error, mark, "containers of a dead attempt are not removed");
+                return 1;
+            }
+            Err(error) => error,
+        };
+        warn!(error = &error as &dyn std::error::Error, mark, "cannot remove the containers of a dead attempt yet");
+        pause(PAUSE);
+    }
+}
+
+fn try_to_fence(socket: &Path, mark: &str) -> Result<(), EngineError> {
+    let engine = Engine::connect(socket)?;
+    for container in engine.labelled(&format!("{ATTEMPT_LABEL}={mark}"))? {
+        engine.remove(&container.id)?;
+    }
+    Ok(())
+}
+
+/// Removes the containers of a daemon's attempts that are over, by the folder of its attempts; how many there were.
+pub fn remove_leftovers(socket: &Path, attempts: &Path, is_open: &dyn Fn(&str) -> bool) -> Result<usize, EngineError> {
+    let engine = Engine::connect(socket)?;
+    let ours = engine.labelled(&format!("{OWNER_LABEL}={}", attempts.display()))?;
+    let is_over = |mark: Option<&String>| mark.is_none_or(|mark| !is_open(mark));
+    let over = ours.into_iter().filter(|container| is_over(container.labels.get(ATTEMPT_LABEL)));
+    let mut count = 0;
+    for container in over {
+        engine.remove(&container.id)?;
+        if let Some(mark) = container.labels.get(ATTEMPT_LABEL) {
+            super::forget_run_folder(mark);
+        }
+        count += 1;
+    }
+    Ok(count)
+}
+
+#[expect(clippy::disallowed_methods, reason = "on a thread made for blocking; the engine has no event for it")]
+fn pause(time: Duration) {
+    std::thread::sleep(time);
+}
