@@ -118,6 +118,7 @@ Examples:
   hostler daemon --queue cpu --cpu-only --workers 4 --create-queue
   hostler daemon --dynamic-gpus --gpus 0-7 --queue large=4 small=1 half=0.5 quarter=0.25@mps
   hostler daemon --dynamic-gpus --mig dynamic --gpus 0-7 --queue whole=1 small=1g.10gb@mig
+  hostler daemon --queue default --docker 'python:3.11 --ipc=host'     each task in a container
   hostler daemon --simulate 8xH100 --dynamic-gpus --queue large=4 small=1     a rehearsal, without a GPU
   hostler daemon --drain                                    finish what runs, take nothing new
   hostler daemon --stop                                     stop what runs, with time to end
@@ -149,6 +150,12 @@ pub(crate) struct DaemonArgs {
     /// Serve metrics for Prometheus at http://ADDR/metrics, for example 127.0.0.1:9400
     #[arg(long, value_name = "ADDR")]
     pub(crate) metrics_listen: Option<SocketAddr>,
+    /// Run tasks in containers: each in the image that it names, or in this one, with these arguments of `docker run`
+    #[arg(long, value_name = "IMAGE [ARGS]", num_args = 0..)]
+    pub(crate) docker: Option<Vec<String>>,
+    /// As --docker, with Podman
+    #[arg(long, value_name = "IMAGE [ARGS]", num_args = 0..)]
+    pub(crate) podman: Option<Vec<String>>,
     /// Workers without GPUs
     #[arg(long)]
     pub(crate) cpu_only: bool,

@@ -10,6 +10,7 @@
 mod abort;
 mod bad_input;
 mod cli;
+mod containers;
 mod crash;
 mod crash_matrix;
 mod end_to_end;

@@ -99,6 +99,7 @@ fn page(status: &DaemonStatus, devices: &[DeviceUse]) -> String {
     for phase in [
         Phase::Pulled,
         Phase::Checkout,
+        Phase::Image,
         Phase::Environment,
         Phase::Starting,
         Phase::Running,

@@ -20,6 +20,7 @@ mod abort_watcher;
 mod attempt;
 mod board;
 mod child;
+mod containers;
 mod control_gateway;
 mod executor_gateway;
 mod exit;
@@ -41,6 +42,7 @@ mod task_runner;
 mod watchdog;
 mod watched;
 
+pub use containers::ContainerHost;
 pub use exit::{DaemonError, DaemonExit};
 pub use gpu::look as look_at_division;
 pub use run::run;

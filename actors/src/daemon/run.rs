@@ -7,8 +7,10 @@ use std::sync::Arc;
 use actix::prelude::*;
 use drivers::clearml::{ClientError, TaskServer};
 use drivers::clock::{Clock, SystemClock};
+use drivers::container;
 use drivers::journal::Journal as Store;
 use protocols::clearml::extension::{WAIT_FOR_QUEUES, WAIT_FOR_TASKS};
+use protocols::ids::TaskId;
 use protocols::journal::Recovered;
 use protocols::lifecycle::TaskState;
 use tokio::net::TcpListener;
@@ -86,7 +88,9 @@ async fn prepare(settings: DaemonSettings, server: Arc<dyn TaskServer>) -> Resul
     let recovered =
         Recovered::fold(&entries).map_err(|source| DaemonError::Contradiction { path: journal_file, source })?;
     let open = recovered.runs.iter().filter(|(_, run)| !matches!(run.state, TaskState::Settled(_)));
-    remove_leftovers(&settings.attempts_dir(), open.map(|(task, run)| (task, run.pull)));
+    let open: Vec<_> = open.map(|(task, run)| (task, run.pull)).collect();
+    remove_leftovers(&settings.attempts_dir(), open.iter().copied());
+    remove_containers(&settings, &open).await;
     let executors = drivers::ipc::bind(&settings.executor_socket())?;
     let control = drivers::ipc::bind(&control_socket(&settings.state_dir))?;
     let metrics = match settings.metrics_listen {
@@ -118,6 +122,23 @@ async fn prepare(settings: DaemonSettings, server: Arc<dyn TaskServer>) -> Resul
         long_poll,
         started_at_ms,
     })
+}
+
+/// Removes the containers of attempts that are over: whoever should have removed them was killed.
+async fn remove_containers(settings: &DaemonSettings, open: &[(&TaskId, u64)]) {
+    let Some(socket) = settings.containers.as_ref().map(|containers| containers.socket.clone()) else { return };
+    let open: Vec<String> = open.iter().map(|(task, pull)| format!("{task}.{pull}.")).collect();
+    let attempts = settings.attempts_dir();
+    let removing = tokio::task::spawn_blocking(move || {
+        let is_open = |mark: &str| open.iter().any(|prefix| mark.starts_with(prefix));
+        container::remove_leftovers(&socket, &attempts, &is_open)
+    });
+    match removing.await.expect("removing containers does not panic") {
+        Ok(0) => {}
+        Ok(count) => info!(count, "containers that nobody owned are removed"),
+        // Tasks will say so, each for itself.
+        Err(error) => warn!(error = &error as &dyn std::error::Error, "containers cannot be looked after"),
+    }
 }
 
 /// Where Prometheus asks. A free port is chosen for port 0, and said.

@@ -13,6 +13,8 @@ use protocols::gpu::{Demand, DemandSource, GpuCard, Pool, Wish, WishError};
 use protocols::ids::{QueueId, WorkerId};
 use protocols::order::{GitSettings, PythonSettings};
 
+use super::containers::ContainerHost;
+
 /// A slot: one task at a time, with these cards, from these queues.
 #[derive(Clone, Debug)]
 pub struct WorkerSettings {
@@ -216,6 +218,8 @@ pub struct DaemonSettings {
     pub git: GitSettings,
     /// How environments are built.
     pub python: PythonSettings,
+    /// How containers are started; absent where tasks run as processes.
+    pub containers: Option<ContainerHost>,
     /// Keep only what follows the last carriage return of a line.
     pub suppress_carriage_return: bool,
     /// The first SIGINT detaches, as the first SIGTERM always does.

@@ -7,6 +7,8 @@ pub(super) enum Child {
     EnvironmentBuilder,
     /// See [`super::process_runner`].
     ProcessRunner,
+    /// See [`super::container_runner`].
+    ContainerRunner,
     /// See [`super::log_pump`].
     LogPump,
     /// See [`super::uplink`].

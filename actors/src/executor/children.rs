@@ -1,6 +1,7 @@
 //! The executor's children: how they are built, and built again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::dev::ToEnvelope;
 use actix::prelude::*;
@@ -12,9 +13,11 @@ use tracing::warn;
 
 use super::child::Child;
 use super::console::Console;
+use super::container_runner::ContainerRunner;
 use super::environment_builder::{EnvironmentBuilder, PreparationNews};
+use super::launch::Launch;
 use super::log_pump::{ConsoleGrew, LogPump, TellConsoleTo};
-use super::process_runner::{ProcessNews, ProcessRunner};
+use super::process_runner::{ProcessNews, ProcessRunner, StartProcess, StopProcess};
 use super::uplink::{SendFact, Uplink, UplinkNews};
 use crate::kit::{ChildExited, Lifeline, RestartDecision, RestartHistory, RestartPolicy};
 
@@ -32,13 +35,53 @@ pub(super) trait Parent:
 {
 }
 
+/// Who runs the user's program.
+pub(super) enum Runner {
+    /// As a process of this machine.
+    Process(Addr<ProcessRunner>),
+    /// In a container of its own.
+    Container(Addr<ContainerRunner>),
+}
+
+impl Runner {
+    fn start<P: Parent>(order: &ExecutorOrder, console: &Arc<Console>, parent: &Addr<P>) -> Self {
+        let (console, news) = (Arc::clone(console), parent.clone().recipient());
+        match &order.container {
+            None => {
+                let lifeline = Lifeline::new(parent, Child::ProcessRunner);
+                Self::Process(ProcessRunner::new(console, news, lifeline).start())
+            }
+            Some(_) => {
+                let lifeline = Lifeline::new(parent, Child::ContainerRunner);
+                Self::Container(ContainerRunner::new(console, news, lifeline).start())
+            }
+        }
+    }
+
+    /// Starts the program; whether there is anybody who does.
+    pub(super) fn start_program(&self, launch: Launch) -> bool {
+        match self {
+            Self::Process(runner) => runner.try_send(StartProcess(launch)).is_ok(),
+            Self::Container(runner) => runner.try_send(StartProcess(launch)).is_ok(),
+        }
+    }
+
+    /// Stops it; whether there is anybody who does.
+    pub(super) fn stop_program(&self, grace: Duration) -> bool {
+        match self {
+            Self::Process(runner) => runner.try_send(StopProcess { grace }).is_ok(),
+            Self::Container(runner) => runner.try_send(StopProcess { grace }).is_ok(),
+        }
+    }
+}
+
 /// The children of one parent, and what a rebuilt one has to be given.
 pub(super) struct Children<P: Parent> {
     order: Arc<ExecutorOrder>,
     console: Arc<Console>,
     parent: Addr<P>,
     pub(super) builder: Addr<EnvironmentBuilder>,
-    pub(super) runner: Addr<ProcessRunner>,
+    pub(super) runner: Runner,
     uplink: Addr<Uplink>,
     pump: Addr<LogPump>,
     /// Every fact so far; a rebuilt uplink begins with all of them.
@@ -58,8 +101,7 @@ impl<P: Parent> Children<P> {
             Lifeline::new(&parent, Child::EnvironmentBuilder),
         )
         .start();
-        let lifeline = Lifeline::new(&parent, Child::ProcessRunner);
-        let runner = ProcessRunner::new(Arc::clone(&console), parent.clone().recipient(), lifeline).start();
+        let runner = Runner::start(&order, &console, &parent);
         let (facts, restarts) = (Vec::new(), RestartHistory::default());
         Self { order, console, parent, builder, runner, uplink, pump, facts, restarts }
     }
@@ -95,7 +137,7 @@ impl<P: Parent> Children<P> {
                 let _ = self.pump.try_send(TellConsoleTo(self.uplink.clone().recipient()));
             }
             Child::LogPump => self.pump = start_pump(&self.console, &self.uplink, &self.parent),
-            Child::EnvironmentBuilder | Child::ProcessRunner => {}
+            Child::EnvironmentBuilder | Child::ProcessRunner | Child::ContainerRunner => {}
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use drivers::clock::SystemClock;
+use drivers::container;
 use drivers::process::kill_descendants;
 use drivers::python::store::Lease;
 use protocols::failure::{FailureClass, Phase, TaskFailure};
@@ -20,7 +21,7 @@ use super::environment_builder::{PreparationNews, Prepare, StopPreparation};
 use super::exit::{ExecutorExit, ExitSlot};
 use super::launch::{Launch, Prepared};
 use super::log_pump::ConsoleGrew;
-use super::process_runner::{ProcessNews, StartProcess, StopProcess};
+use super::process_runner::ProcessNews;
 use super::record::{Durability, RecordError, RecordFile};
 use super::uplink::UplinkNews;
 use crate::kit::{ChildExited, RestartDecision};
@@ -155,7 +156,7 @@ impl Executor {
     fn launch(&mut self, launch: Launch) {
         self.stage = Stage::Launched;
         self.children().send_fact(ExecutorFact::UserStarted);
-        if self.children().runner.try_send(StartProcess(launch)).is_err() {
+        if !self.children().runner.start_program(launch) {
             error!("the process runner does not take its order");
         }
     }
@@ -169,7 +170,7 @@ impl Executor {
             }
             Stage::Recording => self.stop = Some(grace),
             Stage::Launched => {
-                if self.children().runner.try_send(StopProcess { grace }).is_err() {
+                if !self.children().runner.stop_program(grace) {
                     error!("the process runner does not take a stop");
                 }
             }
@@ -190,8 +191,9 @@ impl Executor {
         self.phase = Phase::Reporting;
         let (record, console, report) = (Arc::clone(&self.record), Arc::clone(&self.console), self.report.clone());
         let (turn, phase, end) = (record.turn(), self.phase, ended.clone());
+        let order = Arc::clone(&self.order);
         let written = tokio::task::spawn_blocking(move || {
-            bury(&console, &end);
+            bury(&order, &console, &end);
             record.write(turn, phase, Progress::Ended(report, end), Durability::Machine)
         });
         ctx.spawn(written.into_actor(self).map(move |written, this, ctx| {
@@ -239,7 +241,12 @@ impl Executor {
 }
 
 /// Kills what a preparation left behind, says in the console why there is no more, and makes it durable.
-fn bury(console: &Console, ended: &Ended) {
+fn bury(order: &ExecutorOrder, console: &Console, ended: &Ended) {
+    if let Some(container) = &order.container
+        && container::fence(&container.socket, &order.mark()) > 0
+    {
+        console.say("the container of the task could not be removed: its engine does not do it");
+    }
     loop {
         let (_, left) = kill_descendants(KILL_PATIENCE);
         if left.is_empty() {
@@ -337,6 +344,7 @@ impl Handler<ProcessNews> for Executor {
                 self.end(Ended::PreparationFailed(failure), ctx);
             }
             ProcessNews::Ended(exit) => self.end(Ended::Exited(exit), ctx),
+            ProcessNews::Failed(failure) => self.end(Ended::PreparationFailed(failure), ctx),
         }
     }
 }
@@ -387,8 +395,10 @@ impl Handler<ChildExited<Child>> for Executor {
             Child::EnvironmentBuilder if matches!(self.stage, Stage::Preparing) => {
                 self.end(broken(Phase::Environment), ctx);
             }
-            Child::ProcessRunner if matches!(self.stage, Stage::Launched) => self.end(broken(Phase::Running), ctx),
-            Child::EnvironmentBuilder | Child::ProcessRunner => {}
+            Child::ProcessRunner | Child::ContainerRunner if matches!(self.stage, Stage::Launched) => {
+                self.end(broken(Phase::Running), ctx);
+            }
+            Child::EnvironmentBuilder | Child::ProcessRunner | Child::ContainerRunner => {}
             Child::Uplink | Child::LogPump => match self.children().decide_restart() {
                 RestartDecision::GiveUp => self.leave(ExecutorExit::Broken, ctx),
                 RestartDecision::RestartAfter(wait) => {

@@ -34,6 +34,7 @@ pub(super) fn order(folder: &Path) -> ExecutorOrder {
         git: GitSettings::default(),
         python: PythonSettings::default(),
         cpus: Vec::new(),
+        container: None,
         stop_grace_ms: 10_000,
     }
 }

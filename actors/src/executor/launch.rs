@@ -7,14 +7,16 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 
 use drivers::python::store::Lease;
 use protocols::order::EnvironmentReport;
 
 use super::console::Console;
+use super::container::Running;
 
 /// The user's process, ready to be started.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub(super) struct Launch {
     /// The interpreter, as an absolute path or a name on the `PATH` of `environment`.
     pub(super) program: PathBuf,
@@ -26,6 +28,8 @@ pub(super) struct Launch {
     pub(super) environment: BTreeMap<OsString, OsString>,
     /// A process of ours that works beside it, and ends with it.
     pub(super) helper: Option<u32>,
+    /// The container that it is started in; all paths are the container's then.
+    pub(super) container: Option<Arc<Running>>,
 }
 
 impl Launch {

@@ -14,6 +14,8 @@
 mod child;
 mod children;
 mod console;
+mod container;
+mod container_runner;
 mod environment_builder;
 #[expect(clippy::module_inception, reason = "the actor that the folder is named after")]
 mod executor;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use drivers::process::{Reaped, Signal, descendants, process_id, reap_children, signal, this_process};
+use protocols::failure::TaskFailure;
 use protocols::ids::ProcessId;
 use protocols::lifecycle::Exit;
 use tokio::signal::unix::{SignalKind, signal as listen_to};
@@ -45,6 +46,8 @@ pub(super) enum ProcessNews {
     },
     /// It ended so, and nothing below this process is alive any more.
     Ended(Exit),
+    /// It ended, and not by itself.
+    Failed(TaskFailure),
 }
 
 /// Some child of this process has ended.

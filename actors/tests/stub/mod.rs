@@ -81,6 +81,7 @@ impl Attempt {
             removed_environment: Vec::new(),
             git: GitSettings::default(),
             python: PythonSettings::default(),
+            container: None,
             cpus: Vec::new(),
             stop_grace_ms: 10_000,
         };

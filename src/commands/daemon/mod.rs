@@ -1,6 +1,7 @@
 //! `hostler daemon`.
 
 mod cards;
+mod containers;
 mod detach;
 mod gpus;
 mod leave;

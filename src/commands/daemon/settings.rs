@@ -12,6 +12,7 @@ use protocols::packaging::PackageSettings;
 
 use super::super::context::Context;
 use super::super::private_file;
+use super::containers;
 use crate::cli::{DaemonArgs, ForeignArg};
 use crate::config::{Config, Environment, GpuConfig, Server};
 use crate::exit::Problem;
@@ -66,6 +67,7 @@ pub(super) fn settings(
             packages: PackageSettings { cuda, ..agent.packages.clone() },
             store: agent.store.clone(),
         },
+        containers: containers::order(args, config, server)?,
         suppress_carriage_return: agent.suppress_carriage_return,
         under_service_manager: is_under_service_manager(&context.environment),
         gpu_library: config.hostler.gpu_library.clone(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use drivers::process::{self, Signal};
 use protocols::ids::{AttemptId, ProcessId, WorkerId};
-use protocols::order::{ExecutorOrder, ORDER_VERSION, PREFETCHED_FILE, Prefetched, decode, encode};
+use protocols::order::{ExecutorOrder, ORDER_VERSION, PREFETCHED_FILE, Prefetched, PythonSettings, decode, encode};
 use protocols::task::TaskSpec;
 use tracing::{debug, warn};
 
@@ -97,7 +97,12 @@ fn order(settings: &DaemonSettings, spec: TaskSpec, directory: &AttemptDir) -> E
         environment: BTreeMap::new(),
         removed_environment: Vec::new(),
         git: settings.git.clone(),
-        python: settings.python.clone(),
+        // In a container the packages are those for its image: only the code is fetched ahead.
+        python: PythonSettings {
+            skip_install: settings.python.skip_install || settings.containers.is_some(),
+            ..settings.python.clone()
+        },
+        container: None,
         cpus: Vec::new(),
         stop_grace_ms: 0,
     }

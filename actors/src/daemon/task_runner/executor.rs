@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use actix::prelude::*;
-use drivers::process;
+use drivers::{container, process};
 use protocols::failure::{FailureClass, Phase, TaskFailure};
 use protocols::ids::{AttemptId, ProcessId};
 use protocols::ipc::{DaemonFrame, ExecutorFact};
@@ -75,7 +75,8 @@ impl TaskRunner {
         let order = directory.read_order();
         let may_have_started = order.is_some();
         self.executor.token = order.as_ref().map(|order| order.token.clone());
-        self.spec = order.map(|order| Box::new(order.task));
+        let (spec, container) = order.map(|order| (Box::new(order.task), order.container)).unzip();
+        (self.spec, self.container) = (spec, container.flatten());
         if let Some(spec) = &self.spec {
             self.tools.board.update(&self.task, |snapshot| snapshot.name.clone_from(&spec.name));
         }
@@ -118,8 +119,11 @@ impl TaskRunner {
             return;
         }
         let directory = self.attempt_dir(attempt);
+        let engine = directory.read_order().and_then(|order| order.container).map(|container| container.socket);
         let fencing = tokio::task::spawn_blocking(move || {
-            let left = process::fence(directory.mark()).left.len();
+            // The container first: its processes may be another user's.
+            let containers = engine.map_or(0, |socket| container::fence(&socket, directory.mark()));
+            let left = containers + process::fence(directory.mark()).left.len();
             (left, directory.read_record())
         });
         let fencing = async move { fencing.await.expect("fencing does not panic") };

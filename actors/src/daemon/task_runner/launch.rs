@@ -1,16 +1,18 @@
 //! From a pulled task to a running executor.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
 use protocols::clearml::status::TaskStatus;
 use protocols::clearml::tasks::Task;
+use protocols::container::TaskFacts;
 use protocols::failure::{FailureClass, Phase, TaskFailure};
 use protocols::gpu::{GpuGrant, describe_lease};
-use protocols::ids::{AttemptId, ProcessId};
+use protocols::ids::{AttemptId, ProcessId, QueueId, WorkerId};
 use protocols::lifecycle::{StopReason, TaskEvent, TaskState};
-use protocols::order::{ExecutorOrder, ORDER_VERSION, encode};
+use protocols::order::{ContainerOrder, ExecutorOrder, ORDER_VERSION, encode};
 use protocols::task::TaskSpec;
 use rand::RngExt as _;
 use tracing::{debug, info, warn};
@@ -19,6 +21,7 @@ use super::{TaskRunner, infrastructure};
 use crate::daemon::attempt::AttemptDir;
 use crate::daemon::gpu::mps_keeper::HoldMps;
 use crate::daemon::reporter::ReportItem;
+use crate::daemon::settings::DaemonSettings;
 use crate::kit::Backoff;
 
 /// Time before an attempt follows a lost one.
@@ -32,7 +35,7 @@ impl TaskRunner {
             let mut backoff = Backoff::for_server();
             loop {
                 match server.task(&task).await {
-                    Ok(found) => return found,
+                    Ok(found) => break found,
                     Err(error) => {
                         debug!(%task, %error, "cannot get the task now; will try again");
                         backoff.wait().await;
@@ -40,13 +43,20 @@ impl TaskRunner {
                 }
             }
         };
-        ctx.spawn(fetching.into_actor(self).map(|found, this, ctx| this.take(found, ctx)));
+        let (settings, worker, queue) =
+            (Arc::clone(&self.tools.settings), self.run.worker.clone(), self.run.queue.clone());
+        let taking = async move {
+            let found = fetching.await?;
+            let container = decide_container(&settings, &found, &worker, &queue).await.transpose();
+            Some((found, container))
+        };
+        ctx.spawn(taking.into_actor(self).map(|found, this, ctx| this.take(found, ctx)));
     }
 
     /// Looks at the task as the server has it, and starts its next attempt.
-    fn take(&mut self, found: Option<Task>, ctx: &mut Context<Self>) {
+    fn take(&mut self, found: Option<(Task, Result<Option<ContainerOrder>, TaskFailure>)>, ctx: &mut Context<Self>) {
         let TaskState::Pulled { lost } = self.run.state else { return };
-        let Some(task) = found else {
+        let Some((task, container)) = found else {
             self.commit(vec![TaskEvent::StopRequested(StopReason::Deleted)], None, ctx);
             return;
         };
@@ -63,6 +73,10 @@ impl TaskRunner {
         if let Some(failure) = self.misfit(&task) {
             self.fail_before_start(failure, ctx);
             return;
+        }
+        match container {
+            Ok(container) => self.container = container,
+            Err(failure) => return self.fail_before_start(failure, ctx),
         }
         match TaskSpec::from_task(&task) {
             Ok(spec) => {
@@ -198,9 +212,42 @@ impl TaskRunner {
                 .unwrap_or_default(),
             git: settings.git.clone(),
             python: settings.python.clone(),
+            container: self.container(),
             cpus: settings.cpus_near(&self.run.gpus),
             stop_grace_ms: u64::try_from(settings.stop_grace.as_millis()).unwrap_or(u64::MAX),
         }
+    }
+}
+
+/// Which container a task gets, where tasks get one. Off the actor's thread: files are read.
+async fn decide_container(
+    settings: &Arc<DaemonSettings>,
+    task: &Task,
+    worker: &WorkerId,
+    queue: &QueueId,
+) -> Option<Result<ContainerOrder, TaskFailure>> {
+    let host = settings.containers.clone()?;
+    let facts = TaskFacts {
+        task: task.clone(),
+        queue_id: queue.to_string(),
+        queue_name: settings.queue_name(queue).to_owned(),
+        worker: worker.to_string(),
+        ..TaskFacts::default()
+    };
+    let deciding = tokio::task::spawn_blocking(move || host.decide(&facts));
+    Some(deciding.await.expect("deciding on a container does not panic"))
+}
+
+impl TaskRunner {
+    /// Where the task's container is started, with what its lease means there.
+    fn container(&self) -> Option<ContainerOrder> {
+        let mut order = self.container.clone()?;
+        let grant = self.gpu_grant();
+        if !grant.mounts.is_empty() {
+            order.spec.ipc.get_or_insert_with(|| "host".to_owned());
+        }
+        (order.gpus, order.gpu_mounts) = (grant.devices, grant.mounts);
+        Some(order)
     }
 }
 

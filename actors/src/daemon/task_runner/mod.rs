@@ -17,7 +17,7 @@ use protocols::ids::{AttemptId, ProcessId, TaskId};
 use protocols::ipc::DaemonFrame;
 use protocols::journal::{JournalRecord, Run};
 use protocols::lifecycle::{StopReason, TaskEvent, TaskState};
-use protocols::order::EnvironmentReport;
+use protocols::order::{ContainerOrder, EnvironmentReport};
 use protocols::task::TaskSpec;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
@@ -87,6 +87,8 @@ pub(crate) struct TaskRunner {
     /// Whether an earlier daemon, or an earlier incarnation of this actor, began the run.
     resumed: bool,
     spec: Option<Box<TaskSpec>>,
+    /// The container that it gets, decided with `spec`.
+    container: Option<ContainerOrder>,
     executor: executor::Link,
     gpus: gpus::Gpus,
     /// What preparation found out, for a reporter that is rebuilt.
@@ -110,6 +112,7 @@ impl TaskRunner {
             tools,
             resumed,
             spec: None,
+            container: None,
             executor: executor::Link::default(),
             gpus: gpus::Gpus::default(),
             environment: None,

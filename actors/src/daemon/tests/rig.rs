@@ -75,6 +75,7 @@ impl Rig {
             metrics_listen: None,
             prefetch: false,
             journal: Default::default(),
+            containers: None,
         }
     }
 

@@ -23,16 +23,16 @@ impl<'a> Asked<'a> {
             return Self::without_lines(draft, root);
         };
         if !lines.iter().any(|line| takes_from_git(line)) {
-            return Ok(Self { lines: Some(lines), access: None, commands: draft.commands });
+            return Ok(Self { lines: Some(lines), access: None, commands: draft.place() });
         }
-        let (access, lines) = PackageAccess::new(&lines, &draft.order.git, draft.commands)?;
-        Ok(Self { lines: Some(lines), access: Some(access), commands: draft.commands })
+        let (access, lines) = PackageAccess::new(&lines, &draft.order.git, draft.place())?;
+        Ok(Self { lines: Some(lines), access: Some(access), commands: draft.place() })
     }
 
     fn without_lines(draft: &Draft<'a>, root: Option<&Path>) -> Result<Self, GitError> {
         let is_needed = root.is_some_and(mentions_git);
-        let access = is_needed.then(|| PackageAccess::new(&[], &draft.order.git, draft.commands)).transpose()?;
-        Ok(Self { lines: None, access: access.map(|(access, _)| access), commands: draft.commands })
+        let access = is_needed.then(|| PackageAccess::new(&[], &draft.order.git, draft.place())).transpose()?;
+        Ok(Self { lines: None, access: access.map(|(access, _)| access), commands: draft.place() })
     }
 
     /// The lines; `None` where the task says nothing.

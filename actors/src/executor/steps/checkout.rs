@@ -10,7 +10,7 @@ use super::{Draft, PrepareStep, StepError, seconds};
 
 pub(super) struct Checkout;
 
-impl PrepareStep for Checkout {
+impl PrepareStep<'_> for Checkout {
     fn phase(&self) -> Phase {
         Phase::Checkout
     }

@@ -40,7 +40,7 @@ enum EntryPointError {
 
 pub(super) struct EntryPoint;
 
-impl PrepareStep for EntryPoint {
+impl PrepareStep<'_> for EntryPoint {
     fn phase(&self) -> Phase {
         Phase::Environment
     }
@@ -61,7 +61,7 @@ impl PrepareStep for EntryPoint {
         }
         .map_err(code_error)?;
         let program = match (&task.interpreter, &draft.python) {
-            (Interpreter::Shell(shell), _) => shell_program(shell, draft.commands),
+            (Interpreter::Shell(shell), _) => shell_program(shell, draft.place()),
             (Interpreter::Python { .. }, Some(environment)) => environment.python.clone(),
             // The step before has failed for a task that needs Python and has none.
             (Interpreter::Python { .. }, None) => unreachable!("packages come before the entry point"),
@@ -71,8 +71,13 @@ impl PrepareStep for EntryPoint {
             entry_directory: entry_directory(&directory, &arguments),
             programs: draft.python.as_ref().and_then(|environment| environment.bin_dir.as_deref()),
         };
-        let environment = environment::compose(std::env::vars_os(), draft.order, &places);
-        draft.launch = Some(Launch { program, arguments, directory, environment, helper: None });
+        let (environment, container) = match draft.container.take() {
+            Some((container, inherited)) => {
+                (environment::compose_in_container(inherited, draft.order, &places), Some(container))
+            }
+            None => (environment::compose(std::env::vars_os(), draft.order, &places), None),
+        };
+        draft.launch = Some(Launch { program, arguments, directory, environment, helper: None, container });
         Ok(())
     }
 }
@@ -183,7 +188,7 @@ fn entry_directory(directory: &Path, arguments: &[OsString]) -> PathBuf {
 
 /// The shell that the task asks for, or the nearest that is there.
 fn shell_program(asked: &str, commands: &dyn CommandRunner) -> PathBuf {
-    let by_path = Some(PathBuf::from(asked)).filter(|path| path.is_absolute() && path.exists());
+    let by_path = Some(PathBuf::from(asked)).filter(|path| path.is_absolute() && commands.is_executable(path));
     let name = asked.rsplit('/').next().unwrap_or(asked);
     by_path
         .or_else(|| commands.find(name))

@@ -56,8 +56,37 @@ pub(super) fn compose(
     for name in &order.removed_environment {
         variables.remove(OsStr::new(name));
     }
-    add_task_variables(&mut variables, order);
-    add_text_encoding(&mut variables);
+    add_all(&mut variables, order, places);
+    variables
+}
+
+/// As [`compose`], for a task in a container: `inherited` is what the image and the arguments of the container say, of
+/// which nothing is left out. Its GPUs have numbers of their own there, so that only their UUIDs name them.
+pub(super) fn compose_in_container(
+    mut variables: BTreeMap<OsString, OsString>,
+    order: &ExecutorOrder,
+    places: &Places<'_>,
+) -> BTreeMap<OsString, OsString> {
+    add_all(&mut variables, order, places);
+    let gpus = order.container.as_ref().map(|container| container.gpus.as_slice()).unwrap_or_default();
+    for name in ["CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES"] {
+        if gpus.iter().any(|gpu| gpu.contains('-')) {
+            variables.insert(name.into(), gpus.join(",").into());
+        } else if !gpus.is_empty() {
+            variables.remove(OsStr::new(name));
+        }
+    }
+    for name in ["CLEARML_CONFIG_FILE", "TRAINS_CONFIG_FILE"] {
+        if variables.contains_key(OsStr::new(name)) {
+            variables.insert(name.into(), super::in_container(CONFIG_FILE).into());
+        }
+    }
+    variables
+}
+
+fn add_all(variables: &mut BTreeMap<OsString, OsString>, order: &ExecutorOrder, places: &Places<'_>) {
+    add_task_variables(variables, order);
+    add_text_encoding(variables);
     for (name, value) in &order.task.environment {
         if is_usable(name, value) {
             variables.insert(name.into(), value.into());
@@ -68,10 +97,12 @@ pub(super) fn compose(
             variables.insert(name.into(), value.into());
         }
     }
-    add_paths(&mut variables, places);
+    add_paths(variables, places);
     variables.insert(MARK_VARIABLE.into(), order.mark().into());
-    variables
 }
+
+/// Name, in the container's folder in memory, of the configuration that the SDK reads.
+pub(super) const CONFIG_FILE: &str = "clearml.conf";
 
 /// Variables that the programs of a preparation do without: passwords of the agent, which git is given otherwise.
 pub(super) fn is_for_programs(name: &OsStr) -> bool {

@@ -2,6 +2,7 @@
 
 mod asked;
 mod checkout;
+mod container;
 mod entry_point;
 mod environment;
 mod notebook;
@@ -9,6 +10,9 @@ mod packages;
 mod script;
 mod workdir;
 
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -16,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use drivers::command::{CommandRunner, SystemCommands};
 use drivers::python::Environment;
+use protocols::container::init::LINK_FOLDER;
 use protocols::failure::{FailureClass, Phase, TaskFailure};
 use protocols::order::{EnvironmentReport, ExecutorOrder, MARK_VARIABLE};
 use protocols::task::CodeSource;
@@ -23,6 +28,7 @@ use tracing::warn;
 
 use self::script::ScriptFile;
 use super::console::Console;
+use super::container::{Inside, Running};
 use super::launch::{Launch, Prepared};
 
 /// Why a preparation did not come to its end.
@@ -36,18 +42,23 @@ pub(super) enum StepError {
 
 impl StepError {
     /// A failure with its chain of causes.
-    fn new(class: FailureClass, phase: Phase, error: &dyn std::error::Error) -> Self {
+    pub(super) fn new(class: FailureClass, phase: Phase, error: &dyn std::error::Error) -> Self {
         Self::Failed(TaskFailure::new(class, phase, error))
     }
 }
 
 /// One step.
-trait PrepareStep {
+trait PrepareStep<'a> {
     /// The phase that people see while it runs.
     fn phase(&self) -> Phase;
 
+    /// Whether there is anything to do for it.
+    fn is_for(&self, _: &ExecutorOrder) -> bool {
+        true
+    }
+
     /// Adds its part to the draft.
-    fn run(&self, draft: &mut Draft<'_>) -> Result<(), StepError>;
+    fn run(&self, draft: &mut Draft<'a>) -> Result<(), StepError>;
 }
 
 /// What the steps have made so far.
@@ -55,6 +66,10 @@ struct Draft<'a> {
     order: &'a ExecutorOrder,
     console: &'a Console,
     commands: &'a dyn CommandRunner,
+    /// The image of its container, where it gets one.
+    inside: &'a OnceCell<Inside<'a>>,
+    /// Its container, and the environment of programs there.
+    container: Option<(Arc<Running>, BTreeMap<OsString, OsString>)>,
     /// Root of the code.
     root: PathBuf,
     /// The literal script, where the task has one.
@@ -68,17 +83,32 @@ struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    fn new(order: &'a ExecutorOrder, console: &'a Console, commands: &'a dyn CommandRunner) -> Self {
+    fn new(
+        order: &'a ExecutorOrder,
+        console: &'a Console,
+        commands: &'a dyn CommandRunner,
+        inside: &'a OnceCell<Inside<'a>>,
+    ) -> Self {
         Self {
             order,
             console,
             commands,
+            inside,
+            container: None,
             root: order.attempt_dir.join("work").join("code"),
             script: None,
             python: None,
             report: EnvironmentReport::default(),
             launch: None,
             is_ahead: false,
+        }
+    }
+
+    /// Runs what belongs to the place where the task will run.
+    fn place(&self) -> &'a dyn CommandRunner {
+        match self.inside.get() {
+            Some(inside) => inside,
+            None => self.commands,
         }
     }
 
@@ -107,29 +137,50 @@ pub(super) fn prepare(
     stop: Arc<AtomicBool>,
     announce: &dyn Fn(Phase),
 ) -> Result<Prepared, StepError> {
-    let commands = commands(order, stop);
-    let mut draft = Draft::new(order, console, &commands);
-    let steps: [&dyn PrepareStep; 5] =
-        [&workdir::Workdir, &checkout::Checkout, &script::Script, &packages::Packages, &entry_point::EntryPoint];
-    let mut phases: Vec<(Phase, Duration)> = Vec::new();
+    let commands = commands(order, Arc::clone(&stop));
+    let inside = OnceCell::new();
+    let image = container::GetImage { commands: &commands, stop };
+    let mut draft = Draft::new(order, console, &commands, &inside);
+    let steps: [&dyn PrepareStep<'_>; 7] = [
+        &workdir::Workdir,
+        &image,
+        &checkout::Checkout,
+        &script::Script,
+        &packages::Packages,
+        &container::StartContainer,
+        &entry_point::EntryPoint,
+    ];
+    let (mut phases, mut last) = (Vec::<(Phase, Duration)>::new(), None);
     for step in steps {
         if commands.is_stopped() {
             return Err(StepError::Stopped);
         }
+        if !step.is_for(order) {
+            continue;
+        }
         let begun = Instant::now();
-        if phases.last().is_none_or(|(phase, _)| *phase != step.phase()) {
+        if last != Some(step.phase()) {
             announce(step.phase());
-            phases.push((step.phase(), Duration::ZERO));
+            last = Some(step.phase());
         }
         let done = step.run(&mut draft);
-        phases.last_mut().expect("the phase of this step is there").1 += begun.elapsed();
+        match phases.iter_mut().find(|(phase, _)| *phase == step.phase()) {
+            Some((_, time)) => *time += begun.elapsed(),
+            None => phases.push((step.phase(), begun.elapsed())),
+        }
         done?;
     }
     say_phases(console, &phases);
     draft.report.phases =
         phases.into_iter().map(|(phase, time)| (phase, u64::try_from(time.as_millis()).unwrap_or(u64::MAX))).collect();
     let mut launch = draft.launch.expect("the last step makes the launch");
-    if let Some(environment) = &draft.python {
+    if let Some(inside) = inside.get() {
+        let sealing = draft.python.as_ref().and_then(|environment| environment.sealing_in_image().transpose());
+        inside.finish_building(sealing.transpose().unwrap_or_else(|error| {
+            warn!(%error, "byte code of the environment is not compiled now");
+            None
+        }));
+    } else if let Some(environment) = &draft.python {
         launch.helper = environment.start_sealing().unwrap_or_else(|error| {
             warn!(%error, "byte code of the environment is not compiled now");
             None
@@ -143,9 +194,11 @@ pub(super) fn prepare(
 /// `stop` becomes true.
 pub(super) fn prefetch(order: &ExecutorOrder, console: &Console, stop: Arc<AtomicBool>) -> Result<(), StepError> {
     let commands = commands(order, stop);
-    let mut draft = Draft::new(order, console, &commands);
+    let inside = OnceCell::new();
+    let mut draft = Draft::new(order, console, &commands, &inside);
     draft.is_ahead = true;
-    let steps: [&dyn PrepareStep; 4] = [&workdir::Workdir, &checkout::Checkout, &script::Script, &packages::Packages];
+    let steps: [&dyn PrepareStep<'_>; 4] =
+        [&workdir::Workdir, &checkout::Checkout, &script::Script, &packages::Packages];
     for step in steps {
         if commands.is_stopped() {
             return Err(StepError::Stopped);
@@ -167,6 +220,11 @@ fn say_phases(console: &Console, phases: &[(Phase, Duration)]) {
     let text = |(phase, time): &(Phase, Duration)| format!("{phase} {:.2} s", time.as_secs_f64());
     let phases: Vec<String> = phases.iter().map(text).collect();
     console.say(&format!("prepared: {}", phases.join(", ")));
+}
+
+/// Where the container finds a file of its folder in memory.
+fn in_container(name: &str) -> String {
+    format!("{LINK_FOLDER}/{name}")
 }
 
 /// Seconds since `start`, for people.

@@ -19,7 +19,7 @@ const LOOK_AT_HELPER: Duration = Duration::from_millis(20);
 
 pub(super) struct Packages;
 
-impl PrepareStep for Packages {
+impl PrepareStep<'_> for Packages {
     fn phase(&self) -> Phase {
         Phase::Environment
     }
@@ -47,7 +47,12 @@ impl PrepareStep for Packages {
             code,
             private_dir: &draft.order.attempt_dir.join("work").join("environment"),
         };
-        let store = EnvironmentStore::new(&draft.order.cache_dir, &draft.order.python);
+        let mut settings = draft.order.python.clone();
+        if let Some(inside) = draft.inside.get() {
+            // What an image has, its tasks count on.
+            settings.system_site_packages |= inside.has_packages();
+        }
+        let store = EnvironmentStore::new(&draft.order.cache_dir, &settings);
         let failed = |error: PythonError| match error {
             error if error.is_stopped() => StepError::Stopped,
             error => StepError::new(error.class(), self.phase(), &error),
@@ -69,7 +74,8 @@ impl PrepareStep for Packages {
             // This process has the lease too, and outlives the task where nothing goes wrong.
             warn!(%error, "the task does not hold its environment itself");
         }
-        if let Some(line) = summary(&environment) {
+        let place = draft.inside.get().map_or("the machine", |_| "the image");
+        if let Some(line) = summary(&environment, place) {
             draft.console.say(&format!("environment ready in {}: {line}", seconds(start)));
         }
         draft.report.packages.clone_from(&environment.packages);
@@ -111,13 +117,14 @@ fn needs_no_python(task: &TaskSpec) -> bool {
 }
 
 /// What people read about it; nothing where the task needs no Python.
-fn summary(environment: &Environment) -> Option<String> {
+fn summary(environment: &Environment, place: &str) -> Option<String> {
     if environment.python_version.is_empty() {
         return None;
     }
     let python = format!("python {}", environment.python_version);
+    let as_it_is = |place: &str| format!("{python} of {place} as it is");
     Some(match (&environment.bin_dir, environment.shared.as_ref().map(|shared| shared.outcome)) {
-        (None, _) => format!("{python} of the machine as it is"),
+        (None, _) => as_it_is(place),
         (Some(_), Some(Outcome::Hit)) => format!("{python}, reused"),
         (Some(_), Some(Outcome::Shared)) => format!("{python}, reused: exactly these packages are there already"),
         (Some(_), Some(Outcome::Built)) => format!("{python}, new"),

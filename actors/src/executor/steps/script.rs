@@ -45,7 +45,7 @@ enum ScriptError {
 
 pub(super) struct Script;
 
-impl PrepareStep for Script {
+impl PrepareStep<'_> for Script {
     fn phase(&self) -> Phase {
         Phase::Checkout
     }

@@ -15,7 +15,7 @@ struct WorkdirError {
     source: std::io::Error,
 }
 
-impl PrepareStep for Workdir {
+impl PrepareStep<'_> for Workdir {
     fn phase(&self) -> Phase {
         Phase::Checkout
     }

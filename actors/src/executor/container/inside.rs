@@ -1,0 +1,366 @@
+//! The container's side of a preparation.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use drivers::command::{CommandError, CommandLine, CommandRunner, Finished, ImageSite, SystemCommands};
+use drivers::container::{ContainerCommands, Engine, EngineError, Image, NewContainer, OwnMount, RunFolder};
+use protocols::container::init::INIT_PATH;
+use protocols::container::{ContainerSpec, PullPolicy};
+use protocols::failure::{FailureClass, Phase, TaskFailure};
+use protocols::order::{ContainerOrder, ExecutorOrder, SetupScript};
+use tracing::{debug, warn};
+
+use super::facts::QUESTION;
+use super::facts::{self, Facts};
+use super::running::{Running, of_engine, of_system};
+use super::{look, mounts, scripts};
+use crate::executor::console::Console;
+use crate::executor::steps::StepError;
+
+/// Variables of this machine that installers in a container are told too.
+const TOLD: [&str; 12] = [
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "ALL_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "all_proxy",
+    "SSL_CERT_FILE",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "NETRC",
+];
+/// Beginnings of such names.
+const TOLD_PREFIXES: [&str; 2] = ["PIP_", "UV_"];
+/// Where containers find their programs when an image does not say.
+const USUAL_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// An image, what it has, and the container in which environments are built when that is needed.
+pub(in crate::executor) struct Inside<'a> {
+    order: &'a ExecutorOrder,
+    container: &'a ContainerOrder,
+    console: &'a Console,
+    host: &'a SystemCommands,
+    stop: Arc<AtomicBool>,
+    engine: Engine,
+    init: PathBuf,
+    image: Image,
+    /// What decides on everything that is in the container before the task starts.
+    site: String,
+    facts: Facts,
+    builder: Mutex<Option<Arc<Builder>>>,
+}
+
+/// A container in which installers run.
+struct Builder {
+    running: Arc<Running>,
+    commands: ContainerCommands,
+}
+
+impl<'a> Inside<'a> {
+    /// Gets the image, and finds out what it has.
+    pub(in crate::executor) fn open(
+        order: &'a ExecutorOrder,
+        container: &'a ContainerOrder,
+        console: &'a Console,
+        host: &'a SystemCommands,
+        stop: Arc<AtomicBool>,
+    ) -> Result<Self, StepError> {
+        look::check_mounts(container).map_err(StepError::Failed)?;
+        container.messages.iter().for_each(|message| console.say(message));
+        console.say(&format!("container: {}", container.shown));
+        let engine = Engine::connect(&container.socket).map_err(|error| of_image(&error))?;
+        let image = get_image(&engine, container, console, &|| stop.load(Ordering::Relaxed))?;
+        let init = drivers::container::init_program(&order.cache_dir)
+            .map_err(|error| StepError::new(FailureClass::Infrastructure, Phase::Image, &error))?;
+        let site = site_of(&image, &container.scripts);
+        let mut this = Self {
+            order,
+            container,
+            console,
+            host,
+            stop,
+            engine,
+            init,
+            image,
+            site,
+            facts: Facts::default(),
+            builder: Mutex::default(),
+        };
+        this.facts = match Facts::read(&order.cache_dir, &this.site) {
+            Some(facts) => facts,
+            None => this.find_out()?,
+        };
+        Ok(this)
+    }
+
+    /// Whether the Python of the image has packages that tasks may count on.
+    pub(in crate::executor) fn has_packages(&self) -> bool {
+        self.facts.has_packages
+    }
+
+    /// Starts the container of the task itself, with these folders of the store, and runs its scripts. The container,
+    /// and the environment of its programs.
+    pub(in crate::executor) fn start(
+        &self,
+        environments: &[PathBuf],
+    ) -> Result<(Arc<Running>, BTreeMap<OsString, OsString>), StepError> {
+        let folder = self.folder("task")?;
+        let mut own = mounts::basic(&self.init, folder.path());
+        own.push(mounts::work(self.order));
+        own.extend(environments.iter().map(|folder| mounts::same(folder, false)));
+        own.extend(self.container.gpu_mounts.iter().map(|folder| mounts::same(folder, true)));
+        own.extend(mounts::of_operator(self.container).map_err(|error| of_system(&error))?);
+        let new = NewContainer {
+            gpus: look::gpus(self.container),
+            ..self.new_container("task", self.container.spec.clone(), own)
+        };
+        let running = Running::start(&self.engine, &new, folder, &|| self.is_stopped())?;
+        debug!(id = running.id(), "container started");
+        self.hand_over(&running)?;
+        let shells: Vec<&Path> = self.facts.probe.shells.iter().map(|shell| shell.as_path()).collect();
+        let is_stopped = || self.is_stopped();
+        let environment = scripts::run(&self.container.scripts, &running, &shells, self.console, &is_stopped)?;
+        Ok((running, environment))
+    }
+
+    /// Runs something to its end where environments are built, beside the task; the container ends with it.
+    pub(in crate::executor) fn finish_building(&self, command: Option<CommandLine>) {
+        let builder = self.builder.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(builder) = builder else { return };
+        let sealing = std::thread::Builder::new().name("sealing".to_owned()).spawn(move || {
+            if let Some(command) = command
+                && let Err(error) = builder.commands.run(command, &mut |_| {})
+            {
+                debug!(%error, "byte code of the environment is not compiled now");
+            }
+            builder.running.remove();
+        });
+        if let Err(error) = sealing {
+            warn!(%error, "byte code of the environment is not compiled now");
+        }
+    }
+
+    /// The files that the task writes are to belong to this user, and those of this user are to be the task's to write.
+    fn hand_over(&self, running: &Running) -> Result<(), StepError> {
+        let work = self.order.attempt_dir.join("work");
+        drivers::container::share(&work, running.link(), &self.engine).map_err(|error| of_system(&error))
+    }
+
+    fn new_container(&self, role: &str, spec: ContainerSpec, mounts: Vec<OwnMount>) -> NewContainer {
+        NewContainer {
+            image: self.container.image.clone(),
+            spec,
+            entrypoint: vec![INIT_PATH.to_owned()],
+            mounts,
+            labels: look::labels(self.order, role),
+            ..NewContainer::default()
+        }
+    }
+
+    fn folder(&self, name: &str) -> Result<RunFolder, StepError> {
+        RunFolder::make(&self.order.mark(), name).map_err(|error| of_system(&error))
+    }
+
+    /// Looks into the image, in the container in which an environment may be built next.
+    fn find_out(&self) -> Result<Facts, StepError> {
+        let builder = self.builder()?;
+        let path = builder.commands.variable("PATH").unwrap_or_else(|| USUAL_PATH.into());
+        let lost = |error: drivers::container::LinkError| {
+            let message = format!("the container ended while it was looked at: {error}");
+            StepError::Failed(TaskFailure::because(FailureClass::Environment, Phase::Image, message))
+        };
+        let probe = builder.running.link().probe(&path).map_err(lost)?;
+        let mut facts = Facts { probe, search_path: path, has_packages: true, makes_venvs: false };
+        let python = facts.probe.pythons.first().map(|path| path.as_path().to_owned());
+        if let Some(python) = python {
+            let command = CommandLine::new(python).arguments(["-I", "-c", QUESTION]);
+            let finished = builder.commands.run(command, &mut |_| {}).map_err(of_command)?;
+            let answer = finished.tail.last().and_then(|line| serde_json::from_str::<facts::Answer>(line).ok());
+            if let Some(answer) = answer {
+                facts.makes_venvs = answer.venvs;
+                facts.has_packages = answer.packages;
+            }
+        }
+        if let Err(error) = facts.write(&self.order.cache_dir, &self.site) {
+            // The next task finds it out again.
+            warn!(%error, "what the image has is not remembered");
+        }
+        Ok(facts)
+    }
+
+    /// The container in which installers run, started when it is needed first.
+    fn builder(&self) -> Result<Arc<Builder>, StepError> {
+        let mut slot = self.builder.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(builder) = &*slot {
+            return Ok(Arc::clone(builder));
+        }
+        let folder = self.folder("builder")?;
+        let mut own = mounts::basic(&self.init, folder.path());
+        own.extend(mounts::caches(self.order));
+        own.push(mounts::work(self.order));
+        own.extend(mounts::for_installers());
+        let spec = look::for_building(&self.container.spec);
+        let new = self.new_container("builder", spec, own);
+        let running = Running::start(&self.engine, &new, folder, &|| self.is_stopped())?;
+        let shells = self.shells(&running)?;
+        let shells: Vec<&Path> = shells.iter().map(PathBuf::as_path).collect();
+        let is_stopped = || self.is_stopped();
+        let mut environment = scripts::run(&self.container.scripts, &running, &shells, self.console, &is_stopped)?;
+        environment.extend(told(std::env::vars_os()));
+        environment.entry("PATH".into()).or_insert_with(|| USUAL_PATH.into());
+        let commands = ContainerCommands::new(running.link().clone(), environment, Arc::clone(&self.stop));
+        let commands = match drivers::container::installs_as(&self.engine) {
+            Some(user) => commands.with_user(user),
+            None => commands,
+        };
+        let builder = Arc::new(Builder { running, commands });
+        *slot = Some(Arc::clone(&builder));
+        Ok(builder)
+    }
+
+    fn shells(&self, running: &Running) -> Result<Vec<PathBuf>, StepError> {
+        if self.container.scripts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let probe = running.link().probe(OsStr::new(USUAL_PATH)).map_err(|error| {
+            let message = format!("the container ended while it was looked at: {error}");
+            StepError::Failed(TaskFailure::because(FailureClass::Environment, Phase::Image, message))
+        })?;
+        Ok(probe.shells.into_iter().map(|shell| shell.into_path()).collect())
+    }
+}
+
+fn told(all: impl Iterator<Item = (OsString, OsString)>) -> impl Iterator<Item = (OsString, OsString)> {
+    all.filter(|(name, _)| {
+        let name = name.to_string_lossy();
+        TOLD.contains(&&*name)
+            || (TOLD_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) && !name.ends_with("_DIR"))
+    })
+}
+
+/// What decides on everything that is in a container before its task starts.
+fn site_of(image: &Image, scripts: &[SetupScript]) -> String {
+    let texts = scripts.iter().map(|script| script.text.clone());
+    drivers::container::digest(std::iter::once(image.id.clone()).chain(texts))
+}
+
+fn get_image(
+    engine: &Engine,
+    wish: &ContainerOrder,
+    console: &Console,
+    is_stopped: &dyn Fn() -> bool,
+) -> Result<Image, StepError> {
+    let name = wish.image.as_str();
+    let missing = |why: &str| {
+        let message = format!("the image {name} {why}");
+        StepError::Failed(TaskFailure::because(FailureClass::Image, Phase::Image, message))
+    };
+    let policy = wish.pull;
+    if policy != PullPolicy::Always
+        && let Some(image) = engine.image(name).map_err(|error| of_image(&error))?
+    {
+        return Ok(image);
+    }
+    if policy == PullPolicy::Never {
+        return Err(missing("is not on this machine, and `--pull never` forbids to get it"));
+    }
+    console.say(&format!("pulling {name}"));
+    match engine.pull(name, is_stopped, &|line| console.line(line)) {
+        Ok(()) => {}
+        Err(EngineError::Stopped) => return Err(StepError::Stopped),
+        // A registry that is away is no reason to refuse what is here.
+        Err(error) => match engine.image(name).map_err(|error| of_image(&error))? {
+            Some(image) => {
+                console.say(&format!("{error}; using the one that is here"));
+                return Ok(image);
+            }
+            None => return Err(of_image(&error)),
+        },
+    }
+    engine.image(name).map_err(|error| of_image(&error))?.ok_or_else(|| missing("was pulled, and is not there"))
+}
+
+fn of_image(error: &EngineError) -> StepError {
+    match of_engine(error) {
+        StepError::Failed(failure) => StepError::Failed(TaskFailure { phase: Phase::Image, ..failure }),
+        StepError::Stopped => StepError::Stopped,
+    }
+}
+
+fn of_command(error: CommandError) -> StepError {
+    match error {
+        CommandError::Stopped { .. } => StepError::Stopped,
+        error @ (CommandError::NotFound { .. } | CommandError::Run { .. }) => {
+            StepError::new(FailureClass::Environment, Phase::Environment, &error)
+        }
+    }
+}
+
+impl CommandRunner for Inside<'_> {
+    fn run(&self, command: CommandLine, output: &mut dyn FnMut(&str)) -> Result<Finished, CommandError> {
+        let program = command.program.display().to_string();
+        let builder = self.builder().map_err(|error| match error {
+            StepError::Stopped => CommandError::Stopped { program: program.clone() },
+            StepError::Failed(failure) => {
+                CommandError::Run { program: program.clone(), source: std::io::Error::other(failure.message) }
+            }
+        })?;
+        builder.commands.run(command, output)
+    }
+
+    fn variable(&self, name: &str) -> Option<OsString> {
+        let is_told = |(key, _): &(OsString, OsString)| key == name;
+        let own = told(std::env::vars_os()).find(is_told).map(|(_, value)| value);
+        own.or_else(|| match name {
+            "PATH" => Some(self.facts.search_path.clone()),
+            name => self.image.environment.iter().find_map(|pair| {
+                let (key, value) = pair.split_once('=')?;
+                (key == name).then(|| value.into())
+            }),
+        })
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    fn image(&self) -> Option<ImageSite<'_>> {
+        Some(ImageSite {
+            id: &self.site,
+            name: &self.container.image,
+            makes_venvs: self.facts.makes_venvs,
+            here: self.host,
+        })
+    }
+
+    fn is_executable(&self, path: &Path) -> bool {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let is_found = self.facts.programs(&name).any(|found| found == path);
+        is_found || (!Facts::knows(&name) && self.find_there(path.as_os_str()).next().is_some())
+    }
+
+    fn find_all(&self, name: &str) -> Vec<PathBuf> {
+        if Facts::knows(name) { self.facts.programs(name).collect() } else { self.find_there(name.as_ref()).collect() }
+    }
+}
+
+impl Inside<'_> {
+    /// Asks the container itself.
+    fn find_there(&self, name: &OsStr) -> impl Iterator<Item = PathBuf> + use<> {
+        let found = match self.builder() {
+            Ok(builder) => builder.running.link().find(name, &self.facts.search_path).unwrap_or_default(),
+            Err(error) => {
+                debug!(?error, "nothing is looked for in the image");
+                Vec::new()
+            }
+        };
+        found.into_iter()
+    }
+}

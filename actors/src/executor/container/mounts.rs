@@ -1,0 +1,77 @@
+//! What of this machine a container sees, under the same paths.
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use drivers::container::OwnMount;
+use protocols::container::init::{INIT_PATH, LINK_FOLDER};
+use protocols::order::{ContainerOrder, ExecutorOrder};
+
+/// Variables that name a file which installers read: certificates that they are to trust, settings, passwords.
+const FILES: [&str; 7] =
+    ["SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CONSTRAINT", "PIP_CONFIG_FILE", "NETRC"];
+/// Variables that name folders with packages, among URLs.
+const FOLDERS: [&str; 2] = ["PIP_FIND_LINKS", "UV_FIND_LINKS"];
+
+/// The init, and the folder where it meets us.
+pub(super) fn basic(init: &Path, link: &Path) -> Vec<OwnMount> {
+    vec![mount(init, INIT_PATH, true), mount(link, LINK_FOLDER, false)]
+}
+
+/// The attempt's code, and everything else that the task may write.
+pub(super) fn work(order: &ExecutorOrder) -> OwnMount {
+    same(&order.attempt_dir.join("work"), true)
+}
+
+/// All caches, for whoever builds environments.
+pub(super) fn caches(order: &ExecutorOrder) -> Vec<OwnMount> {
+    let store = &order.python.store;
+    let folders = [Some(&order.cache_dir), store.folder.as_ref(), store.download_folder.as_ref()];
+    let mut mounts: Vec<OwnMount> = Vec::new();
+    for folder in folders.into_iter().flatten().filter(|folder| folder.is_dir()) {
+        let folder = folder.canonicalize().unwrap_or_else(|_| folder.clone());
+        if !mounts.iter().any(|mount| folder.starts_with(&mount.host)) {
+            mounts.push(same(&folder, true));
+        }
+    }
+    mounts
+}
+
+/// One folder, under the same path.
+pub(super) fn same(folder: &Path, is_writable: bool) -> OwnMount {
+    mount(folder, folder.to_string_lossy(), !is_writable)
+}
+
+fn mount(host: &Path, container: impl Into<String>, read_only: bool) -> OwnMount {
+    OwnMount { host: host.to_owned(), container: container.into(), read_only }
+}
+
+/// Caches that every container gets, made where they are missing: what the SDK downloads, packages of the system for
+/// setup scripts. Where the configuration names no folder for one, there is none.
+pub(super) fn of_operator(container: &ContainerOrder) -> io::Result<Vec<OwnMount>> {
+    let mounts = &container.mounts;
+    let mut all = vec![&mounts.sdk_cache];
+    if !container.scripts.is_empty() {
+        all.extend([&mounts.apt_cache, &mounts.pip_cache]);
+    }
+    let named = all.into_iter().filter_map(|place| Some((place.host.as_ref()?, &place.container)));
+    named
+        .map(|(host, container)| {
+            fs::create_dir_all(host)?;
+            Ok(mount(Path::new(host), container.as_str(), false))
+        })
+        .collect()
+}
+
+/// What variables of this machine lead installers to: certificates, packages in folders.
+pub(super) fn for_installers() -> Vec<OwnMount> {
+    let folders = FOLDERS.iter().filter_map(|name| std::env::var(name).ok());
+    let folders: Vec<String> =
+        folders.flat_map(|text| text.split([' ', ',']).map(str::to_owned).collect::<Vec<_>>()).collect();
+    let folders = folders.iter().map(|text| PathBuf::from(text.trim_start_matches("file://")));
+    let files = FILES.iter().filter_map(std::env::var_os).map(PathBuf::from);
+    let mut places: Vec<PathBuf> = folders.chain(files).filter(|path| path.is_absolute() && path.exists()).collect();
+    places.sort();
+    places.dedup();
+    places.iter().map(|file| same(file, false)).collect()
+}

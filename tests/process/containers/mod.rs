@@ -1,0 +1,162 @@
+//! Tasks in containers of their own: real engines, images that `scripts/containers` makes.
+
+mod crash;
+mod engine;
+mod failures;
+mod images;
+mod life;
+
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde_json::{Value, json};
+
+use crate::harness::{Api, Daemon, Draft, Place, Server, eventually};
+
+/// One second instead of ten between SIGTERM and SIGKILL.
+const SHORT_GRACE: (&str, &str) = ("CLEARML_AGENT__AGENT__HOSTLER__STOP_GRACE", "1");
+
+/// A container engine that runs here.
+#[derive(Clone, Debug)]
+struct Engine {
+    /// The flag of `hostler daemon` for it.
+    flag: &'static str,
+    /// The variable by which its socket is found.
+    variable: &'static str,
+    /// `unix://..`
+    address: String,
+}
+
+impl Engine {
+    /// All that run here; says so where there is none.
+    fn all() -> Vec<Self> {
+        let named =
+            [("--docker", "DOCKER_HOST", "HOSTLER_TEST_DOCKER"), ("--podman", "CONTAINER_HOST", "HOSTLER_TEST_PODMAN")];
+        let found: Vec<Self> = named
+            .into_iter()
+            .filter_map(|(flag, variable, test)| Some(Self { flag, variable, address: std::env::var(test).ok()? }))
+            .collect();
+        if found.is_empty() {
+            eprintln!("skipped: no container engine: eval what `scripts/containers start` prints");
+        }
+        found
+    }
+
+    /// Docker, where it runs here.
+    fn docker() -> Option<Self> {
+        Self::all().into_iter().find(|engine| engine.flag == "--docker")
+    }
+
+    fn call(&self, arguments: &[&str]) -> Output {
+        Command::new("docker").args(["--host", &self.address]).args(arguments).output().unwrap()
+    }
+
+    /// What the client says, which must not fail.
+    fn say(&self, arguments: &[&str]) -> String {
+        let output = self.call(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    /// The containers that belong to a place.
+    fn containers(&self, place: &Place) -> Vec<String> {
+        let label = format!("label=hostler.attempts={}", place.path("state/attempts").display());
+        self.say(&["ps", "--all", "--quiet", "--no-trunc", "--filter", &label]).lines().map(str::to_owned).collect()
+    }
+
+    /// The container of a task.
+    fn container_of(&self, place: &Place, task: &str) -> Option<Value> {
+        self.containers(place).into_iter().find_map(|id| {
+            let output = self.call(&["inspect", &id]);
+            let inspected: Value = serde_json::from_slice(&output.stdout).ok()?;
+            let labels = &inspected[0]["Config"]["Labels"];
+            let is_its = labels["hostler.attempt"].as_str()?.starts_with(task) && labels["hostler.role"] == "task";
+            is_its.then(|| inspected[0].clone())
+        })
+    }
+}
+
+/// A server and a daemon that runs tasks in containers of one engine.
+struct Farm {
+    engine: Engine,
+    place: Place,
+    server: Server,
+    api: Api,
+    daemon: Daemon,
+}
+
+impl Farm {
+    fn start(engine: &Engine, arguments: &[&str]) -> Self {
+        Self::start_with(engine, arguments, &[])
+    }
+
+    fn start_with(engine: &Engine, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let place = Place::new();
+        let server = Server::start(&place);
+        let api = server.api();
+        let daemon = Self::daemon(engine, &place, &server, arguments, environment);
+        Self { engine: engine.clone(), place, server, api, daemon }
+    }
+
+    fn daemon(engine: &Engine, place: &Place, server: &Server, arguments: &[&str], more: &[(&str, &str)]) -> Daemon {
+        let workers = ["--cpu-only", engine.flag, "hostler-test/python"];
+        let all: Vec<&str> = workers.iter().chain(arguments).copied().collect();
+        let mut environment = vec![SHORT_GRACE, (engine.variable, engine.address.as_str())];
+        environment.extend(more);
+        Daemon::start_with(place, server, &all, &environment)
+    }
+
+    /// A daemon on the state of the one before.
+    fn again(&mut self, arguments: &[&str]) {
+        self.daemon = Self::daemon(&self.engine, &self.place, &self.server, arguments, &[]);
+    }
+
+    /// A task with a container; its id.
+    fn enqueue(&self, draft: &Draft, container: Value) -> String {
+        let task = draft.create(&self.api);
+        self.api.call("tasks.edit", json!({ "task": task, "container": container }));
+        self.api.enqueue(&task, "default");
+        task
+    }
+
+    /// Waits for the end of a task that must fail; the reason, which the console has too.
+    fn failure(&self, task: &str) -> String {
+        let ended = self.api.ended_as(task, "failed");
+        let reason = ended["status_reason"].as_str().unwrap().to_owned();
+        assert!(self.api.console(task).contains(&reason), "{}", self.api.console(task));
+        reason
+    }
+
+    /// Nothing is left: no container, no folder in memory, no process.
+    fn is_clean(&self) {
+        eventually("no container is left", || self.engine.containers(&self.place).is_empty());
+        let marks: Vec<String> = std::fs::read_dir("/dev/shm")
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| std::fs::read_dir(entry.ok()?.path()).ok())
+            .flatten()
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .collect();
+        let attempts = std::fs::read_dir(self.place.path("state/attempts")).unwrap();
+        for attempt in attempts.flatten() {
+            let name = attempt.file_name().into_string().unwrap();
+            assert!(!marks.contains(&name), "{name} has a folder in memory after its end");
+        }
+    }
+}
+
+impl Drop for Farm {
+    /// A test that failed leaves no container to the next one.
+    fn drop(&mut self) {
+        self.daemon.kill();
+        for id in self.engine.containers(&self.place) {
+            self.engine.call(&["rm", "--force", "--volumes", &id]);
+        }
+    }
+}
+
+/// A name that no other test uses.
+fn unique(name: &str) -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    format!("{name}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
