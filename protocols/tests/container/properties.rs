@@ -181,7 +181,6 @@ proptest! {
 }
 
 /// `make fuzz`: as long as `HOSTLER_FUZZ_SECONDS` says, with the seed `HOSTLER_FUZZ_SEED` or a new one.
-#[expect(clippy::print_stderr, reason = "what was tried, for whoever runs it by hand")]
 #[test]
 #[ignore = "runs as long as one likes: make fuzz"]
 fn fuzz() {
