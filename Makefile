@@ -61,6 +61,10 @@ bench: ## Measure enqueue to first line of user code, against the stock clearml-
 bench-environments: ## Measure launches cold, warm and with changed code, beside uv alone and the stock clearml-agent.
 	@benches/environments.sh
 
+.PHONY: bench-containers
+bench-containers: ## Measure tasks in containers that are warm, beside plain docker run.
+	@benches/containers.sh
+
 .PHONY: bench-scheduling
 bench-scheduling: ## Measure who gets which GPUs: the cost of a decision, utilisation and waits beside other rules.
 	@benches/scheduling.sh

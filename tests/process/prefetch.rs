@@ -151,11 +151,12 @@ fn a_task_whose_turn_has_come_waits_for_no_preparation() {
     let mut busy = Busy::start(&place);
     let task = slow.draft().enqueue(&busy.api);
     let (ahead, niceness) = eventually_some("it is built ahead", || slow.builds().first().copied());
-    assert_eq!(niceness, 19);
+    let lowest = (own_niceness() + 19).min(19);
+    assert_eq!(niceness, lowest);
     assert_eq!(busy.prefetch(&place).now, Some(task.as_str().into()));
     busy.gate.open();
     // The build that was begun for later is over, though nobody has let it through.
-    let (_, niceness) = eventually_some("it is built", || slow.builds().into_iter().find(|build| build.1 != 19));
+    let (_, niceness) = eventually_some("it is built", || slow.builds().into_iter().find(|build| build.1 != lowest));
     assert_eq!(niceness, own_niceness());
     assert!(!is_alive(ahead) && preparer(&place).is_none());
     slow.gate.open();
