@@ -39,7 +39,9 @@ fn a_build_finds_the_other_packages_of_the_task() {
     // Learnt once; the same question has its answer.
     assert!(fixture.prepare(Some(&["six==1.16.0", &line])).unwrap().reused);
     assert_eq!(fixture.builds(), 1, "{}", fixture.shown());
-    // Without anything that could help it stays what it is.
+    // Without anything that could help, nor what was built before, it stays what it is.
+    let fixture = Fixture::new();
+    let line = lonely(&fixture);
     let error = fixture.prepare(Some(&[&line])).unwrap_err().to_string();
     assert!(error.contains("No module named 'six'"), "{error}");
 }

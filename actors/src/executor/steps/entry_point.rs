@@ -188,7 +188,9 @@ fn entry_directory(directory: &Path, arguments: &[OsString]) -> PathBuf {
 
 /// The shell that the task asks for, or the nearest that is there.
 fn shell_program(asked: &str, commands: &dyn CommandRunner) -> PathBuf {
-    let by_path = Some(PathBuf::from(asked)).filter(|path| path.is_absolute() && commands.is_executable(path));
+    // One of this machine that is there and cannot be started is an error that names it.
+    let is_there = |path: &Path| commands.is_executable(path) || (commands.image().is_none() && path.exists());
+    let by_path = Some(PathBuf::from(asked)).filter(|path| path.is_absolute() && is_there(path));
     let name = asked.rsplit('/').next().unwrap_or(asked);
     by_path
         .or_else(|| commands.find(name))
