@@ -64,8 +64,6 @@ pub struct Container {
     pub id: String,
     /// Its labels.
     pub labels: HashMap<String, String>,
-    /// Whether it runs.
-    pub is_running: bool,
 }
 
 /// How a container is.
@@ -204,11 +202,7 @@ impl Engine {
         let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
         let found = self.wait("list containers", self.docker.list_containers(Some(options)))?;
         let container = |it: bollard::models::ContainerSummary| {
-            Some(Container {
-                id: it.id?,
-                labels: it.labels.unwrap_or_default(),
-                is_running: it.state.is_some_and(|state| state.to_string() == "running"),
-            })
+            Some(Container { id: it.id?, labels: it.labels.unwrap_or_default() })
         };
         Ok(found.into_iter().filter_map(container).collect())
     }

@@ -30,11 +30,7 @@ pub(super) fn order(args: &DaemonArgs, config: &Config, server: &Server) -> anyh
     };
     config.container_warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let mut settings: ContainerSettings = config.containers.clone();
-    if let Some((image, arguments)) = image_and_arguments(switch, named)?.split_first() {
-        settings.default.image.clone_from(image);
-        settings.default.arguments = arguments.to_vec();
-        settings.default.source = DefaultSource::Flag;
-    }
+    settings.set_default(&image_and_arguments(switch, named)?, DefaultSource::Flag);
     if let Some(error) = settings.errors().into_iter().next() {
         return Err(Problem::with(Exit::Config, error));
     }

@@ -33,6 +33,20 @@ fn an_entry_point_of_the_image_does_not_stand_in_the_way() {
 }
 
 #[test]
+fn an_entry_point_of_the_arguments_is_given_the_command() {
+    for engine in Engine::all() {
+        let allowed = [("CLEARML_AGENT__AGENT__FORBIDDEN_DOCKER_ARGS", "[]")];
+        let farm = Farm::start_with(&engine, &["--workers", "1"], &allowed);
+        let draft = Draft::script("wrapped", "import os; print('niceness', os.nice(0))");
+        let arguments = "--entrypoint /usr/bin/nice";
+        let task = farm.enqueue(&draft, json!({ "image": "hostler-test/python", "arguments": arguments }));
+        farm.api.ended_as(&task, "completed");
+        assert!(farm.api.console(&task).contains("niceness 10"), "{}", farm.api.console(&task));
+        farm.is_clean();
+    }
+}
+
+#[test]
 fn a_shell_script_runs_without_python_and_with_musl() {
     for engine in Engine::all() {
         let farm = Farm::start(&engine, &["--workers", "1"]);

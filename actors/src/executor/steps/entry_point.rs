@@ -77,8 +77,18 @@ impl PrepareStep<'_> for EntryPoint {
             }
             None => (environment::compose(std::env::vars_os(), draft.order, &places), None),
         };
+        let wrapper = draft.order.container.as_ref().and_then(|container| container.spec.entrypoint.as_deref());
+        let (program, arguments) = wrapped(wrapper, program, arguments);
         draft.launch = Some(Launch { program, arguments, directory, environment, helper: None, container });
         Ok(())
+    }
+}
+
+/// The command, or the program of `--entrypoint` with the command as its arguments.
+fn wrapped(wrapper: Option<&str>, program: PathBuf, arguments: Vec<OsString>) -> (PathBuf, Vec<OsString>) {
+    match wrapper.filter(|wrapper| !wrapper.is_empty()) {
+        Some(wrapper) => (wrapper.into(), std::iter::once(program.into_os_string()).chain(arguments).collect()),
+        None => (program, arguments),
     }
 }
 
