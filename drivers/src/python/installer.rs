@@ -1,6 +1,6 @@
 //! Builds one environment: with uv where it can be had, else with the interpreter's own `venv` and pip.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -18,6 +18,7 @@ use super::probe::PYTHON_VARIABLES;
 use super::reason;
 use super::requirement_line::{logical_lines, package_name};
 use super::requirements::{Requirements, Source};
+use super::seeds::SEEDS;
 use super::store::{BuildSite, Built, FORMAT, Question, Recipe};
 use super::uv::UvProvider;
 use crate::command::{CommandLine, CommandRunner, Finished};
@@ -28,9 +29,6 @@ use crate::scrub::scrub_urls;
 const NOT_FOR_UV: [&str; 5] = ["--pre", "--trusted-host", "--prefer-binary", "--require-hashes", "--use-feature"];
 /// Requirement options that say where packages come from.
 const INDEX_OPTIONS: [&str; 4] = ["--index-url", "--extra-index-url", "--find-links", "--no-index"];
-/// What every environment has besides what was asked for; programs call pip, old packages import setuptools.
-const SEEDS: [&str; 3] = ["pip", "setuptools", "wheel"];
-
 /// All that decides on an environment, and the means to build it.
 pub(super) struct Installer<'a> {
     pub(super) cache_dir: &'a Path,
@@ -41,12 +39,15 @@ pub(super) struct Installer<'a> {
     pub(super) requirements: &'a Requirements,
     /// In which order; more of it is learnt when a build fails.
     pub(super) order: RefCell<Order>,
+    /// With what; empty before it was looked for.
+    pub(super) engine: OnceCell<Engine>,
     pub(super) indexes: &'a Indexes,
     pub(super) working_dir: Option<&'a Path>,
     pub(super) commands: &'a dyn CommandRunner,
     pub(super) progress: &'a dyn Fn(&str),
 }
 
+#[derive(Clone)]
 pub(super) enum Engine {
     Uv(PathBuf),
     Pip,
@@ -65,7 +66,7 @@ pub(super) struct Site<'a> {
     /// Where the installer runs.
     pub(super) folder: &'a Path,
     /// For input files, which may hold passwords.
-    scratch: &'a Path,
+    pub(super) scratch: &'a Path,
     lock: Option<&'a FileLock>,
 }
 
@@ -109,6 +110,11 @@ impl Recipe for Installer<'_> {
         Some(Question::new(lines))
     }
 
+    fn names(&self) -> Result<Option<Vec<String>>, PythonError> {
+        let is_resolved = matches!(self.choose_engine()?, Engine::Uv(_)) && self.is_resolvable();
+        Ok(is_resolved.then(|| self.requirements.names()))
+    }
+
     fn is_moving(&self) -> bool {
         self.requirements.is_moving() && !self.requirements.has_credentials()
     }
@@ -117,29 +123,15 @@ impl Recipe for Installer<'_> {
         self.commands.image().is_some()
     }
 
-    /// Not for requirements with passwords: uv takes them out of what it prints. Nor for those with hashes: they are
-    /// kept by installing, and what was resolved would have hashes of its own.
     fn resolve(&self, site: &BuildSite<'_>) -> Result<Option<Vec<String>>, PythonError> {
         let Engine::Uv(uv) = self.choose_engine()? else { return Ok(None) };
-        let is_plain = !self.requirements.is_empty() && !self.requirements.has_credentials();
-        // What an order or a flag makes of it is known when it is installed.
-        if self.order.borrow().matters() || !self.flags().is_empty() {
-            return Ok(None);
-        }
-        if !is_plain || self.requirements.has("--require-hashes") || self.requirements.has_hashes() {
+        if !self.is_resolvable() {
             return Ok(None);
         }
         let site = Site::new(site);
         let inputs = self.write_inputs(&Engine::Uv(uv.clone()), &site, self.requirements)?;
         let output = site.scratch.join("resolution.txt");
-        let seeding = self.seed_command(&uv, &site)?;
-        let first = std::thread::scope(|scope| {
-            // Resolving mostly waits for the network: what every environment has is downloaded meanwhile. A failure
-            // means nothing yet, and is said by whoever installs it.
-            let commands = self.commands;
-            scope.spawn(move || drop(commands.run(seeding, &mut |_| {})));
-            self.run_resolve(&uv, &site, &inputs, None, &output)
-        })?;
+        let first = self.beside_seeds(&uv, &site, || self.run_resolve(&uv, &site, &inputs, None, &output))?;
         let mut is_done = first.is_success();
         if !is_done && let Some(pins) = self.contradicting_pins(&site, &first)? {
             is_done = self.run_resolve(&uv, &site, &inputs, Some(&pins), &output)?.is_success();
@@ -165,7 +157,8 @@ impl Recipe for Installer<'_> {
         match (&engine, resolution) {
             (Engine::Uv(uv), Some(resolution)) => is_seeded = self.install_resolution(uv, &site, resolution)?,
             (Engine::Uv(_) | Engine::Pip, _) if self.requirements.is_empty() => {}
-            (Engine::Uv(_) | Engine::Pip, _) => self.install(&engine, &site)?,
+            (Engine::Uv(uv), None) => self.beside_seeds(uv, &site, || self.install(&engine, &site))?,
+            (Engine::Pip, _) => self.install(&engine, &site)?,
         }
         let names = self.requirements.names();
         let left_out: Vec<&str> = SEEDS.into_iter().filter(|seed| !names.iter().any(|name| name == seed)).collect();
@@ -201,11 +194,29 @@ impl Installer<'_> {
         lines
     }
 
+    /// Whether the exact versions can be had beforehand. Not of requirements with passwords: uv takes them out of what
+    /// it prints. Nor of those with hashes: they are kept by installing, and what was resolved would have hashes of its
+    /// own. And what an order or a flag makes of them is known when they are installed.
+    fn is_resolvable(&self) -> bool {
+        let requirements = self.requirements;
+        let has_hashes = requirements.has("--require-hashes") || requirements.has_hashes();
+        let is_plain = !requirements.is_empty() && !requirements.has_credentials() && !has_hashes;
+        is_plain && !self.order.borrow().matters() && self.flags().is_empty()
+    }
+
     fn flags(&self) -> Flags {
         Flags::read(&self.settings.packages.extra_flags)
     }
 
     fn choose_engine(&self) -> Result<Engine, PythonError> {
+        if let Some(engine) = self.engine.get() {
+            return Ok(engine.clone());
+        }
+        let engine = self.find_engine()?;
+        Ok(self.engine.get_or_init(|| engine).clone())
+    }
+
+    fn find_engine(&self) -> Result<Engine, PythonError> {
         // uv does not count packages of the machine as installed, and needs a Python that is still maintained.
         let is_for_pip = self.settings.without_uv
             || (self.settings.system_site_packages && self.makes_venvs())
@@ -414,33 +425,7 @@ impl Installer<'_> {
         self.run(engine, site, command.directory(directory))
     }
 
-    /// What every environment has; of setuptools, later versions have lost what old packages need it for.
-    fn seeds(&self) -> &'static [&'static str] {
-        if self.interpreter.is_at_least(3, 12) { &["pip"] } else { &["pip", "setuptools<81", "wheel"] }
-    }
-
-    /// Brings what every environment has into uv's cache.
-    fn seed_command(&self, uv: &Path, site: &Site<'_>) -> Result<CommandLine, PythonError> {
-        let command = CommandLine::new(uv).arguments(["pip", "install", "--quiet", "--no-deps", "--python"]);
-        let command =
-            command.argument(&self.interpreter.path).argument("--target").argument(site.scratch.join("seeds"));
-        self.dressed(command.arguments(self.seeds()).directory(site.scratch), site, self.uv_variables())
-    }
-
-    /// Adds pip, and what Python before 3.12 had in every environment. Does without where no index can be reached.
-    fn seed(&self, uv: &Path, site: &Site<'_>) -> Result<(), PythonError> {
-        let command = CommandLine::new(uv).arguments(["pip", "install", "--quiet", "--python"]);
-        let command = command.argument(&site.python).arguments(self.seeds());
-        let command = self.dressed(command.directory(site.folder), site, self.uv_variables())?;
-        let finished = self.commands.run(command, &mut |_| {})?;
-        if !finished.is_success() {
-            let why = reason::reason(&finished.tail, self.indexes.scrubber());
-            (self.progress)(&format!("the environment has no pip of its own: {why}"));
-        }
-        Ok(())
-    }
-
-    fn uv_variables(&self) -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
+    pub(super) fn uv_variables(&self) -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
         self.indexes.uv_variables(self.downloads, self.commands)
     }
 
@@ -455,7 +440,7 @@ impl Installer<'_> {
         Ok(self.commands.run(command, &mut |line| (self.progress)(&scrubber.scrub(line)))?)
     }
 
-    fn dressed(
+    pub(super) fn dressed(
         &self,
         mut command: CommandLine,
         site: &Site<'_>,

@@ -6,6 +6,7 @@
 
 use std::fs::{self, Metadata, Permissions};
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
@@ -28,6 +29,23 @@ pub(super) fn make(environment: &Path, python: &Path, layer: &Path) -> Result<Pa
     Ok(layer.join(inside))
 }
 
+/// Makes a layer over an environment of conda, and returns its interpreter. As [`make`], but for the programs that are
+/// no Python: these stay where they are, and are found there after the layer's own.
+pub(super) fn make_over_conda(environment: &Path, python: &Path, layer: &Path) -> Result<PathBuf, PythonError> {
+    remove(layer)?;
+    let maker = Maker { from: environment, to: layer };
+    maker.make_over_conda().map_err(PythonError::io("make", layer))?;
+    Ok(layer.join("bin").join(python.file_name().unwrap_or("python".as_ref())))
+}
+
+/// What of an environment's programs goes into its layer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Programs {
+    All,
+    /// Interpreters, and scripts for them.
+    OfPython,
+}
+
 struct Maker<'a> {
     from: &'a Path,
     to: &'a Path,
@@ -41,13 +59,29 @@ impl Maker<'_> {
             let (name, path) = (entry.file_name(), entry.path());
             let target = self.to.join(&name);
             match name.to_str() {
-                Some("bin") => self.programs(&path, &target)?,
+                Some("bin") => self.programs(&path, &target, Programs::All)?,
                 Some("lib" | "lib64") if entry.file_type()?.is_dir() => self.libraries(&path, &target)?,
                 // uv's lock of an environment: of this one, not of everybody's.
                 Some(".lock") => {}
                 // Interpreters look for it, and for nothing else, beside their folder.
                 Some("pyvenv.cfg") => fs::copy(&path, &target).map(drop).and_then(|()| writable(&target))?,
                 _ => linked(&path, &target)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn make_over_conda(&self) -> io::Result<()> {
+        fs::create_dir_all(self.to)?;
+        // What makes a virtual environment of it, for Python and for installers.
+        let settings = format!("home = {}\ninclude-system-site-packages = false\n", self.from.join("bin").display());
+        fs::write(self.to.join("pyvenv.cfg"), settings)?;
+        self.programs(&self.from.join("bin"), &self.to.join("bin"), Programs::OfPython)?;
+        for entry in fs::read_dir(self.from.join("lib"))? {
+            let entry = entry?;
+            let packages = entry.path().join("site-packages");
+            if packages.is_dir() && !entry.file_type()?.is_symlink() {
+                self.way_to(&packages, &self.to.join("lib").join(entry.file_name()).join("site-packages"))?;
             }
         }
         Ok(())
@@ -63,36 +97,41 @@ impl Maker<'_> {
                 linked(&entry.path(), &target)?;
                 continue;
             }
-            let own = target.join("site-packages");
-            fs::create_dir_all(&own)?;
-            // Read as a folder of packages, so that `.pth` files in it count too.
-            let place = serde_json::to_string(&packages.to_string_lossy()).map_err(io::Error::from)?;
-            fs::write(own.join(PATH_FILE), format!("import site; site.addsitedir({place})\n"))?;
+            self.way_to(&packages, &target.join("site-packages"))?;
         }
         Ok(())
     }
 
+    /// Read as a folder of packages, so that `.pth` files in it count too.
+    fn way_to(&self, packages: &Path, own: &Path) -> io::Result<()> {
+        fs::create_dir_all(own)?;
+        let place = serde_json::to_string(&packages.to_string_lossy()).map_err(io::Error::from)?;
+        fs::write(own.join(PATH_FILE), format!("import site; site.addsitedir({place})\n"))
+    }
+
     /// Scripts that name the shared environment get the layer's name instead; what is no such script is linked.
-    fn programs(&self, from: &Path, to: &Path) -> io::Result<()> {
+    fn programs(&self, from: &Path, to: &Path, which: Programs) -> io::Result<()> {
         fs::create_dir(to)?;
         let old = self.from.to_string_lossy();
         for entry in fs::read_dir(from)? {
             let entry = entry?;
             let (path, target) = (entry.path(), to.join(entry.file_name()));
             let metadata = entry.metadata()?;
-            if metadata.is_symlink() {
+            let is_python = entry.file_name().as_bytes().starts_with(b"python");
+            if metadata.is_symlink() && (is_python || which == Programs::All) {
                 // `python` to an interpreter of the machine, `python3` to `python`.
                 symlink(fs::read_link(&path)?, &target)?;
                 continue;
             }
-            match script(&path, &metadata).filter(|text| text.contains(&*old)) {
+            match script(&path, &metadata).filter(|text| names(text, &old, which)) {
                 Some(text) => {
                     let text = self.redirected(&text, &old);
                     let mode = metadata.permissions().mode() | 0o200;
                     let mut file = fs::File::options().write(true).create_new(true).mode(mode).open(&target)?;
                     io::Write::write_all(&mut file, text.as_bytes())?;
                 }
-                None => symlink(&path, &target)?,
+                None if is_python || which == Programs::All => symlink(&path, &target)?,
+                None => {}
             }
         }
         Ok(())
@@ -111,6 +150,15 @@ impl Maker<'_> {
             }
             Some(_) | None => text,
         }
+    }
+}
+
+/// Whether a script is one of the environment's: `old` is its name.
+fn names(script: &str, old: &str, which: Programs) -> bool {
+    let first = script.lines().take(2).find(|line| line.contains(old));
+    match which {
+        Programs::All => script.contains(old),
+        Programs::OfPython => first.is_some_and(|line| line.contains("/python")),
     }
 }
 
@@ -181,6 +229,47 @@ mod tests {
         fs::write(layer.join("left-over"), "").unwrap();
         make(&shared, &shared.join("bin/python"), &layer).unwrap();
         assert!(!layer.join("left-over").exists());
+    }
+
+    /// With the machine's own interpreter, in the folders that conda would give it.
+    #[test]
+    fn a_layer_over_conda_is_a_virtual_environment() {
+        let folder = tempfile::tempdir().unwrap();
+        let (conda, layer) = (folder.path().join("conda"), folder.path().join("layer"));
+        let question =
+            "import os, sys, sysconfig; print(os.path.realpath(sys.executable), sysconfig.get_path('stdlib'))";
+        let ask = |python: &Path, question: &str| {
+            let output = std::process::Command::new(python).args(["-I", "-c", question]).output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            String::from_utf8(output.stdout).unwrap().trim().to_owned()
+        };
+        let answer = ask(Path::new("python3"), question);
+        let (real, library) =
+            answer.split_once(' ').map(|(real, library)| (Path::new(real), Path::new(library))).unwrap();
+        let name = library.file_name().unwrap();
+        let packages = conda.join("lib").join(name).join("site-packages");
+        for folder in [&packages, &conda.join("bin"), &conda.join("conda-meta")] {
+            fs::create_dir_all(folder).unwrap();
+        }
+        for entry in fs::read_dir(library).unwrap().map(Result::unwrap) {
+            if entry.file_name() != "site-packages" {
+                symlink(entry.path(), conda.join("lib").join(name).join(entry.file_name())).unwrap();
+            }
+        }
+        fs::copy(real, conda.join("bin").join(name)).unwrap();
+        symlink(name, conda.join("bin/python")).unwrap();
+        fs::write(packages.join("beneath.py"), "").unwrap();
+        let first = format!("#!{}/bin/python\nimport beneath\n", conda.display());
+        for (name, text) in [("tool", first.as_str()), ("other", "#!/bin/sh\n")] {
+            fs::write(conda.join("bin").join(name), text).unwrap();
+        }
+        let python = make_over_conda(&conda, &conda.join("bin/python"), &layer).unwrap();
+        let question =
+            "import beneath, sys, sysconfig; print(sys.prefix, sys.base_prefix, sysconfig.get_path('purelib'))";
+        let own = layer.join("lib").join(name).join("site-packages");
+        assert_eq!(ask(&python, question), format!("{} {} {}", layer.display(), conda.display(), own.display()));
+        assert!(fs::read_to_string(layer.join("bin/tool")).unwrap().contains(&*layer.to_string_lossy()));
+        assert!(!layer.join("bin/other").exists());
     }
 
     #[test]

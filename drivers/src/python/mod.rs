@@ -22,6 +22,7 @@ mod probe;
 mod reason;
 mod requirement_line;
 mod requirements;
+mod seeds;
 pub mod store;
 mod torch;
 mod uv;
@@ -108,17 +109,26 @@ pub struct Shared {
 
 impl Environment {
     /// The same environment with a writable layer in `folder`: what is installed into the result, nobody else sees.
-    /// What is not shared, and what conda has made, is returned as it is.
+    /// What is not shared is returned as it is.
     pub fn with_layer(mut self, folder: &Path) -> Result<Self, PythonError> {
         if let (Some(_), Some(bin)) = (&self.shared, &self.bin_dir) {
             let environment = bin.parent().unwrap_or(bin);
-            if is_of_conda(environment) {
-                return Ok(self);
-            }
-            self.python = layer::make(environment, &self.python, folder)?;
+            self.python = if is_of_conda(environment) {
+                conda::freeze(environment)?;
+                layer::make_over_conda(environment, &self.python, folder)?
+            } else {
+                layer::make(environment, &self.python, folder)?
+            };
             self.bin_dir = self.python.parent().map(Path::to_owned);
         }
         Ok(self)
+    }
+
+    /// The environment of conda that it is, or that is below its layer.
+    pub fn of_conda(&self) -> Option<PathBuf> {
+        let shared = self.shared.as_ref().map(|shared| shared.folder.join("venv"));
+        let own = self.bin_dir.as_deref().and_then(Path::parent).map(Path::to_owned);
+        shared.or(own).filter(|environment| is_of_conda(environment))
     }
 
     /// Begins to compile the byte code of a new environment, at the lowest priority; see `docs/environments.md`. The
@@ -297,6 +307,7 @@ impl EnvironmentStore {
             interpreter: finder.interpreter,
             requirements,
             order: Order::of(&settings.packages, requirements).into(),
+            engine: std::cell::OnceCell::new(),
             indexes: &indexes,
             working_dir: finder.request.code.map(|code| code.working_dir),
             commands: finder.commands,

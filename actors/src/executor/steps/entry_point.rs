@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use drivers::command::CommandRunner;
+use drivers::python::Environment;
 use protocols::failure::{FailureClass, Phase};
 use protocols::task::Interpreter;
 
@@ -70,6 +71,7 @@ impl PrepareStep<'_> for EntryPoint {
             directory: &directory,
             entry_directory: entry_directory(&directory, &arguments),
             programs: draft.python.as_ref().and_then(|environment| environment.bin_dir.as_deref()),
+            conda: draft.python.as_ref().and_then(Environment::of_conda),
         };
         let (environment, container) = match draft.container.take() {
             Some((container, inherited)) => {

@@ -42,6 +42,8 @@ pub(super) struct Places<'a> {
     pub(super) entry_directory: PathBuf,
     /// Folder of the programs of its virtual environment, where it has one.
     pub(super) programs: Option<&'a Path>,
+    /// The environment of conda that this is, or that is below it.
+    pub(super) conda: Option<PathBuf>,
 }
 
 /// All variables of the user's process. Later ones win: inherited, the agent's for every task, the task's own, the
@@ -161,13 +163,18 @@ fn add_paths(variables: &mut BTreeMap<OsString, OsString>, places: &Places<'_>) 
         End::Back,
     );
     variables.insert("PYTHONPATH".into(), python_path);
-    if let Some(programs) = places.programs {
-        let path = joined(variables.get(OsStr::new("PATH")).map(OsString::as_os_str), &[programs], End::Front);
+    let of_conda = places.conda.as_ref().map(|environment| environment.join("bin"));
+    let folders: Vec<&Path> = places.programs.into_iter().chain(of_conda.as_deref()).collect();
+    if !folders.is_empty() {
+        let path = joined(variables.get(OsStr::new("PATH")).map(OsString::as_os_str), &folders, End::Front);
         variables.insert("PATH".into(), path);
-        if let Some(environment) = programs.parent() {
-            let is_conda = environment.join("conda-meta").is_dir();
-            variables.insert(if is_conda { "CONDA_PREFIX" } else { "VIRTUAL_ENV" }.into(), environment.into());
-        }
+    }
+    if let Some(environment) = &places.conda {
+        variables.insert("CONDA_PREFIX".into(), environment.into());
+    }
+    let own = places.programs.and_then(Path::parent).filter(|own| places.conda.as_deref() != Some(own));
+    if let Some(environment) = own {
+        variables.insert("VIRTUAL_ENV".into(), environment.into());
     }
 }
 
@@ -212,10 +219,15 @@ mod tests {
     }
 
     fn composed(inherited: &[(&str, &str)]) -> BTreeMap<String, String> {
+        composed_over(None, inherited)
+    }
+
+    fn composed_over(conda: Option<PathBuf>, inherited: &[(&str, &str)]) -> BTreeMap<String, String> {
         let places = Places {
             directory: Path::new("/code"),
             entry_directory: "/code/sub".into(),
             programs: Some(Path::new("/env/bin")),
+            conda,
         };
         let inherited = inherited.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
         compose(inherited, &order(), &places)
@@ -279,6 +291,17 @@ mod tests {
         let variables = composed(&[("PYTHONPATH", ":/lib::/code"), ("PATH", "/env/bin:/bin:")]);
         assert_eq!(variables["PYTHONPATH"], "/lib:/code:/code/sub");
         assert_eq!(variables["PATH"], "/env/bin:/bin");
+    }
+
+    #[test]
+    fn an_environment_of_conda_is_named_with_its_layer_and_without() {
+        let names = |environment: &str| {
+            let variables = composed_over(Some(environment.into()), &[("PATH", "/bin")]);
+            let get = |name: &str| variables.get(name).cloned().unwrap_or_default();
+            (get("PATH"), get("CONDA_PREFIX"), get("VIRTUAL_ENV"))
+        };
+        assert_eq!(names("/conda"), ("/env/bin:/conda/bin:/bin".into(), "/conda".into(), "/env".into()));
+        assert_eq!(names("/env"), ("/env/bin:/bin".into(), "/env".into(), String::new()));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! environments are in the store like all others, and used in place.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use protocols::order::PythonSettings;
@@ -15,7 +16,7 @@ use super::super::indexes::Indexes;
 use super::super::probe::{PYTHON_VARIABLES, Prober};
 use super::super::reason;
 use super::super::requirements::{Requirements, Source};
-use super::super::store::{Asker, BuildSite, Built, Limits, Question, Recipe, Store, write_atomically};
+use super::super::store::{Asker, BuildSite, Built, Limits, Question, Recipe, Store, walk, write_atomically};
 use super::super::{Environment, EnvironmentRequest, build_private, shared};
 use crate::command::{CommandLine, CommandRunner, Finished};
 use crate::scrub::scrub_urls;
@@ -267,6 +268,34 @@ impl Maker<'_> {
 }
 
 /// What outlives this process keeps the lock.
+/// Takes the right to write away from the folders of an environment that tasks share, and tells conda so in its own
+/// way (CEP 22): what they install goes into their layers. Its files are left alone: conda's cache has them too.
+pub(in crate::python) fn freeze(environment: &Path) -> Result<(), PythonError> {
+    let lists = environment.join("conda-meta");
+    let mark = lists.join("frozen");
+    if mark.exists() {
+        return Ok(());
+    }
+    let close = |folder: &Path| {
+        let mode = fs::metadata(folder)?.permissions().mode();
+        fs::set_permissions(folder, fs::Permissions::from_mode(mode & !0o222))
+    };
+    let mut result = Ok(());
+    walk(environment, &mut |path, metadata| {
+        if metadata.is_dir() && path != lists && result.is_ok() {
+            result = close(path).map_err(PythonError::io("close", path));
+        }
+    });
+    result?;
+    let message = "Tasks share this environment. Install with pip, which writes into the task's own layer, or name the \
+                   package in the task's requirements.";
+    write_atomically(&mark, serde_json::json!({ "message": message }).to_string().as_bytes())?;
+    for folder in [&lists, environment] {
+        close(folder).map_err(PythonError::io("close", folder))?;
+    }
+    Ok(())
+}
+
 fn with_lock(command: CommandLine, site: &BuildSite<'_>) -> Result<CommandLine, PythonError> {
     Ok(match site.lock {
         Some(lock) => command.input(lock.for_child()?),

@@ -99,10 +99,18 @@ fn packages_of_conda_and_of_pip() {
 
 #[test]
 fn they_are_leased_and_evicted_like_all_others() {
-    let machine = Machine::new("micromamba", "mkdir -p \"$2/conda-meta\"");
+    let machine = Machine::new("micromamba", "mkdir -p \"$2/conda-meta\" \"$2/lib/python3.10/site-packages\"");
     let kept = machine.provide(Some(&["a=1"]), None).0.unwrap();
     let layer = machine.0.path().join("layer");
-    assert_eq!(kept.clone().with_layer(&layer).unwrap().python, kept.python, "used as conda has made it");
+    let above = kept.clone().with_layer(&layer).unwrap();
+    let environment = kept.python.ancestors().nth(2).unwrap().to_owned();
+    assert_eq!((above.python.clone(), above.of_conda()), (layer.join("bin/python"), Some(environment.clone())));
+    let message = fs::read(environment.join("conda-meta/frozen")).unwrap();
+    assert!(serde_json::from_slice::<Value>(&message).unwrap()["message"].as_str().unwrap().contains("pip"));
+    for folder in ["", "bin", "conda-meta", "lib/python3.10/site-packages"] {
+        let mode = fs::metadata(environment.join(folder)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o222, 0, "{folder}");
+    }
     assert_eq!(kept.start_sealing().unwrap(), None);
     let evicted = machine.provide(Some(&["a=2"]), None).0.unwrap().python;
     for other in ["a=3", "a=4"] {

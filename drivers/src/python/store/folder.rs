@@ -38,7 +38,7 @@ impl Size {
 }
 
 /// Calls `visit` for everything below a folder, without following links.
-pub(super) fn walk(folder: &Path, visit: &mut dyn FnMut(&Path, &Metadata)) {
+pub(crate) fn walk(folder: &Path, visit: &mut dyn FnMut(&Path, &Metadata)) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
         let Ok(metadata) = entry.metadata() else { continue };

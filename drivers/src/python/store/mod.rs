@@ -26,6 +26,7 @@ mod lease;
 mod provide;
 mod question;
 mod record;
+mod similar;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -38,7 +39,7 @@ use std::time::SystemTime;
 
 pub(crate) use self::bytecode::{sealing_command, start_sealing};
 pub use self::eviction::{Limits, Pruned};
-pub(crate) use self::folder::remove;
+pub(crate) use self::folder::{remove, walk};
 pub use self::inspect::{Entry, Why};
 pub use self::lease::Lease;
 pub(crate) use self::provide::{Asker, BuildSite, Built, Found, Recipe};

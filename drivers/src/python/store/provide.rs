@@ -6,7 +6,9 @@ use std::time::Instant;
 
 use super::question::digest;
 use super::record::{self, Asked, now};
-use super::{Difference, Lease, Limits, Nearest, Outcome, Question, READY_FILE, Ready, Store, TaskRecord, touch};
+use super::{
+    Difference, Lease, Limits, Nearest, Outcome, Question, READY_FILE, Ready, Store, TaskRecord, similar, touch,
+};
 use crate::command::CommandRunner;
 use crate::file_lock::FileLock;
 use crate::python::error::PythonError;
@@ -18,6 +20,12 @@ pub(crate) trait Recipe {
 
     /// Whether the same question may have another answer tomorrow, without being the user's wish.
     fn is_moving(&self) -> bool;
+
+    /// What every answer has among its packages, where [`resolve`](Self::resolve) can tell the exact answer: an
+    /// environment without these is none.
+    fn names(&self) -> Result<Option<Vec<String>>, PythonError> {
+        Ok(None)
+    }
 
     /// The exact answer, one package a line, where it can be had without building.
     fn resolve(&self, site: &BuildSite<'_>) -> Result<Option<Vec<String>>, PythonError>;
@@ -153,6 +161,13 @@ impl Store {
                 built => return built,
             }
         }
+        if !recipe.is_moving()
+            && let Some(names) = recipe.names()?
+            && !self.has_similar(&recipe.kind(), &names)
+        {
+            // No environment can be the answer: it is resolved and installed in one go.
+            return self.build(recipe, asker, key, None, site);
+        }
         let resolution = match recipe.resolve(site) {
             Err(error) if recipe.is_moving() && error.is_transient() => {
                 let found = self.answered(key)?.ok_or(error)?;
@@ -185,6 +200,11 @@ impl Store {
         if let Some(found) = self.lease(&id, Outcome::Shared)? {
             return Ok(found);
         }
+        if let Some(other) = self.with_packages(&recipe.kind(), lines)
+            && let Some(found) = self.lease(&other, Outcome::Shared)?
+        {
+            return Ok(found);
+        }
         let lock = self.queue(&id, asker)?;
         if let Some(found) = self.lease(&id, Outcome::Shared)? {
             return Ok(found);
@@ -215,13 +235,18 @@ impl Store {
             }
         };
         let size = super::folder::Size::of(&folder);
+        let resolution = match resolution {
+            Some(lines) => Some(lines.to_vec()),
+            None if recipe.names()?.is_some() => similar::pins(&built.packages),
+            None => None,
+        };
         let ready = Ready {
             format: super::FORMAT,
             program: built.program,
             python_version: built.python_version,
             question: recipe.question(),
             packages: built.packages,
-            resolution: resolution.map(<[String]>::to_vec),
+            resolution,
             task: asker.task.to_owned(),
             created: now(),
             seconds: begun.elapsed().as_secs_f64(),

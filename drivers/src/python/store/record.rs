@@ -20,7 +20,7 @@ pub(super) struct Asked {
     pub(super) question: Question,
     /// The environment; it may have been evicted since.
     pub(super) environment: String,
-    /// Exact versions with their hashes, as far as they were resolved before they were installed.
+    /// Exact versions: with their hashes where they were resolved before they were installed, else as installed.
     pub(super) resolution: Option<Vec<String>>,
     /// The first task that asked.
     pub(super) task: String,
@@ -39,7 +39,7 @@ pub struct Ready {
     pub question: Question,
     /// Installed packages as `pip freeze` writes them.
     pub packages: Vec<String>,
-    /// Exact versions with their hashes, as far as they were resolved before they were installed.
+    /// Exact versions: with their hashes where they were resolved before they were installed, else as installed.
     pub resolution: Option<Vec<String>>,
     /// The task that it was built for.
     pub task: String,

@@ -46,11 +46,14 @@ fn questions_with_the_same_answer_share_an_environment() {
 #[test]
 fn an_evicted_environment_is_made_of_the_same_versions_again() {
     let (_folder, store) = store();
-    let id = provide(&store, &resolved("numpy", "numpy==2.1"), "a", NO_LIMITS).id;
+    let ask = |name: &str, to: &str| provide(&store, &resolved(name, to), "a", NO_LIMITS);
+    let id = ask("numpy", "numpy==2.1").id;
     assert!(store.remove(&id).unwrap());
-    let again = provide(&store, &resolved("numpy", "numpy==2.2"), "a", NO_LIMITS);
-    assert_eq!((again.outcome, again.id), (Outcome::Built, id));
-    assert_eq!(again.ready.packages, ["numpy==2.1"]);
+    let again = ask("numpy", "numpy==2.2");
+    assert_eq!((again.outcome, again.ready.packages), (Outcome::Built, vec!["numpy==2.1".to_owned()]));
+    // And is known by what it has.
+    let other = ask("numpy<3", "numpy==2.1");
+    assert_eq!((other.outcome, other.id), (Outcome::Shared, again.id));
 }
 
 #[test]

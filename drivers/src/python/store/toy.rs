@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use super::{Asker, BuildSite, Built, Found, Limits, Question, Recipe, Store};
 use crate::command::SystemCommands;
 use crate::python::error::PythonError;
+use crate::python::requirement_line::package_name;
 
 /// Files of a toy package.
 const FILES: usize = 20;
@@ -35,6 +36,10 @@ impl Recipe for Toy {
         self.asked.ends_with("@main")
     }
 
+    fn names(&self) -> Result<Option<Vec<String>>, PythonError> {
+        Ok(self.resolved.as_ref().map(|_| package_name(&self.asked).into_iter().collect()))
+    }
+
     fn resolve(&self, _: &BuildSite<'_>) -> Result<Option<Vec<String>>, PythonError> {
         Ok(self.resolved.clone().map(|line| vec![line]))
     }
@@ -43,7 +48,8 @@ impl Recipe for Toy {
         fs::create_dir_all(site.folder.join("venv/bin")).unwrap();
         symlink("/bin/sh", site.folder.join("venv/bin/python")).unwrap();
         let packages = site.folder.join("venv/lib/python3/site-packages");
-        let name = resolution.map_or(self.asked.as_str(), |lines| lines[0].as_str());
+        let resolved = resolution.and_then(|lines| lines.first()).or(self.resolved.as_ref());
+        let name = resolved.map_or(self.asked.as_str(), String::as_str);
         fs::create_dir_all(packages.join("toy.dist-info")).unwrap();
         let mut record = String::new();
         for number in 0..FILES {
