@@ -21,6 +21,8 @@ pub const RECORD_FILE: &str = "record.mpk";
 pub const CONSOLE_FILE: &str = "console.log";
 /// Name of the file in which a preparation ahead of a task's turn leaves how it went: a [`Prefetched`].
 pub const PREFETCHED_FILE: &str = "prefetched.mpk";
+/// Name of the file in which a build for a person leaves what it made: a [`Built`].
+pub const BUILT_FILE: &str = "built.mpk";
 /// Environment variable that every process of an attempt inherits; its value is [`ExecutorOrder::mark`].
 /// What a dead executor left behind is found by it.
 pub const MARK_VARIABLE: &str = "HOSTLER_ATTEMPT";
@@ -203,6 +205,28 @@ pub enum Prefetched {
     Failed(String),
     /// It was stopped.
     Stopped,
+}
+
+/// Code and environment of a task in a folder of a person's own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Built {
+    /// Root of the code.
+    pub code: PathBuf,
+    /// Where the task starts.
+    pub directory: PathBuf,
+    /// Interpreter of the environment; absent for a task that needs none.
+    pub python: Option<PathBuf>,
+    /// For example `3.11.7`.
+    pub python_version: String,
+    /// What starts the task: the program and its arguments.
+    pub command: Vec<String>,
+    /// `PYTHONPATH` of its process.
+    pub python_path: String,
+    /// The commit that is checked out; empty without a repository.
+    pub commit: String,
+    /// Installed packages, as pip writes them.
+    pub packages: Vec<String>,
 }
 
 /// What was found out while preparing; written back to the task.

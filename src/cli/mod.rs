@@ -1,6 +1,8 @@
 //! The command line.
 
+mod build;
 mod env;
+mod execute;
 mod explain;
 mod limits;
 mod queue;
@@ -16,7 +18,9 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::logging::LogFormat;
 
+pub(crate) use build::BuildArgs;
 pub(crate) use env::{EnvCommand, EnvPruneArgs, StoreArgs};
+pub(crate) use execute::ExecuteArgs;
 pub(crate) use explain::{ExplainCommand, ExplainContainerArgs, ExplainGitArgs};
 pub(crate) use limits::LimitArgs;
 pub(crate) use queue::{MoveTarget, QueueCommand, WorkerCommand};
@@ -84,6 +88,12 @@ pub(crate) enum Command {
     /// Take tasks from queues and run them
     #[command(long_about = service::DAEMON_ABOUT)]
     Daemon(DaemonArgs),
+    /// Run one task here, without a daemon
+    #[command(long_about = execute::EXECUTE_ABOUT)]
+    Execute(ExecuteArgs),
+    /// Build code and environment of a task into a folder
+    #[command(long_about = build::BUILD_ABOUT)]
+    Build(BuildArgs),
     /// Prepare and run one attempt (started by the daemon)
     #[command(hide = true)]
     Executor(ExecutorArgs),
@@ -159,6 +169,9 @@ mod tests {
     fn what_excludes_each_other_is_refused() {
         for line in [
             "daemon --gpus 0 --cpu-only",
+            "execute",
+            "execute --id t --gpus 0 --cpu-only",
+            "execute --id t --clone --require-queue",
             "daemon --stop --drain",
             "task create --name n --script x --repo y",
             "task create --name n --repo y",

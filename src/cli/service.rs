@@ -110,7 +110,7 @@ Tasks do not depend on the daemon: SIGTERM, a crash or an upgrade leave them run
 state directory takes them over. On a terminal Ctrl-C stops them with the daemon; --stop does so from elsewhere.";
 
 /// Flags of `daemon`.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 #[command(after_help = "\
 Examples:
   hostler daemon --queue default                            one worker with the whole machine
@@ -215,6 +215,12 @@ pub(crate) struct ExecutorArgs {
     /// Only fetch the code and build the environment, for as long as the daemon with this process id lives
     #[arg(long, value_name = "PID")]
     pub(crate) prefetch_for: Option<u32>,
+    /// Only build code and environment, for as long as the command with this process id lives
+    #[arg(long, value_name = "PID", requires = "into", conflicts_with = "prefetch_for")]
+    pub(crate) build_for: Option<u32>,
+    /// The folder to build in
+    #[arg(long, value_name = "DIR", requires = "build_for")]
+    pub(crate) into: Option<PathBuf>,
 }
 
 /// What `status` is for.

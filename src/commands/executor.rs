@@ -6,9 +6,10 @@ use crate::cli::ExecutorArgs;
 use crate::exit::{Exit, Problem};
 
 pub(super) fn run(args: &ExecutorArgs) -> anyhow::Result<Exit> {
-    let exit = match args.prefetch_for {
-        Some(daemon) => executor::prefetch(&args.attempt_dir, daemon),
-        None => executor::run(&args.attempt_dir),
+    let exit = match (args.prefetch_for, args.build_for.zip(args.into.as_deref())) {
+        (Some(daemon), _) => executor::prefetch(&args.attempt_dir, daemon),
+        (None, Some((starter, into))) => executor::build(&args.attempt_dir, starter, into),
+        (None, None) => executor::run(&args.attempt_dir),
     };
     match exit {
         ExecutorExit::Reported | ExecutorExit::Unreported | ExecutorExit::FolderGone => Ok(Exit::Success),

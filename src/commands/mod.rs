@@ -1,11 +1,13 @@
 //! One file, or folder, per subcommand.
 
 mod api;
+mod build;
 mod client_file;
 mod context;
 mod control;
 mod daemon;
 mod env;
+mod execute;
 mod executor;
 mod explain;
 mod gpus;
@@ -18,6 +20,8 @@ mod server;
 mod simulation;
 mod status;
 mod task;
+mod task_place;
+mod terminal;
 mod up;
 mod worker;
 
@@ -33,8 +37,11 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
     let verbosity = match &cli.command {
         _ if context.global.debug => Verbosity::Debug,
         Command::Server(args) if args.command.is_some() => Verbosity::Quiet,
-        Command::Up(_) | Command::Server(_) | Command::Daemon(_) | Command::Executor(_) => Verbosity::Normal,
-        Command::Status(_)
+        Command::Up(_) | Command::Server(_) | Command::Daemon(_) | Command::Execute(_) | Command::Executor(_) => {
+            Verbosity::Normal
+        }
+        Command::Build(_)
+        | Command::Status(_)
         | Command::Gpus(_)
         | Command::Explain(_)
         | Command::Env(_)
@@ -47,6 +54,8 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Up(args) => up::run(&context, &args),
         Command::Server(args) => server::run(&context, args),
         Command::Daemon(args) => daemon::run(&context, args),
+        Command::Execute(args) => execute::run(&context, args),
+        Command::Build(args) => build::run(&context, args),
         Command::Executor(args) => executor::run(&args),
         Command::Status(args) => status::run(&context, args),
         Command::Gpus(args) => gpus::run(&context, args),

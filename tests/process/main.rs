@@ -9,12 +9,14 @@
 
 mod abort;
 mod bad_input;
+mod build;
 mod cli;
 mod containers;
 mod crash;
 mod crash_matrix;
 mod end_to_end;
 mod environments;
+mod execute;
 mod explain_container;
 mod gpu_health;
 mod gpu_plots;

@@ -18,6 +18,8 @@ pub enum DaemonExit {
     Stopped,
     /// It finished its tasks and took nothing new.
     Drained,
+    /// There was nothing to run: the one task that it was for is none, or is not to be run.
+    NothingToRun(String),
     /// Something of its own failed; tasks live on. Exit code 70.
     Failed(String),
 }

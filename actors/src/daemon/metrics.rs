@@ -46,6 +46,8 @@ pub(crate) struct Metrics {
     board: GpuBoard,
     changes: BTreeMap<WorkerId, watch::Sender<Option<(TaskId, QueueId)>>>,
     sampled: Option<watch::Receiver<Option<Sample>>>,
+    /// How many hearts beat.
+    hearts: watch::Sender<usize>,
     _lifeline: Lifeline<Child>,
 }
 
@@ -58,7 +60,8 @@ impl Metrics {
         board: GpuBoard,
         lifeline: Lifeline<Child>,
     ) -> Self {
-        Self { settings, server, clock, reachable, board, changes: BTreeMap::new(), sampled: None, _lifeline: lifeline }
+        let (changes, hearts) = (BTreeMap::new(), watch::channel(0).0);
+        Self { settings, server, clock, reachable, board, changes, sampled: None, hearts, _lifeline: lifeline }
     }
 }
 
@@ -76,7 +79,10 @@ impl Metrics {
             clock: Arc::clone(&self.clock),
             reachable: Arc::clone(&self.reachable),
         };
-        ctx.spawn(heart.beat(changed, sampled).into_actor(self));
+        self.hearts.send_modify(|hearts| *hearts += 1);
+        ctx.spawn(heart.beat(changed, sampled).into_actor(self).map(|(), this, _| {
+            this.hearts.send_modify(|hearts| *hearts -= 1);
+        }));
     }
 }
 
@@ -116,7 +122,10 @@ impl Handler<Unregister> for Metrics {
     fn handle(&mut self, _: Unregister, _: &mut Self::Context) -> Self::Result {
         self.changes.clear(); // No heart beats on behind the worker's back.
         let (settings, server) = (Arc::clone(&self.settings), Arc::clone(&self.server));
+        let mut hearts = self.hearts.subscribe();
         Box::pin(async move {
+            // What one is saying at this moment would put its worker back on the list.
+            let _ = hearts.wait_for(|hearts| *hearts == 0).await;
             for worker in &settings.workers {
                 if let Err(error) = server.unregister_worker(&worker.id, &worker.queues).await {
                     debug!(worker = %worker.id, %error, "cannot sign off");

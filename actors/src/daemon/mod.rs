@@ -19,6 +19,7 @@
 mod abort_watcher;
 mod attempt;
 mod board;
+mod build;
 mod child;
 mod containers;
 mod control_gateway;
@@ -31,6 +32,7 @@ mod long_poll;
 mod machine;
 mod metrics;
 mod metrics_page;
+mod outcome;
 mod prefetcher;
 mod queue_poller;
 mod reporter;
@@ -42,12 +44,14 @@ mod task_runner;
 mod watchdog;
 mod watched;
 
+pub use build::{BuildError, build};
 pub use containers::ContainerHost;
 pub use exit::{DaemonError, DaemonExit};
 pub use gpu::look as look_at_division;
+pub use outcome::{RunEnd, has_journal, run_end};
 pub use run::run;
 pub use settings::{
-    DaemonSettings, Division, DynamicGpus, DynamicMig, ForeignPolicy, GpuSettings, MpsProgram, WorkerSettings,
+    DaemonSettings, Division, DynamicGpus, DynamicMig, ForeignPolicy, GpuSettings, MpsProgram, OneTask, WorkerSettings,
     control_socket,
 };
 

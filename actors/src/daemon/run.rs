@@ -14,7 +14,7 @@ use protocols::ids::TaskId;
 use protocols::journal::Recovered;
 use protocols::lifecycle::TaskState;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
@@ -54,10 +54,16 @@ async fn live(
     server: Arc<dyn TaskServer>,
     observe: impl FnOnce(&Addr<Supervisor>),
 ) -> Result<DaemonExit, DaemonError> {
+    let waits_for_one = settings.only.is_some();
     let prepared = prepare(settings, server).await?;
     let (exit, left) = oneshot::channel();
     let mut interrupts = signal(SignalKind::interrupt()).map_err(DaemonError::Runtime)?;
     let mut terminations = signal(SignalKind::terminate()).map_err(DaemonError::Runtime)?;
+    // Who waits for one task has a terminal, as a rule, and no more use for the task without it.
+    let mut hangups = (waits_for_one && !ignores_hangups())
+        .then(|| signal(SignalKind::hangup()))
+        .transpose()
+        .map_err(DaemonError::Runtime)?;
     let watchdog = super::watchdog::Watchdog::start();
     let supervisor = Supervisor::new(prepared, exit).start();
     observe(&supervisor);
@@ -67,6 +73,7 @@ async fn live(
             let leave = tokio::select! {
                 _ = interrupts.recv() => LeaveSignal::Interrupt,
                 _ = terminations.recv() => LeaveSignal::Terminate,
+                () = hangup(hangups.as_mut()) => LeaveSignal::Terminate,
             };
             tell(&signals, leave);
         }
@@ -74,6 +81,20 @@ async fn live(
     let exit = left.await.unwrap_or_else(|_| DaemonExit::Failed("the Supervisor ended".to_owned()));
     drop(watchdog);
     Ok(exit)
+}
+
+async fn hangup(signals: Option<&mut Signal>) {
+    match signals {
+        Some(signals) => drop(signals.recv().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether this process was started with SIGHUP ignored, as `nohup` does it.
+fn ignores_hangups() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
 }
 
 /// Opens the journal, folds it, binds the sockets, and meets the server. Invariant S1: there is no other start path.

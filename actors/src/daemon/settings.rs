@@ -10,10 +10,13 @@ use drivers::nvml::MigCard;
 use protocols::clearml::tasks::Task;
 use protocols::gpu::mig::Placed;
 use protocols::gpu::{Demand, DemandSource, GpuCard, Pool, Wish, WishError};
-use protocols::ids::{QueueId, WorkerId};
+use protocols::ids::{QueueId, TaskId, WorkerId};
 use protocols::order::{GitSettings, PythonSettings};
 
 use super::containers::ContainerHost;
+
+/// In the state directory.
+pub(super) const JOURNAL_FILE: &str = "journal.db";
 
 /// A slot: one task at a time, with these cards, from these queues.
 #[derive(Clone, Debug)]
@@ -187,6 +190,15 @@ impl Default for GpuSettings {
     }
 }
 
+/// What a daemon of `hostler execute` is for: this task, taken wherever it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OneTask {
+    /// The task.
+    pub task: TaskId,
+    /// Only if it is queued.
+    pub must_be_queued: bool,
+}
+
 /// A daemon's configuration, complete and checked.
 #[derive(Clone, Debug)]
 pub struct DaemonSettings {
@@ -202,6 +214,8 @@ pub struct DaemonSettings {
     pub workers: Vec<WorkerSettings>,
     /// Cards that belong to no slot.
     pub dynamic: Option<DynamicGpus>,
+    /// One task instead of what the queues have: the daemon leaves when it is settled, and a signal stops it.
+    pub only: Option<OneTask>,
     /// Round-robin over queues instead of priority.
     pub order_fairness: bool,
     /// Time between two polls of a server without the long-poll extension.
@@ -285,7 +299,7 @@ impl DaemonSettings {
     }
 
     pub(crate) fn journal_file(&self) -> PathBuf {
-        self.state_dir.join("journal.db")
+        self.state_dir.join(JOURNAL_FILE)
     }
 
     pub(crate) fn executor_socket(&self) -> PathBuf {

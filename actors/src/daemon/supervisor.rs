@@ -34,7 +34,7 @@ use super::journal::Journal;
 use super::long_poll::LongPoll;
 use super::metrics::{Metrics, WorkerTask};
 use super::prefetcher::{PrefetchBoard, Prefetcher, PrefetcherTools, PreparationChanged};
-use super::queue_poller::{PollerTools, QueuePoller, StopPulling};
+use super::queue_poller::{NothingToRun, PollerTools, QueuePoller, StopPulling};
 use super::reporter::{CloseLane, ConsoleGrew, LaneTools, OpenLane, Report, Reporter};
 use super::settings::DaemonSettings;
 use super::task_manager::{
@@ -207,7 +207,7 @@ impl Supervisor {
             Child::Reporter => self.start_reporter(lifeline),
             Child::GpuWatcher => self.start_gpu_watcher(lifeline),
             Child::ExecutorGateway => self.start_executor_gateway(lifeline),
-            Child::QueuePoller => self.start_poller(lifeline),
+            Child::QueuePoller => self.start_poller(lifeline, ctx),
             Child::Prefetcher => self.start_prefetcher(lifeline),
             Child::AbortWatcher => self.start_abort_watcher(lifeline),
             Child::Metrics => self.start_metrics(lifeline),
@@ -264,7 +264,7 @@ impl Supervisor {
         drop(gateway);
     }
 
-    fn start_poller(&mut self, lifeline: Lifeline<Child>) {
+    fn start_poller(&mut self, lifeline: Lifeline<Child>, ctx: &mut Context<Self>) {
         let Some(core) = &self.core else { return };
         let tools = PollerTools {
             settings: self.prepared.settings.clone(),
@@ -279,6 +279,7 @@ impl Supervisor {
             release: core.partitioner.clone().recipient(),
             start: core.tasks.clone().recipient(),
             find: core.tasks.clone().recipient(),
+            nothing: ctx.address().recipient(),
         };
         let poller = QueuePoller::new(tools, lifeline).start();
         #[cfg(test)]
@@ -419,7 +420,18 @@ impl Handler<LoadChanged> for Supervisor {
 
     fn handle(&mut self, message: LoadChanged, ctx: &mut Self::Context) {
         self.load = message.0;
+        if self.prepared.settings.only.is_some() && self.load.unsettled == 0 && self.leaving.is_none() {
+            self.leave(Leaving::Drain, false, ctx);
+        }
         self.leave_when_idle(ctx);
+    }
+}
+
+impl Handler<NothingToRun> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, NothingToRun(why): NothingToRun, ctx: &mut Self::Context) {
+        self.unregister_and_finish(DaemonExit::NothingToRun(why), ctx);
     }
 }
 

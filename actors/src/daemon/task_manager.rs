@@ -201,8 +201,11 @@ impl TaskManager {
     fn forget(&mut self, task: TaskId, until: u64) {
         let Some(entry) = self.tasks.remove(&task) else { return };
         self.tools.board.remove(&task);
-        let (attempts, of, pull) = (self.tools.settings.attempts_dir(), task.clone(), entry.pull);
-        tokio::task::spawn_blocking(move || remove_attempts(&attempts, &of, pull));
+        // Of one task, whoever waits for it has yet to read the console.
+        if self.tools.settings.only.is_none() {
+            let (attempts, of, pull) = (self.tools.settings.attempts_dir(), task.clone(), entry.pull);
+            tokio::task::spawn_blocking(move || remove_attempts(&attempts, &of, pull));
+        }
         self.settled.push_back((task, until));
         self.forget_oldest();
         self.tell_load();

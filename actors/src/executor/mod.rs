@@ -11,6 +11,8 @@
 //! Nothing here waits for the daemon but the very end: the executor leaves when its `Ended` fact is acknowledged.
 //! What survives a `kill -9` of it is on disk: the record and the console file.
 
+mod aside;
+mod build;
 mod child;
 mod children;
 mod console;
@@ -32,6 +34,7 @@ mod run;
 mod steps;
 mod uplink;
 
+pub use build::build;
 pub use exit::ExecutorExit;
 pub use prefetch::prefetch;
 pub use run::run;

@@ -111,6 +111,18 @@ impl TaskServer for ClearMlClient {
         .boxed()
     }
 
+    fn leave_queue<'a>(&'a self, queue: &'a QueueId, task: &'a TaskId) -> ServerFuture<'a, bool> {
+        async move {
+            match self.tell("queues.remove_task", &json!({ "queue": queue, "task": task })).await {
+                Ok(()) => Ok(true),
+                // It does not stand there; or there is no such queue.
+                Err(error) if error.is_api(400, 703) || error.is_api(400, 701) => Ok(false),
+                Err(error) => Err(error),
+            }
+        }
+        .boxed()
+    }
+
     fn wait_for_queues<'a>(
         &'a self,
         queues: &'a [QueueId],

@@ -49,6 +49,10 @@ pub trait TaskServer: Send + Sync + std::fmt::Debug + 'static {
     /// [`TaskServer::queue_entries`] to find out.
     fn pop<'a>(&'a self, queue: &'a QueueId, expected: Option<&'a TaskId>) -> ServerFuture<'a, Option<TaskId>>;
 
+    /// Takes a task out of a queue, wherever in it it stands; whether it stood there. The task stays `queued`, and of
+    /// two who try only one hears that it did.
+    fn leave_queue<'a>(&'a self, queue: &'a QueueId, task: &'a TaskId) -> ServerFuture<'a, bool>;
+
     /// Waits until one of the queues has an entry and answers its head, without taking it; `None` after `timeout`.
     /// Only where [`TaskServer::extensions`] has it.
     fn wait_for_queues<'a>(

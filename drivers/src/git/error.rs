@@ -55,6 +55,14 @@ pub enum GitError {
         /// Whether a later try may succeed.
         is_transient: bool,
     },
+    /// The objects that a work tree borrows cannot be copied.
+    #[error("git repack fails in {}: {detail}", path.display())]
+    Repack {
+        /// The work tree.
+        path: PathBuf,
+        /// What git said.
+        detail: String,
+    },
     /// Files in Git LFS cannot be fetched.
     #[error("cannot get the Git LFS files of {url}: {detail}")]
     LargeFiles {
@@ -124,9 +132,11 @@ impl GitError {
             | Self::LargeFiles { .. } => FailureClass::Code,
             Self::Checkout { source, .. } if is_of_machine(source.class()) => FailureClass::Infrastructure,
             Self::Checkout { .. } => FailureClass::Code,
-            Self::Mirror { .. } | Self::DiskFull { .. } | Self::Io { .. } | Self::Command { .. } => {
-                FailureClass::Infrastructure
-            }
+            Self::Mirror { .. }
+            | Self::Repack { .. }
+            | Self::DiskFull { .. }
+            | Self::Io { .. }
+            | Self::Command { .. } => FailureClass::Infrastructure,
             Self::Stopped => FailureClass::Aborted,
         }
     }
@@ -142,6 +152,7 @@ impl GitError {
             | Self::Diff { .. }
             | Self::Checkout { .. }
             | Self::Mirror { .. }
+            | Self::Repack { .. }
             | Self::DiskFull { .. }
             | Self::Io { .. }
             | Self::Command { .. }

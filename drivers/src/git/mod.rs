@@ -28,6 +28,7 @@ pub use self::explain::{Explanation, explain};
 pub use self::keeping::RepositoryLease;
 use self::mirror::Mirror;
 pub use self::packages::{PackageAccess, takes_from_git};
+pub use self::worktree::own_objects;
 use crate::command::CommandRunner;
 
 /// One checkout to make.

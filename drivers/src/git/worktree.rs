@@ -82,6 +82,20 @@ fn write_references(mirror: &Path, git_folder: &Path) -> Result<(), GitError> {
     fs::write(&path, text).map_err(GitError::io("write", &path))
 }
 
+/// Copies what a work tree borrows from its mirror, which may go then. Submodules borrow nothing.
+pub fn own_objects(root: &Path, commands: &dyn CommandRunner) -> Result<(), GitError> {
+    let alternates = root.join(".git/objects/info/alternates");
+    if !alternates.exists() {
+        return Ok(());
+    }
+    let command = CommandLine::new("git").arguments(["repack", "-a", "-d", "--quiet"]).directory(root);
+    let finished = commands.run(command, &mut |_| {})?;
+    if !finished.is_success() {
+        return Err(GitError::Repack { path: root.to_owned(), detail: finished.tail.join("; ") });
+    }
+    fs::remove_file(&alternates).map_err(GitError::io("remove", &alternates))
+}
+
 /// Fetches submodules, nested ones too, where the commit has any.
 pub(crate) fn add_submodules(root: &Path, access: &mut Access<'_>, progress: &dyn Fn(&str)) -> Result<(), GitError> {
     let Ok(text) = fs::read(root.join(".gitmodules")) else { return Ok(()) };

@@ -17,6 +17,8 @@ use super::uv::UvProvider;
 use crate::command::{CommandLine, CommandRunner};
 use crate::file_lock::FileLock;
 
+/// Where they are, below the caches.
+const FOLDER: &str = "interpreters/managed";
 /// How long it is remembered that a version cannot be had.
 const FORGIVEN: Duration = Duration::from_secs(600);
 
@@ -36,7 +38,7 @@ impl Managed<'_> {
         version: &str,
         other: &PythonInterpreter,
     ) -> Result<Result<Vec<PathBuf>, String>, PythonError> {
-        let folder = self.cache_dir.join("interpreters/managed");
+        let folder = self.cache_dir.join(FOLDER);
         let found = || versions_below(&folder, "cpython-", version);
         if !found().is_empty() {
             return Ok(Ok(found()));
@@ -79,8 +81,74 @@ impl Managed<'_> {
     }
 }
 
+/// The interpreter, as a copy in `folder` where it is one of the caches: an environment that must not need them cannot
+/// have it there. These interpreters find their files from where they are.
+pub(super) fn take_along(
+    interpreter: PythonInterpreter,
+    cache_dir: &Path,
+    folder: &Path,
+) -> Result<PythonInterpreter, PythonError> {
+    let managed = cache_dir.join(FOLDER);
+    let real = interpreter.path.canonicalize().unwrap_or_else(|_| interpreter.path.clone());
+    let Ok(inside) = real.strip_prefix(&managed) else { return Ok(interpreter) };
+    let (Some(name), into) = (inside.components().next(), folder.join("python")) else { return Ok(interpreter) };
+    super::store::remove(&into)?;
+    let installation = managed.join(name);
+    copy_tree(&installation, &into).map_err(PythonError::io("copy the interpreter to", &into))?;
+    let inside: PathBuf = inside.components().skip(1).collect();
+    Ok(PythonInterpreter { path: into.join(inside), base_prefix: into, ..interpreter })
+}
+
+fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (kind, target) = (entry.file_type()?, to.join(entry.file_name()));
+        if kind.is_dir() {
+            copy_tree(&entry.path(), &target)?;
+        } else if kind.is_symlink() {
+            std::os::unix::fs::symlink(fs::read_link(entry.path())?, &target)?;
+        } else {
+            fs::copy(entry.path(), &target)?;
+        }
+    }
+    Ok(())
+}
+
 fn remembered(refusal: &Path) -> Option<String> {
     let modified = refusal.metadata().ok()?.modified().ok()?;
     let age = SystemTime::now().duration_since(modified).unwrap_or_default();
     fs::read_to_string(refusal).ok().filter(|_| age < FORGIVEN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn interpreter(path: PathBuf) -> PythonInterpreter {
+        PythonInterpreter {
+            base_prefix: path.parent().and_then(Path::parent).unwrap_or(&path).to_owned(),
+            path,
+            version: [3, 12, 1],
+            implementation: "cpython".to_owned(),
+            platform: String::new(),
+        }
+    }
+
+    #[test]
+    fn an_interpreter_of_the_caches_is_taken_along_and_another_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().canonicalize().unwrap();
+        let (cache, apart) = (folder.join("cache"), folder.join("apart"));
+        let bin = cache.join(FOLDER).join("cpython-3.12.1-linux/bin");
+        fs::create_dir_all(&bin).unwrap();
+        fs::write(bin.join("python3.12"), "program").unwrap();
+        std::os::unix::fs::symlink("python3.12", bin.join("python3")).unwrap();
+        let taken = take_along(interpreter(bin.join("python3")), &cache, &apart).unwrap();
+        assert_eq!((taken.path, taken.base_prefix), (apart.join("python/bin/python3.12"), apart.join("python")));
+        fs::remove_dir_all(&cache).unwrap();
+        assert_eq!(fs::read_to_string(apart.join("python/bin/python3")).unwrap(), "program");
+        let of_machine = interpreter(folder.join("usr/bin/python3"));
+        assert_eq!(take_along(of_machine.clone(), &cache, &apart).unwrap(), of_machine);
+    }
 }

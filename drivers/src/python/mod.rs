@@ -172,6 +172,8 @@ pub struct EnvironmentStore {
     settings: PythonSettings,
     /// Whether nothing is built that only one attempt could use.
     is_for_later: bool,
+    /// Whether nothing of this machine's caches may be needed by what is built.
+    is_apart: bool,
 }
 
 impl fmt::Debug for EnvironmentStore {
@@ -183,7 +185,7 @@ impl fmt::Debug for EnvironmentStore {
 impl EnvironmentStore {
     /// `cache_dir` is the root of the machine's caches; it is made when it is needed.
     pub fn new(cache_dir: &Path, settings: &PythonSettings) -> Self {
-        Self { cache_dir: cache_dir.to_owned(), settings: settings.clone(), is_for_later: false }
+        Self { cache_dir: cache_dir.to_owned(), settings: settings.clone(), is_for_later: false, is_apart: false }
     }
 
     /// Has the environment built before the task needs it. `None` of one that holds the task's own code: that is
@@ -200,6 +202,17 @@ impl EnvironmentStore {
             Err(PythonError::Unshared) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Builds the environment in the folder of its own, replacing what is there, so that it needs none of the caches: they
+    /// may go.
+    pub fn build_apart(
+        &self,
+        request: &EnvironmentRequest<'_>,
+        commands: &dyn CommandRunner,
+        progress: &dyn Fn(&str),
+    ) -> Result<Environment, PythonError> {
+        Self { is_apart: true, ..self.clone() }.prepare(request, commands, progress)
     }
 
     /// Finds or builds the environment. Lines for people, the installer's whole output included, go to `progress`,
@@ -225,6 +238,7 @@ impl EnvironmentStore {
                 store: &Store::new(folder.join(STORE)),
                 limits: self.limits(),
                 is_for_later: self.is_for_later,
+                is_apart: self.is_apart,
             });
         }
         let chosen = interpreter::choose(request.interpreter, &self.settings, &cache_dir, commands, progress);
@@ -236,7 +250,10 @@ impl EnvironmentStore {
                 chosen => Ok(as_it_is(chosen?)),
             };
         }
-        let interpreter = chosen?;
+        let mut interpreter = chosen?;
+        if self.is_apart {
+            interpreter = managed::take_along(interpreter, &cache_dir, request.private_dir)?;
+        }
         let finder = Finder {
             request,
             settings: &self.settings,
@@ -314,12 +331,14 @@ impl EnvironmentStore {
             progress: finder.progress,
         };
         let (store, task) = (Store::new(folder.join(STORE)), finder.request.task);
-        if requirements.is_local() {
+        if requirements.is_local() || self.is_apart {
             if self.is_for_later {
                 return Err(PythonError::Unshared);
             }
             let environment = build_private(&installer, finder.request.private_dir, finder.progress)?;
-            store.note(task, &installer.question(), Outcome::Private, "", None);
+            if !self.is_apart {
+                store.note(task, &installer.question(), Outcome::Private, "", None);
+            }
             return Ok(environment);
         }
         let (commands, progress) = (finder.commands, finder.progress);

@@ -10,6 +10,7 @@ use crate::world::World;
 crate::in_both_worlds!(
     a_queue_is_found_by_id_and_by_name,
     a_pop_takes_the_expected_head_only,
+    a_task_leaves_its_queue_once,
     heads_are_told_without_taking_them,
     a_wait_ends_when_a_task_comes,
     what_does_not_exist_is_said_so,
@@ -37,6 +38,18 @@ async fn a_pop_takes_the_expected_head_only(world: World) {
     assert_eq!(server.pop(&queue, Some(&first)).await.unwrap(), Some(first));
     assert_eq!(server.pop(&queue, None).await.unwrap(), Some(second));
     assert_eq!(server.pop(&queue, None).await.unwrap(), None);
+}
+
+async fn a_task_leaves_its_queue_once(world: World) {
+    let (server, queue) = (world.server(), world.default_queue().await);
+    let first = world.queued_task("first", &queue).await;
+    let second = world.queued_task("second", &queue).await;
+    assert!(server.leave_queue(&queue, &second).await.unwrap(), "it need not be the next");
+    assert!(!server.leave_queue(&queue, &second).await.unwrap());
+    assert!(!server.leave_queue(&QueueId::from("0123456789abcdef0123456789abcdef"), &first).await.unwrap());
+    let status = server.task(&second).await.unwrap().unwrap().status;
+    assert_eq!(status, protocols::clearml::status::TaskStatus::Queued, "nothing of the task changes");
+    assert_eq!(server.queue_entries(&queue).await.unwrap(), [first]);
 }
 
 async fn heads_are_told_without_taking_them(world: World) {

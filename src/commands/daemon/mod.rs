@@ -7,6 +7,7 @@ mod gpus;
 mod leave;
 mod mps;
 mod names;
+mod one;
 mod queues;
 mod selection;
 mod settings;
@@ -22,6 +23,8 @@ use protocols::ids::QueueId;
 
 pub(super) use self::gpus::EACH;
 use self::gpus::Plan;
+pub(super) use self::one::{earlier_worker, one_task};
+pub(super) use self::settings::settings;
 use super::context::Context;
 use super::{api, control, lifeline, private_file, simulation};
 use crate::cli::DaemonArgs;
@@ -29,18 +32,13 @@ use crate::config::{Config, Server};
 use crate::exit::{Exit, Problem};
 
 /// In the state directory: held as long as a daemon works there.
-const LOCK_FILE: &str = "daemon.lock";
+pub(super) const LOCK_FILE: &str = "daemon.lock";
 
 /// In the state directory: which MIG instances are ours.
 pub(super) const MIG_FILE: &str = "mig.mpk";
 
 pub(super) fn run(context: &Context, mut args: DaemonArgs) -> anyhow::Result<Exit> {
-    if args.git_pass.is_some() {
-        return Err(Problem::usage(
-            "a password on a command line is seen by everybody on this machine: \
-             set CLEARML_AGENT_GIT_PASS, or agent.git_pass in clearml.conf",
-        ));
-    }
+    refuse_password(args.git_pass.as_deref())?;
     let mut config = context.config()?;
     config.agent.git.user = args.git_user.take().or(config.agent.git.user);
     let state_dir = config.state_dir(args.state_dir.clone())?;
@@ -64,6 +62,17 @@ pub(super) fn run(context: &Context, mut args: DaemonArgs) -> anyhow::Result<Exi
         tracing::warn!(machine, "the GPUs are simulated: tasks see no card");
     }
     serve(context, args, &config, &server, state_dir)
+}
+
+/// A password for git does not belong on a command line.
+pub(super) fn refuse_password(password: Option<&str>) -> anyhow::Result<()> {
+    match password {
+        None => Ok(()),
+        Some(_) => Err(Problem::usage(
+            "a password on a command line is seen by everybody on this machine: \
+             set CLEARML_AGENT_GIT_PASS, or agent.git_pass in clearml.conf",
+        )),
+    }
 }
 
 fn in_use(state_dir: &Path) -> anyhow::Error {
@@ -114,6 +123,7 @@ fn serve(
     let exit = actors::daemon::run(settings, api::client(server)?).map_err(explain)?;
     match exit {
         DaemonExit::Detached | DaemonExit::Stopped | DaemonExit::Drained => Ok(Exit::Success),
+        DaemonExit::NothingToRun(why) => Err(Problem::refused(why)),
         DaemonExit::Failed(why) => {
             Err(Problem::with(Exit::Internal, format!("the daemon cannot go on, its tasks do: {why}")))
         }
@@ -128,7 +138,8 @@ fn of_queues(queues: &[QueueSummary], demands: Vec<(String, Demand)>) -> anyhow:
     Ok(queues.iter().zip(demands).map(|(queue, (_, demand))| (queue.id.clone(), demand)).collect())
 }
 
-fn explain(error: DaemonError) -> anyhow::Error {
+/// What a person is told, with its exit code.
+pub(super) fn explain(error: DaemonError) -> anyhow::Error {
     use drivers::journal::JournalError;
     let exit = match &error {
         DaemonError::Journal(JournalError::Locked { .. }) | DaemonError::Metrics { .. } => Exit::Unavailable,

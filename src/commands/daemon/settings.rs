@@ -26,7 +26,7 @@ pub(super) const HIDDEN: [&str; 2] = ["CLEARML_AGENT_GIT_PASS", "TRAINS_AGENT_GI
 /// Polling more often is a load that a server did not agree to.
 const POLLING_FLOOR_SECONDS: u64 = 5;
 
-pub(super) fn settings(
+pub(in crate::commands) fn settings(
     context: &Context,
     args: &DaemonArgs,
     config: &Config,
@@ -48,6 +48,7 @@ pub(super) fn settings(
         server_url: server.hosts.api.clone(),
         workers,
         dynamic,
+        only: None,
         order_fairness: args.order_fairness,
         polling_interval: agent
             .polling_interval

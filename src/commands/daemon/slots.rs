@@ -52,6 +52,12 @@ impl Slots {
     }
 }
 
+/// The names of the last time.
+pub(super) fn before(state_dir: &Path) -> Vec<WorkerId> {
+    let names = std::fs::read(state_dir.join(NAMES_FILE)).ok();
+    names.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+}
+
 /// Takes a name for each share.
 pub(super) fn take(
     state_dir: &Path,
@@ -62,8 +68,7 @@ pub(super) fn take(
 ) -> anyhow::Result<Slots> {
     let holder = Holder::new(&server.hosts.api)?;
     let names_file = state_dir.join(NAMES_FILE);
-    let before: Vec<WorkerId> =
-        std::fs::read(&names_file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+    let before = before(state_dir);
     let mut slots = Slots { ids: Vec::new(), _locks: Vec::new() };
     for share in shares {
         let candidates: Vec<WorkerId> = match (worker_id, shares.len()) {

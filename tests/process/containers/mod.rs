@@ -18,18 +18,18 @@ const SHORT_GRACE: (&str, &str) = ("CLEARML_AGENT__AGENT__HOSTLER__STOP_GRACE", 
 
 /// A container engine that runs here.
 #[derive(Clone, Debug)]
-struct Engine {
+pub(crate) struct Engine {
     /// The flag of `hostler daemon` for it.
-    flag: &'static str,
+    pub(crate) flag: &'static str,
     /// The variable by which its socket is found.
-    variable: &'static str,
+    pub(crate) variable: &'static str,
     /// `unix://..`
-    address: String,
+    pub(crate) address: String,
 }
 
 impl Engine {
     /// All that run here; says so where there is none.
-    fn all() -> Vec<Self> {
+    pub(crate) fn all() -> Vec<Self> {
         let named =
             [("--docker", "DOCKER_HOST", "HOSTLER_TEST_DOCKER"), ("--podman", "CONTAINER_HOST", "HOSTLER_TEST_PODMAN")];
         let found: Vec<Self> = named
@@ -43,16 +43,16 @@ impl Engine {
     }
 
     /// Docker, where it runs here.
-    fn docker() -> Option<Self> {
+    pub(crate) fn docker() -> Option<Self> {
         Self::all().into_iter().find(|engine| engine.flag == "--docker")
     }
 
-    fn call(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn call(&self, arguments: &[&str]) -> Output {
         Command::new("docker").args(["--host", &self.address]).args(arguments).output().unwrap()
     }
 
     /// What the client says, which must not fail.
-    fn say(&self, arguments: &[&str]) -> String {
+    pub(crate) fn say(&self, arguments: &[&str]) -> String {
         let output = self.call(arguments);
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap().trim().to_owned()

@@ -9,7 +9,7 @@
 
 mod ahead;
 mod board;
-mod work;
+pub(super) mod work;
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -19,8 +19,8 @@ use crate::daemon::settings::DaemonSettings;
 const GRACE: Duration = Duration::from_secs(5);
 
 /// No attempt has these numbers, so nothing of an attempt is found by the mark that they make.
-const NO_PULL: u64 = 0;
-const NO_ATTEMPT: AttemptId = AttemptId(0);
+pub(in crate::daemon) const NO_PULL: u64 = 0;
+pub(in crate::daemon) const NO_ATTEMPT: AttemptId = AttemptId(0);
 
 /// Has the code and the environment of a task brought here, unless `stop` returns before.
 pub(super) async fn prepare(settings: &DaemonSettings, spec: TaskSpec, stop: impl Future<Output = ()>) -> Prefetched {
@@ -29,6 +29,17 @@ pub(super) async fn prepare(settings: &DaemonSettings, spec: TaskSpec, stop: imp
         Ok(process) => process,
         Err(why) => return Prefetched::Failed(why),
     };
+    let word = wait(process, &directory, stop).await;
+    blocking(move || clear_away(directory.mark(), directory.path())).await;
+    word
+}
+
+/// Waits for the end of such a process, which is told to stop when `stop` returns; how it went.
+pub(in crate::daemon) async fn wait(
+    process: ProcessId,
+    directory: &AttemptDir,
+    stop: impl Future<Output = ()>,
+) -> Prefetched {
     let without_word = tokio::select! {
         () = process::exited(process) => Prefetched::Failed("it was killed".to_owned()),
         () = stop => {
@@ -39,12 +50,8 @@ pub(super) async fn prepare(settings: &DaemonSettings, spec: TaskSpec, stop: imp
             Prefetched::Stopped
         }
     };
-    blocking(move || {
-        let word = std::fs::read(directory.path().join(PREFETCHED_FILE)).ok().and_then(|bytes| decode(&bytes).ok());
-        clear_away(directory.mark(), directory.path());
-        word.unwrap_or(without_word)
-    })
-    .await
+    let file = directory.path().join(PREFETCHED_FILE);
+    blocking(move || std::fs::read(file).ok().and_then(|bytes| decode(&bytes).ok())).await.unwrap_or(without_word)
 }
 
 /// Ends and removes what an earlier daemon has left.
@@ -83,7 +90,7 @@ async fn start(settings: &DaemonSettings, spec: TaskSpec, directory: AttemptDir)
 }
 
 /// What an attempt would be told, as far as code and environment depend on it.
-fn order(settings: &DaemonSettings, spec: TaskSpec, directory: &AttemptDir) -> ExecutorOrder {
+pub(in crate::daemon) fn order(settings: &DaemonSettings, spec: TaskSpec, directory: &AttemptDir) -> ExecutorOrder {
     ExecutorOrder {
         version: ORDER_VERSION,
         task: spec,
@@ -109,7 +116,7 @@ fn order(settings: &DaemonSettings, spec: TaskSpec, directory: &AttemptDir) -> E
 }
 
 /// Ends what still carries the mark, and removes its folder.
-fn clear_away(mark: &str, folder: &Path) {
+pub(in crate::daemon) fn clear_away(mark: &str, folder: &Path) {
     if !process::fence(mark).is_clear() {
         warn!(mark, "processes of a preparation cannot be killed");
     }
@@ -121,6 +128,6 @@ fn clear_away(mark: &str, folder: &Path) {
     }
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(in crate::daemon) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(work).await.expect("files and processes are handled without a panic")
 }

@@ -6,6 +6,7 @@
 
 mod dynamic;
 mod group;
+mod one;
 mod pull;
 mod tools;
 
@@ -17,6 +18,8 @@ use tokio::sync::{Notify, watch};
 
 use self::dynamic::Dynamic;
 use self::group::Group;
+pub(crate) use self::one::NothingToRun;
+use self::one::One;
 pub(crate) use self::tools::PollerTools;
 use super::child::Child;
 use super::gpu::partitioner::LeaseFreed;
@@ -49,6 +52,11 @@ impl QueuePoller {
     }
 
     fn start_loops(&mut self, ctx: &mut Context<Self>) {
+        if let Some(only) = &self.tools.settings.only {
+            let one = One::new(self.tools.clone(), only.clone(), self.pulling.subscribe());
+            self.start_loop(one.run(), ctx);
+            return;
+        }
         if let Some(dynamic) = &self.tools.settings.dynamic {
             let (tools, gpus) = (self.tools.clone(), dynamic.clone());
             let dynamic = Dynamic::new(tools, gpus, Arc::clone(&self.freed), self.pulling.subscribe());

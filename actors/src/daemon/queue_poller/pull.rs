@@ -2,7 +2,7 @@
 
 use protocols::clearml::status::TaskStatus;
 use protocols::gpu::{Lease, Share};
-use protocols::ids::{QueueId, TaskId};
+use protocols::ids::{QueueId, TaskId, WorkerId};
 use protocols::journal::{Intent, JournalRecord, Recovered, Run};
 use protocols::lifecycle::TaskState;
 use tracing::{debug, error, info, warn};
@@ -10,6 +10,7 @@ use tracing::{debug, error, info, warn};
 use super::tools::{PollerTools, Reservation};
 use crate::daemon::gpu::partitioner::RestoreLease;
 use crate::daemon::journal::{Append, LoadJournal};
+use crate::daemon::reporter::status_message;
 use crate::daemon::task_manager::StartRun;
 use crate::kit::Backoff;
 
@@ -40,7 +41,7 @@ pub(super) async fn pull(tools: &PollerTools, pull: Pull) {
         }
         Err(failure) => {
             debug!(%task, %failure, "does not know whether the task was taken");
-            was_taken(tools, &task).await.then(|| task.clone())
+            was_taken(tools, &task, None).await.then(|| task.clone())
         }
     };
     let Some(popped) = popped else {
@@ -64,7 +65,7 @@ pub(super) async fn pull(tools: &PollerTools, pull: Pull) {
 }
 
 /// Writes the pull down as a fact and hands the task over.
-async fn pulled(tools: &PollerTools, task: TaskId, queue: QueueId, lease: Lease) {
+pub(super) async fn pulled(tools: &PollerTools, task: TaskId, queue: QueueId, lease: Lease) {
     let (worker, gpus, share) = (lease.worker.clone(), lease.gpus.clone(), lease.share);
     let record = JournalRecord::Pulled { worker, queue: queue.clone(), gpus, share };
     let Some(sequence) = append(tools, &task, record).await else { return };
@@ -84,7 +85,7 @@ async fn pulled(tools: &PollerTools, task: TaskId, queue: QueueId, lease: Lease)
     }
 }
 
-async fn append(tools: &PollerTools, task: &TaskId, record: JournalRecord) -> Option<u64> {
+pub(super) async fn append(tools: &PollerTools, task: &TaskId, record: JournalRecord) -> Option<u64> {
     tools.journal.send(Append { task: task.clone(), record }).await.ok()?.ok()
 }
 
@@ -105,7 +106,8 @@ pub(super) async fn decide_intents(tools: PollerTools) {
 
 async fn decide(tools: &PollerTools, task: TaskId, intent: Intent) {
     let Intent { worker, queue, mut gpus, share } = intent;
-    if !was_taken(tools, &task).await {
+    // A task that stood in no queue was taken by its status.
+    if !was_taken(tools, &task, queue.as_str().is_empty().then_some(&worker)).await {
         debug!(%task, "an intended pull did not happen");
         append(tools, &task, JournalRecord::PullAbandoned).await;
         return;
@@ -121,12 +123,12 @@ async fn decide(tools: &PollerTools, task: TaskId, intent: Intent) {
     }
 }
 
-/// Whether a task that we were about to take was taken: it is `queued`, and stands in none of the queues.
-/// Asks until the server answers.
-async fn was_taken(tools: &PollerTools, task: &TaskId) -> bool {
+/// Whether a task that we were about to take was taken: it is `queued`, and stands in none of the queues; or, where it
+/// stood in none, it is `in_progress` in the name of this worker. Asks until the server answers.
+pub(super) async fn was_taken(tools: &PollerTools, task: &TaskId, by: Option<&WorkerId>) -> bool {
     let mut backoff = Backoff::for_server();
     loop {
-        match look(tools, task).await {
+        match look(tools, task, by).await {
             Ok(taken) => return taken,
             Err(failure) if failure.api().is_some() && !failure.is_transient() => {
                 warn!(%task, %failure, "cannot find out whether the task was taken");
@@ -140,8 +142,15 @@ async fn was_taken(tools: &PollerTools, task: &TaskId) -> bool {
     }
 }
 
-async fn look(tools: &PollerTools, task: &TaskId) -> Result<bool, drivers::clearml::ClientError> {
+async fn look(
+    tools: &PollerTools,
+    task: &TaskId,
+    by: Option<&WorkerId>,
+) -> Result<bool, drivers::clearml::ClientError> {
     let Some(found) = tools.server.task(task).await? else { return Ok(false) };
+    if let Some(worker) = by {
+        return Ok(found.status == TaskStatus::InProgress && found.status_message == status_message(worker));
+    }
     if found.status != TaskStatus::Queued {
         return Ok(false);
     }

@@ -7,6 +7,7 @@ use drivers::clearml::TaskServer;
 use drivers::clock::Clock;
 use protocols::gpu::Lease;
 
+use super::one::NothingToRun;
 use crate::daemon::gpu::partitioner::{ReleaseLease, ReserveFirst, ReserveLease, RestoreLease};
 use crate::daemon::journal::{Append, LoadJournal};
 use crate::daemon::long_poll::LongPoll;
@@ -30,6 +31,8 @@ pub(crate) struct PollerTools {
     pub(crate) release: Recipient<ReleaseLease>,
     pub(crate) start: Recipient<StartRun>,
     pub(crate) find: Recipient<FindRunner>,
+    /// Who wants to know that the one task is not to be had.
+    pub(crate) nothing: Recipient<NothingToRun>,
 }
 
 /// A lease that nobody works under yet. Dropped, it is given back.

@@ -148,8 +148,11 @@ impl Lane {
             return;
         }
         self.tell(LaneFact::Started);
-        let line =
-            format!("task {} pulled from {} by worker {}\n", self.order.task, self.order.queue, self.order.worker);
+        let OpenLane { task, queue, worker, .. } = &self.order;
+        let line = match queue.as_str() {
+            "" => format!("task {task} executed by worker {worker}\n"),
+            queue => format!("task {task} pulled from {queue} by worker {worker}\n"),
+        };
         self.say(&line, LEVEL_INFO).await;
         let host = drivers::host::hostname();
         let runtime = serde_json::Map::from_iter([("_exec_agent_hostname".to_owned(), json!(host))]);

@@ -19,7 +19,7 @@ use actix::prelude::*;
 use protocols::ids::TaskId;
 use tokio::sync::{mpsc, watch};
 
-pub(crate) use self::closing::class_name;
+pub(crate) use self::closing::{class_name, status_message};
 use self::lane::Lane;
 pub(crate) use self::lane::LaneTools;
 pub(crate) use self::messages::{CloseLane, ConsoleGrew, LaneFact, OpenLane, Report, ReportItem};

@@ -92,7 +92,7 @@ impl Supervisor {
         }
     }
 
-    fn unregister_and_finish(&mut self, exit: DaemonExit, ctx: &mut Context<Self>) {
+    pub(super) fn unregister_and_finish(&mut self, exit: DaemonExit, ctx: &mut Context<Self>) {
         let metrics = self.metrics.clone();
         let signing_off = async move {
             if let Some(metrics) = metrics {
@@ -107,7 +107,9 @@ impl Handler<LeaveSignal> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, message: LeaveSignal, ctx: &mut Self::Context) {
-        let detaches = message == LeaveSignal::Terminate || self.prepared.settings.under_service_manager;
+        let settings = &self.prepared.settings;
+        // Whoever runs one task waits for it: it ends with him.
+        let detaches = settings.only.is_none() && (message == LeaveSignal::Terminate || settings.under_service_manager);
         let running = self.load.running;
         match self.leaving {
             None | Some(Leaving::Drain) if detaches => {

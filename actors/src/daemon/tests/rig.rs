@@ -18,7 +18,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use super::panics::{MakePanic, PanicTarget};
 use crate::daemon::run::run_observed;
 use crate::daemon::supervisor::Supervisor;
-use crate::daemon::{DaemonError, DaemonExit, DaemonSettings, WorkerSettings, control_socket};
+use crate::daemon::{DaemonError, DaemonExit, DaemonSettings, OneTask, WorkerSettings, control_socket};
 
 /// No step of a test takes longer.
 pub(super) const DEADLINE: Duration = Duration::from_secs(30);
@@ -29,6 +29,8 @@ pub(super) struct Rig {
     pub(super) queue: QueueId,
     pub(super) folder: tempfile::TempDir,
     workers: usize,
+    /// One task instead of the queue.
+    pub(super) only: Option<OneTask>,
 }
 
 impl Rig {
@@ -39,7 +41,7 @@ impl Rig {
         let program = folder.path().join("program");
         std::fs::write(&program, "#!/bin/sh\nexec sleep 600\n").unwrap();
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
-        Self { server, queue, folder, workers }
+        Self { server, queue, folder, workers, only: None }
     }
 
     fn settings(&self) -> DaemonSettings {
@@ -58,6 +60,7 @@ impl Rig {
             server_url: "fake://server".to_owned(),
             workers: (0..self.workers).map(worker).collect(),
             dynamic: None,
+            only: self.only.clone(),
             mps: Default::default(),
             order_fairness: false,
             polling_interval: Duration::from_millis(50),

@@ -6,14 +6,15 @@ mod container;
 mod entry_point;
 mod environment;
 mod notebook;
+mod own_objects;
 mod packages;
 mod script;
 mod workdir;
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::path::PathBuf;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -22,7 +23,7 @@ use drivers::command::{CommandRunner, SystemCommands};
 use drivers::python::Environment;
 use protocols::container::init::LINK_FOLDER;
 use protocols::failure::{FailureClass, Phase, TaskFailure};
-use protocols::order::{EnvironmentReport, ExecutorOrder, MARK_VARIABLE};
+use protocols::order::{Built, EnvironmentReport, ExecutorOrder, MARK_VARIABLE};
 use protocols::task::CodeSource;
 use tracing::warn;
 
@@ -80,6 +81,8 @@ struct Draft<'a> {
     launch: Option<Launch>,
     /// Whether the task's turn has not come: nothing is made that only its attempt could use.
     is_ahead: bool,
+    /// The folder of a person's own that everything is built in, to stand by itself.
+    into: Option<&'a Path>,
 }
 
 impl<'a> Draft<'a> {
@@ -101,6 +104,7 @@ impl<'a> Draft<'a> {
             report: EnvironmentReport::default(),
             launch: None,
             is_ahead: false,
+            into: None,
         }
     }
 
@@ -206,6 +210,46 @@ pub(super) fn prefetch(order: &ExecutorOrder, console: &Console, stop: Arc<Atomi
         step.run(&mut draft)?;
     }
     Ok(())
+}
+
+/// Builds code and environment of a task in a folder of a person's own. Blocks; ends soon after `stop` becomes true.
+pub(super) fn build(
+    order: &ExecutorOrder,
+    console: &Console,
+    stop: Arc<AtomicBool>,
+    into: &Path,
+) -> Result<Built, StepError> {
+    let commands = commands(order, stop);
+    let inside = OnceCell::new();
+    let mut draft = Draft::new(order, console, &commands, &inside);
+    (draft.into, draft.root) = (Some(into), into.join("code"));
+    let steps: [&dyn PrepareStep<'_>; 6] = [
+        &workdir::Workdir,
+        &checkout::Checkout,
+        &own_objects::OwnObjects,
+        &script::Script,
+        &packages::Packages,
+        &entry_point::EntryPoint,
+    ];
+    for step in steps {
+        if commands.is_stopped() {
+            return Err(StepError::Stopped);
+        }
+        step.run(&mut draft)?;
+    }
+    let launch = draft.launch.expect("the last step makes the launch");
+    let words = std::iter::once(launch.program.as_os_str()).chain(launch.arguments.iter().map(OsString::as_os_str));
+    let python_path = launch.environment.get(OsStr::new("PYTHONPATH"));
+    Ok(Built {
+        code: draft.root,
+        directory: launch.directory,
+        python_version: draft.report.python_version.unwrap_or_default(),
+        python: draft.python.filter(|python| !python.python_version.is_empty()).map(|python| python.python),
+        command: words.map(|word| word.to_string_lossy().into_owned()).collect(),
+        python_path: python_path.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
+        commit: draft.report.commit.unwrap_or_default(),
+        packages: draft.report.packages.unwrap_or_default(),
+    })
 }
 
 /// Runs the programs of a preparation: in the environment of this process, with the attempt's mark.

@@ -39,13 +39,17 @@ impl PrepareStep<'_> for Packages {
         let asked = Asked::of(draft, code.map(|code| code.root))
             .map_err(|error| StepError::new(error.class(), self.phase(), &error))?;
         let conda = task.conda_requirements();
+        let private_dir = match draft.into {
+            Some(into) => into.to_owned(),
+            None => draft.order.attempt_dir.join("work").join("environment"),
+        };
         let request = EnvironmentRequest {
             task: task.id.as_str(),
             interpreter: &task.interpreter,
             requirements: asked.lines(),
             conda: conda.as_deref(),
             code,
-            private_dir: &draft.order.attempt_dir.join("work").join("environment"),
+            private_dir: &private_dir,
         };
         let mut settings = draft.order.python.clone();
         if let Some(inside) = draft.inside.get() {
@@ -64,10 +68,13 @@ impl PrepareStep<'_> for Packages {
         }
         // Nobody else sees what the task installs while it runs.
         let layer = draft.order.attempt_dir.join("work").join("venv");
-        let environment = store
-            .prepare(&request, asked.commands(), &progress)
-            .and_then(|environment| environment.with_layer(&layer))
-            .map_err(failed)?;
+        let environment = match draft.into {
+            Some(_) => store.build_apart(&request, asked.commands(), &progress),
+            None => store
+                .prepare(&request, asked.commands(), &progress)
+                .and_then(|environment| environment.with_layer(&layer)),
+        }
+        .map_err(failed)?;
         if let Some(shared) = &environment.shared
             && let Err(error) = shared.lease.share_with_children()
         {

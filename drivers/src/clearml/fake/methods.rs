@@ -81,6 +81,15 @@ impl TaskServer for FakeServer {
         })
     }
 
+    fn leave_queue<'a>(&'a self, queue: &'a QueueId, task: &'a TaskId) -> ServerFuture<'a, bool> {
+        self.perform("leave_queue", queue.to_string(), move |state| {
+            let Some(queue) = state.queue_mut(queue) else { return Ok(false) };
+            let before = queue.entries.len();
+            queue.entries.retain(|entry| entry != task);
+            Ok(queue.entries.len() < before)
+        })
+    }
+
     fn wait_for_queues<'a>(
         &'a self,
         queues: &'a [QueueId],

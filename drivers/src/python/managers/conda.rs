@@ -74,6 +74,8 @@ pub(in super::super) struct Conda<'a> {
     pub(in super::super) limits: Limits,
     /// Whether nothing is made that only one attempt could use.
     pub(in super::super) is_for_later: bool,
+    /// Whether nothing of the caches may be needed by what is made.
+    pub(in super::super) is_apart: bool,
 }
 
 /// Finds or makes the environment.
@@ -89,7 +91,7 @@ pub(in super::super) fn provide(finder: &Conda<'_>) -> Result<Environment, Pytho
     };
     let indexes = Indexes::gather(finder.settings, &requirements, finder.commands);
     let maker = Maker { finder, tool, program, wish, requirements, indexes };
-    if maker.requirements.is_local() {
+    if maker.requirements.is_local() || finder.is_apart {
         if finder.is_for_later {
             return Err(PythonError::Unshared);
         }

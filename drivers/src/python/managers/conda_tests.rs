@@ -68,6 +68,7 @@ impl Machine {
             store: &store,
             limits: Limits { entries: Some(2), ..Limits::default() },
             is_for_later: false,
+            is_apart: false,
         };
         let provided = provide(&finder).map_err(|error| error.to_string());
         let log = fs::read_to_string(root.join("log")).unwrap_or_default();

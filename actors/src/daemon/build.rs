@@ -1,0 +1,94 @@
+//! Code and environment of a task for a person, built by a process like that of an attempt. No daemon is needed for it.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::Path;
+
+use drivers::process;
+use protocols::order::{BUILT_FILE, Built, Prefetched, decode, encode};
+use protocols::task::TaskSpec;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::attempt::AttemptDir;
+use super::prefetcher::work::{NO_ATTEMPT, NO_PULL, blocking, clear_away, order, wait};
+use super::settings::DaemonSettings;
+
+/// Why nothing was built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// Somebody stopped it.
+    #[error("the build was stopped")]
+    Stopped,
+    /// It cannot be done.
+    #[error("{0}")]
+    Failed(String),
+    /// The process cannot be started or watched.
+    #[error("cannot start the build")]
+    Start(#[source] io::Error),
+}
+
+/// Builds code and environment of a task in `into`. Blocks. SIGINT, SIGTERM and SIGHUP stop it; nothing of it runs any
+/// more when this returns. Its console is where that of an attempt is.
+pub fn build(settings: &DaemonSettings, spec: TaskSpec, into: &Path) -> Result<Built, BuildError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(BuildError::Start)?;
+    runtime.block_on(build_now(settings, spec, into))
+}
+
+async fn build_now(settings: &DaemonSettings, spec: TaskSpec, into: &Path) -> Result<Built, BuildError> {
+    let directory = AttemptDir::new(&settings.attempts_dir(), &spec.id, NO_PULL, NO_ATTEMPT);
+    // What an earlier one left that was killed.
+    let (mark, path) = (directory.mark().to_owned(), directory.path().to_owned());
+    blocking(move || clear_away(&mark, &path)).await;
+    let mut order = order(settings, spec, &directory);
+    order.python.skip_install = settings.python.skip_install;
+    let secrets = encode(&order.take_secrets());
+    let stop = until_signalled().map_err(BuildError::Start)?;
+    let (program, made, to) = (settings.program.clone(), directory.clone(), into.to_owned());
+    let started = blocking(move || {
+        made.write_order(&order)?;
+        let arguments: [OsString; 7] = [
+            "executor".into(),
+            "--attempt-dir".into(),
+            made.path().into(),
+            "--build-for".into(),
+            std::process::id().to_string().into(),
+            "--into".into(),
+            to.into(),
+        ];
+        process::spawn_executor(&program, arguments, made.mark(), &secrets, &made.executor_log())
+            .map_err(io::Error::other)
+    });
+    let process = started.await.map_err(BuildError::Start)?;
+    let word = wait(process, &directory, stop).await;
+    blocking(move || {
+        process::fence(directory.mark());
+        match word {
+            Prefetched::Ready => {
+                let built = std::fs::read(directory.path().join(BUILT_FILE)).ok();
+                let built = built.and_then(|bytes| decode(&bytes).ok());
+                built.ok_or_else(|| BuildError::Failed("it cannot be read what was built".to_owned()))
+            }
+            Prefetched::Failed(why) => Err(BuildError::Failed(why)),
+            Prefetched::Stopped => Err(BuildError::Stopped),
+        }
+    })
+    .await
+}
+
+/// Returns at the first signal that asks this process to end.
+fn until_signalled() -> io::Result<impl Future<Output = ()>> {
+    let mut interrupts = signal(SignalKind::interrupt())?;
+    let mut terminations = signal(SignalKind::terminate())?;
+    let mut hangups = signal(SignalKind::hangup())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupts.recv() => {}
+            _ = terminations.recv() => {}
+            _ = hangups.recv() => {}
+        }
+    })
+}

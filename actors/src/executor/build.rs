@@ -1,0 +1,21 @@
+//! Code and environment of a task in a folder of a person's own: what a preparation makes, but standing by itself.
+
+use std::path::Path;
+
+use protocols::failure::{FailureClass, Phase};
+use protocols::order::{BUILT_FILE, encode};
+
+use super::aside::work_aside;
+use super::exit::ExecutorExit;
+use super::steps::{self, StepError};
+
+/// Builds what the order in `directory` says in `into`, and leaves word in `directory` of what was made, or why not. Ends
+/// soon after SIGTERM, and after the end of `starter`.
+pub fn build(directory: &Path, starter: u32, into: &Path) -> ExecutorExit {
+    let (into, word) = (into.to_owned(), directory.join(BUILT_FILE));
+    work_aside(directory, starter, move |order, console, stop| {
+        let built = steps::build(order, console, stop, &into)?;
+        std::fs::write(word, encode(&built))
+            .map_err(|error| StepError::new(FailureClass::Infrastructure, Phase::Environment, &error))
+    })
+}
