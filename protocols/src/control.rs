@@ -63,6 +63,9 @@ pub struct DaemonStatus {
     pub mode: DaemonMode,
     /// Its workers.
     pub workers: Vec<WorkerStatus>,
+    /// How many services run, where tasks are services.
+    #[serde(default)]
+    pub services: Option<ServicesStatus>,
     /// The driver that its cards were read from, where it is not the system's.
     #[serde(default)]
     pub gpu_library: Option<PathBuf>,
@@ -81,6 +84,15 @@ pub struct DaemonStatus {
     pub prefetch: Option<PrefetchStatus>,
     /// The tasks whose end the server has not acknowledged.
     pub tasks: Vec<TaskSnapshot>,
+}
+
+/// Long-lived tasks, each a worker of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServicesStatus {
+    /// How many run.
+    pub running: usize,
+    /// How many may; absent where there is no limit.
+    pub limit: Option<u32>,
 }
 
 /// Code and environments of tasks that wait, ahead of their turn.

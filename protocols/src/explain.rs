@@ -122,6 +122,13 @@ pub enum Standing {
         /// The workers, and what they do.
         workers: Vec<BusyWorker>,
     },
+    /// As many services run as may.
+    WaitsForService {
+        /// How many may.
+        limit: u32,
+        /// The services.
+        workers: Vec<BusyWorker>,
+    },
     /// The daemon is on its way out and takes nothing.
     NotTaken {
         /// What it does.

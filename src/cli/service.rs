@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{ArgAction, Args, ValueEnum};
 
@@ -88,6 +89,27 @@ pub(crate) enum MigMode {
     Dynamic,
 }
 
+/// How many services may run at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ServicesArg {
+    /// Absent where there is no limit.
+    pub(crate) limit: Option<u32>,
+}
+
+impl FromStr for ServicesArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match (text, text.parse()) {
+            ("-1", _) => Ok(Self { limit: None }),
+            (_, Ok(limit @ 1..)) => Ok(Self { limit: Some(limit) }),
+            (_, Ok(0) | Err(_)) => {
+                Err("write how many services may run at once, 1 or more; nothing, or -1, is no limit".to_owned())
+            }
+        }
+    }
+}
+
 /// What happens to a GPU that other people's programs use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ForeignArg {
@@ -104,7 +126,8 @@ pub(super) const DAEMON_ABOUT: &str = "\
 Takes tasks from queues of a ClearML server and runs them, each in its own Python environment.
 
 One daemon serves several workers: each --gpus makes one that is pinned to these GPUs, --cpu-only --workers N makes N \
-without GPUs. Every worker runs one task at a time and takes the next from the first queue that has one.
+without GPUs. Every worker runs one task at a time and takes the next from the first queue that has one. With \
+--services-mode there is no such limit: every task that is enqueued starts at once, as a worker of its own.
 
 Tasks do not depend on the daemon: SIGTERM, a crash or an upgrade leave them running, and the next daemon on the same \
 state directory takes them over. On a terminal Ctrl-C stops them with the daemon; --stop does so from elsewhere.";
@@ -118,6 +141,7 @@ Examples:
   hostler daemon --queue cpu --cpu-only --workers 4 --create-queue
   hostler daemon --dynamic-gpus --gpus 0-7 --queue large=4 small=1 half=0.5 quarter=0.25@mps
   hostler daemon --dynamic-gpus --mig dynamic --gpus 0-7 --queue whole=1 small=1g.10gb@mig
+  hostler daemon --queue services --services-mode 20        up to 20 long-lived tasks at once, without GPUs
   hostler daemon --queue default --docker 'python:3.11 --ipc=host'     each task in a container
   hostler daemon --simulate 8xH100 --dynamic-gpus --queue large=4 small=1     a rehearsal, without a GPU
   hostler daemon --drain                                    finish what runs, take nothing new
@@ -162,6 +186,10 @@ pub(crate) struct DaemonArgs {
     /// Number of workers
     #[arg(long, value_name = "N", conflicts_with = "gpus", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) workers: Option<u16>,
+    /// Run many long-lived tasks at once, without GPUs, each as a worker of its own: at most N, or as many as there are
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "-1", allow_negative_numbers = true,
+        conflicts_with_all = ["gpus", "dynamic_gpus", "workers", "simulate"])]
+    pub(crate) services_mode: Option<ServicesArg>,
     /// Take from the queues in turn instead of by priority
     #[arg(long)]
     pub(crate) order_fairness: bool,

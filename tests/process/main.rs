@@ -31,6 +31,7 @@ mod real_cards;
 mod scheduling;
 mod sdk;
 mod server_users;
+mod services;
 mod shared_environments;
 mod stock_agent;
 mod strangers;

@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use drivers::clearml::TaskServer;
-use protocols::control::{ControlAnswer, ControlRequest, DaemonMode, DaemonStatus, WorkerStatus};
+use protocols::control::{
+    ControlAnswer, ControlRequest, DaemonMode, DaemonStatus, ServicesStatus, TaskSnapshot, WorkerStatus,
+};
 use protocols::failure::Phase;
 use protocols::gpu::Share;
+use protocols::ids::WorkerId;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::watch;
@@ -21,7 +24,7 @@ use super::gpu::board::GpuBoard;
 use super::gpu::waits::Waits;
 use super::metrics_page;
 use super::prefetcher::PrefetchBoard;
-use super::settings::DaemonSettings;
+use super::settings::{DaemonSettings, Services};
 use crate::kit::{Lifeline, tell};
 
 /// No request is longer, in bytes.
@@ -62,7 +65,9 @@ impl ControlView {
                 task: task.map(|task| task.task.clone()),
             }
         });
-        let of_leases = holders().filter(|_| self.settings.dynamic.is_some()).map(|task| WorkerStatus {
+        let is_configured = |worker: &WorkerId| self.settings.workers.iter().any(|configured| configured.id == *worker);
+        let of_their_own = |task: &&TaskSnapshot| self.settings.has_workers_of_tasks() && !is_configured(&task.worker);
+        let of_leases = holders().filter(of_their_own).map(|task| WorkerStatus {
             id: task.worker.clone(),
             queues: vec![self.settings.queue_name(&task.queue).to_owned()],
             gpus: task.gpus.clone(),
@@ -82,6 +87,10 @@ impl ControlView {
             server_reachable: self.reachable.load(Ordering::Relaxed),
             mode: *self.mode.borrow(),
             workers,
+            services: self
+                .settings
+                .services
+                .map(|Services { limit }| ServicesStatus { running: holders().count(), limit }),
             gpu_library: self.settings.gpu_library.clone(),
             demands,
             divided: divided.map(|card| card.card.clone()).collect(),

@@ -12,6 +12,7 @@ use protocols::ids::{QueueId, TaskId};
 
 use super::control_gateway::ControlView;
 use super::gpu::waits::{Place, WaitsNow};
+use super::settings::Services;
 
 /// Explains a queue's next task, or a task. `Err` says why there is nothing to explain.
 pub(super) async fn explain(view: &ControlView, of: &str) -> Result<Explanation, String> {
@@ -214,8 +215,27 @@ impl Explainer<'_> {
         self.tasks.iter().filter(|task| task.phase != Phase::Reporting)
     }
 
+    /// Where tasks are services.
+    fn place_among(&self, services: Services) -> Standing {
+        let busy = |task: &TaskSnapshot| BusyWorker {
+            worker: task.worker.clone(),
+            task: Some(TaskName { id: task.task.clone(), name: task.name.clone() }),
+            since_ms: Some(task.pulled_at_ms),
+        };
+        let workers: Vec<BusyWorker> = self.holders().map(busy).collect();
+        match services.limit {
+            Some(limit) if workers.len() >= usize::try_from(limit).unwrap_or(usize::MAX) => {
+                Standing::WaitsForService { limit, workers }
+            }
+            Some(_) | None => Standing::Next,
+        }
+    }
+
     /// Where each card belongs to a worker.
     fn worker_for(&self, queue: &QueueId) -> Standing {
+        if let Some(services) = self.view.settings.services {
+            return self.place_among(services);
+        }
         let serving = self.view.settings.workers.iter().filter(|worker| worker.queues.contains(queue));
         let usable: Vec<_> = serving
             .filter(|worker| !worker.gpus.iter().any(|gpu| self.waits.out_of_use.contains_key(&gpu.id)))

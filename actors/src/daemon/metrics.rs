@@ -17,7 +17,7 @@ use tracing::{debug, info, warn};
 use super::child::Child;
 use super::gpu::board::GpuBoard;
 use super::machine::{Machine, Sample};
-use super::settings::{DaemonSettings, WorkerSettings};
+use super::settings::{DaemonSettings, Services, WorkerSettings};
 use crate::kit::{Backoff, Lifeline};
 
 /// Machine statistics follow the start this soon; then every heartbeat has them. As the stock agent does.
@@ -66,24 +66,52 @@ impl Metrics {
 }
 
 impl Metrics {
-    /// A worker of the configuration lives as long as the daemon, one of a lease while it has a task.
-    fn start_heart(&mut self, worker: WorkerSettings, is_of_lease: bool, ctx: &mut Context<Self>) {
+    fn start_heart(&mut self, worker: WorkerSettings, life: Life, ctx: &mut Context<Self>) {
         let Some(sampled) = self.sampled.clone() else { return };
         let (changes, changed) = watch::channel(None);
-        self.changes.insert(worker.id.clone(), changes);
+        let id = worker.id.clone();
+        self.changes.insert(id.clone(), changes);
         let heart = Heart {
             worker,
-            is_of_lease,
+            life,
             is_registered: false,
+            services: self.settings.services,
             server: Arc::clone(&self.server),
             clock: Arc::clone(&self.clock),
             reachable: Arc::clone(&self.reachable),
         };
         self.hearts.send_modify(|hearts| *hearts += 1);
-        ctx.spawn(heart.beat(changed, sampled).into_actor(self).map(|(), this, _| {
+        ctx.spawn(heart.beat(changed, sampled).into_actor(self).map(move |(), this, _| {
             this.hearts.send_modify(|hearts| *hearts -= 1);
+            this.changes.remove(&id);
         }));
     }
+
+    /// The worker of a task that has one of its own, and how long that lives.
+    fn worker_of_task(&self, message: &WorkerTask) -> Option<(WorkerSettings, Life)> {
+        let id = message.worker.clone();
+        if let (Some(manager), true) = (self.settings.workers.first(), self.settings.dynamic.is_some()) {
+            return Some((WorkerSettings { id, gpus: message.gpus.clone(), ..manager.clone() }, Life::Lease));
+        }
+        // It serves no queue: those are its daemon's.
+        let daemon = self.settings.services.and_then(|_| self.settings.worker(&id))?;
+        let (queues, queue_names) = (Vec::new(), Vec::new());
+        message
+            .task
+            .is_some()
+            .then(|| (WorkerSettings { id, queues, queue_names, gpus: Vec::new(), ..daemon.clone() }, Life::Service))
+    }
+}
+
+/// How long a worker lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Life {
+    /// As long as the daemon: one of the configuration.
+    Daemon,
+    /// For the server only while it has a task; the next one of its cards has the same name.
+    Lease,
+    /// As long as its task.
+    Service,
 }
 
 impl Actor for Metrics {
@@ -94,7 +122,7 @@ impl Actor for Metrics {
         ctx.spawn(sample_for_ever(Arc::clone(&self.settings), self.board.clone(), samples).into_actor(self));
         self.sampled = Some(sampled);
         for worker in self.settings.workers.clone() {
-            self.start_heart(worker, false, ctx);
+            self.start_heart(worker, Life::Daemon, ctx);
         }
     }
 }
@@ -104,11 +132,8 @@ impl Handler<WorkerTask> for Metrics {
 
     fn handle(&mut self, message: WorkerTask, ctx: &mut Self::Context) {
         if !self.changes.contains_key(&message.worker) {
-            let (Some(manager), true) = (self.settings.workers.first(), self.settings.dynamic.is_some()) else {
-                return;
-            };
-            let worker = WorkerSettings { id: message.worker.clone(), gpus: message.gpus, ..manager.clone() };
-            self.start_heart(worker, true, ctx);
+            let Some((worker, life)) = self.worker_of_task(&message) else { return };
+            self.start_heart(worker, life, ctx);
         }
         if let Some(changes) = self.changes.get(&message.worker) {
             changes.send_replace(message.task);
@@ -120,7 +145,8 @@ impl Handler<Unregister> for Metrics {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, _: Unregister, _: &mut Self::Context) -> Self::Result {
-        self.changes.clear(); // No heart beats on behind the worker's back.
+        // No heart beats on behind the worker's back; those of tasks sign off by themselves.
+        self.changes.clear();
         let (settings, server) = (Arc::clone(&self.settings), Arc::clone(&self.server));
         let mut hearts = self.hearts.subscribe();
         Box::pin(async move {
@@ -138,23 +164,25 @@ impl Handler<Unregister> for Metrics {
 /// One worker's heart.
 struct Heart {
     worker: WorkerSettings,
-    /// It is there for the server only while it has a task.
-    is_of_lease: bool,
+    life: Life,
     is_registered: bool,
+    services: Option<Services>,
     server: Arc<dyn TaskServer>,
     clock: Arc<dyn Clock>,
     reachable: Arc<AtomicBool>,
 }
 
 impl Heart {
-    /// Registers, then reports on every change of its task and with every sample, until a sender is dropped.
+    /// Registers, then reports on every change of its task and with every sample, until a sender is dropped, or the
+    /// task ends of which it is the worker.
     async fn beat(
         mut self,
         mut changed: watch::Receiver<Option<(TaskId, QueueId)>>,
         mut sampled: watch::Receiver<Option<Sample>>,
     ) {
-        if !self.is_of_lease {
+        if self.life == Life::Daemon {
             self.register().await;
+            self.tell_limit().await;
         }
         loop {
             let with_stats = tokio::select! {
@@ -163,8 +191,12 @@ impl Heart {
             };
             let Ok(with_stats) = with_stats else { break };
             let task = changed.borrow_and_update().clone();
-            if self.is_of_lease && task.is_none() {
+            if self.life != Life::Daemon && task.is_none() {
                 self.unregister().await;
+                // The task may have been taken again meanwhile.
+                if self.life == Life::Service && changed.borrow().is_none() {
+                    return;
+                }
                 continue;
             }
             if !self.is_registered {
@@ -173,7 +205,7 @@ impl Heart {
             let sample = sampled.borrow_and_update().clone().filter(|_| with_stats);
             self.report(task, sample).await;
         }
-        if self.is_of_lease {
+        if self.life != Life::Daemon {
             self.unregister().await;
         }
     }
@@ -183,6 +215,15 @@ impl Heart {
             && let Err(error) = self.server.unregister_worker(&self.worker.id, &self.worker.queues).await
         {
             debug!(worker = %self.worker.id, %error, "cannot sign off");
+        }
+    }
+
+    /// How many services may run, for whoever looks at the server, where it keeps such a thing: as the stock agent.
+    async fn tell_limit(&self) {
+        let Some(Services { limit }) = self.services else { return };
+        let limit = limit.map_or("-1".to_owned(), |limit| limit.to_string());
+        if let Err(error) = self.server.set_worker_property(&self.worker.id, "max_num_instances", &limit).await {
+            debug!(worker = %self.worker.id, %error, "the server does not keep the limit of services; it holds anyway");
         }
     }
 
@@ -219,7 +260,7 @@ impl Heart {
             queues: self.worker.queues.clone(),
             machine_stats,
             tags: None,
-            is_daemon: true,
+            is_daemon: self.life != Life::Service,
         };
         let answer = self.server.status_report(report).await;
         let reachable = answer.as_ref().map_or_else(|error| error.api().is_some(), |()| true);

@@ -51,8 +51,8 @@ pub use gpu::look as look_at_division;
 pub use outcome::{RunEnd, has_journal, run_end};
 pub use run::run;
 pub use settings::{
-    DaemonSettings, Division, DynamicGpus, DynamicMig, ForeignPolicy, GpuSettings, MpsProgram, OneTask, WorkerSettings,
-    control_socket,
+    DaemonSettings, Division, DynamicGpus, DynamicMig, ForeignPolicy, GpuSettings, MpsProgram, OneTask, Services,
+    WorkerSettings, control_socket,
 };
 
 #[cfg(test)]

@@ -18,6 +18,9 @@ use super::containers::ContainerHost;
 /// In the state directory.
 pub(super) const JOURNAL_FILE: &str = "journal.db";
 
+/// Between the daemon's worker and the task, in the name of a service.
+const SERVICE: &str = ":service:";
+
 /// A slot: one task at a time, with these cards, from these queues.
 #[derive(Clone, Debug)]
 pub struct WorkerSettings {
@@ -48,6 +51,13 @@ pub struct DynamicGpus {
     pub mig: Option<DynamicMig>,
     /// Whether cards can be shared through MPS.
     pub has_mps: bool,
+}
+
+/// Many long-lived tasks at once, without GPUs: each is a worker of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Services {
+    /// How many may run at once; absent where there is no limit.
+    pub limit: Option<u32>,
 }
 
 /// Cards in MIG mode of which instances are made and destroyed as tasks demand.
@@ -210,8 +220,10 @@ pub struct DaemonSettings {
     pub program: PathBuf,
     /// The API server, for people.
     pub server_url: String,
-    /// The slots; with dynamic GPUs the one that the daemon itself is known by, which runs nothing.
+    /// The slots; with dynamic GPUs or services the one that the daemon itself is known by, which runs nothing.
     pub workers: Vec<WorkerSettings>,
+    /// Tasks are services.
+    pub services: Option<Services>,
     /// Cards that belong to no slot.
     pub dynamic: Option<DynamicGpus>,
     /// One task instead of what the queues have: the daemon leaves when it is settled, and a signal stops it.
@@ -255,6 +267,29 @@ pub struct DaemonSettings {
 }
 
 impl DaemonSettings {
+    /// In whose name a task runs that has a slot of this worker. Services have names of their own, by the rules of
+    /// the stock agent.
+    pub(crate) fn name_for(&self, worker: &WorkerId, task: &TaskId) -> WorkerId {
+        match self.services {
+            Some(_) => WorkerId::new(format!("{worker}{SERVICE}{task}")),
+            None => worker.clone(),
+        }
+    }
+
+    /// The worker of this configuration in whose name, or in whose slot, somebody runs.
+    pub(crate) fn worker(&self, name: &WorkerId) -> Option<&WorkerSettings> {
+        let is_its = |worker: &&WorkerSettings| {
+            let rest = name.as_str().strip_prefix(worker.id.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || (self.services.is_some() && rest.starts_with(SERVICE)))
+        };
+        self.workers.iter().find(is_its)
+    }
+
+    /// Whether workers come and go with tasks.
+    pub(crate) fn has_workers_of_tasks(&self) -> bool {
+        self.dynamic.is_some() || self.services.is_some()
+    }
+
     /// What people call a queue; its id where no worker serves it (any more).
     pub(crate) fn queue_name<'a>(&'a self, queue: &'a QueueId) -> &'a str {
         self.workers

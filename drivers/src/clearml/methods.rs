@@ -15,7 +15,9 @@ use protocols::clearml::queues::{
 };
 use protocols::clearml::status::TaskStatus;
 use protocols::clearml::tasks::{SetRequirementsRequest, StatusChangeRequest, Task, TaskRequest};
-use protocols::clearml::workers::{GetAllWorkersResponse, RegisterRequest, StatusReport, Worker};
+use protocols::clearml::workers::{
+    GetAllWorkersResponse, RegisterRequest, RuntimeProperty, SetRuntimePropertiesRequest, StatusReport, Worker,
+};
 use protocols::ids::{QueueId, TaskId, WorkerId};
 use serde_json::{Map, Value, json};
 
@@ -244,6 +246,14 @@ impl TaskServer for ClearMlClient {
 
     fn unregister_worker<'a>(&'a self, worker: &'a WorkerId, queues: &'a [QueueId]) -> ServerFuture<'a, ()> {
         async move { self.tell("workers.unregister", &registration(worker, queues)).await }.boxed()
+    }
+
+    fn set_worker_property<'a>(&'a self, worker: &'a WorkerId, key: &'a str, value: &'a str) -> ServerFuture<'a, ()> {
+        let request = SetRuntimePropertiesRequest {
+            worker: worker.clone(),
+            runtime_properties: vec![RuntimeProperty { key: key.to_owned(), value: value.to_owned() }],
+        };
+        async move { self.tell("workers.set_runtime_properties", &request).await }.boxed()
     }
 
     fn status_report(&self, report: StatusReport) -> ServerFuture<'_, ()> {

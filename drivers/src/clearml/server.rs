@@ -121,6 +121,9 @@ pub trait TaskServer: Send + Sync + std::fmt::Debug + 'static {
     /// Takes a worker off the list; one that is not there is no error.
     fn unregister_worker<'a>(&'a self, worker: &'a WorkerId, queues: &'a [QueueId]) -> ServerFuture<'a, ()>;
 
+    /// Sets a runtime property of a worker; others stay. Not every server keeps such: the stock one answers 404.
+    fn set_worker_property<'a>(&'a self, worker: &'a WorkerId, key: &'a str, value: &'a str) -> ServerFuture<'a, ()>;
+
     /// A worker's heartbeat.
     fn status_report(&self, report: StatusReport) -> ServerFuture<'_, ()>;
 

@@ -292,8 +292,13 @@ async fn workers_come_report_and_go() {
         is_daemon: true,
     };
     client.status_report(report).await.unwrap();
+    client.set_worker_property(&worker, "max_num_instances", "3").await.unwrap();
     client.unregister_worker(&worker, &queues).await.unwrap();
     assert_eq!(server.seen("workers.register")[1].json(), json!({"worker": "host:gpu0,1", "queues": ["q"]}));
     assert_eq!(server.seen("workers.status_report")[0].json()["task"], "t1");
+    assert_eq!(
+        server.seen("workers.set_runtime_properties")[0].json(),
+        json!({"worker": "host:gpu0,1", "runtime_properties": [{"key": "max_num_instances", "value": "3"}]})
+    );
     assert_eq!(server.seen("workers.unregister").len(), 1);
 }

@@ -21,6 +21,24 @@ pub struct RegisterRequest {
     pub tags: Vec<String>,
 }
 
+/// Request of `workers.set_runtime_properties`, which the open-source server does not have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetRuntimePropertiesRequest {
+    /// The worker.
+    pub worker: WorkerId,
+    /// What is set; others stay.
+    pub runtime_properties: Vec<RuntimeProperty>,
+}
+
+/// A property of a worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuntimeProperty {
+    /// Its name.
+    pub key: String,
+    /// What it is.
+    pub value: String,
+}
+
 /// Answer of `workers.get_all`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

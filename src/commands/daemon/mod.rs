@@ -39,6 +39,8 @@ pub(super) const MIG_FILE: &str = "mig.mpk";
 
 pub(super) fn run(context: &Context, mut args: DaemonArgs) -> anyhow::Result<Exit> {
     refuse_password(args.git_pass.as_deref())?;
+    // Services have no cards.
+    args.cpu_only |= args.services_mode.is_some();
     let mut config = context.config()?;
     config.agent.git.user = args.git_user.take().or(config.agent.git.user);
     let state_dir = config.state_dir(args.state_dir.clone())?;

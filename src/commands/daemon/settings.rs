@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use actors::daemon::{DaemonSettings, DynamicGpus, ForeignPolicy, GpuSettings, MpsProgram, WorkerSettings};
+use actors::daemon::{DaemonSettings, DynamicGpus, ForeignPolicy, GpuSettings, MpsProgram, Services, WorkerSettings};
 use anyhow::Context as _;
 use drivers::journal::JournalOptions;
 use protocols::order::PythonSettings;
@@ -47,6 +47,7 @@ pub(in crate::commands) fn settings(
         program: std::env::current_exe().context("cannot find this program")?,
         server_url: server.hosts.api.clone(),
         workers,
+        services: args.services_mode.map(|services| Services { limit: services.limit }),
         dynamic,
         only: None,
         order_fairness: args.order_fairness,

@@ -55,6 +55,10 @@ impl TaskServer for QuietServer {
         not_told(())
     }
 
+    fn set_worker_property<'a>(&'a self, _: &'a WorkerId, _: &'a str, _: &'a str) -> ServerFuture<'a, ()> {
+        not_told(())
+    }
+
     fn status_report(&self, _: StatusReport) -> ServerFuture<'_, ()> {
         not_told(())
     }

@@ -101,7 +101,12 @@ fn standing(standing: &Standing) -> Vec<String> {
             format!("never starts here: there are {cards} GPUs of that kind. It is left to other workers of its queue")
         }
         Standing::Refused { why } => format!("fails when it is its turn: {why}"),
-        Standing::WaitsForWorker { workers } => return busy(workers),
+        Standing::WaitsForWorker { workers } => {
+            return busy("waits for a worker; every one of its queue is busy".to_owned(), workers);
+        }
+        Standing::WaitsForService { limit, workers } => {
+            return busy(format!("waits for the end of a service: {limit} may run at once, and do"), workers);
+        }
         Standing::NotTaken { mode } => match mode {
             DaemonMode::Draining => "waits: the daemon finishes its tasks and leaves, and takes nothing new".to_owned(),
             DaemonMode::Stopping => "waits: the daemon stops its tasks and leaves".to_owned(),
@@ -141,8 +146,8 @@ fn awaited(cards: &[AwaitedCard]) -> Vec<String> {
     lines
 }
 
-fn busy(workers: &[BusyWorker]) -> Vec<String> {
-    let mut lines = vec!["waits for a worker; every one of its queue is busy".to_owned()];
+fn busy(why: String, workers: &[BusyWorker]) -> Vec<String> {
+    let mut lines = vec![why];
     for worker in workers {
         let task = worker.task.as_ref().map(named).unwrap_or_default();
         let since = worker.since_ms.map(|since| format!(", for {}", Age::since_ms(since))).unwrap_or_default();
@@ -216,5 +221,9 @@ not given out: GPU 7 (GPU-7): XID 79";
         let workers = vec![BusyWorker { worker: "h:gpu0".into(), task: Some(name("a", "")), since_ms: None }];
         let text = describe(&explanation(Standing::WaitsForWorker { workers }));
         assert!(text.contains("every one of its queue is busy\n  h:gpu0: a\n"), "{text}");
+        let workers =
+            vec![BusyWorker { worker: "h:cpu:0:service:a".into(), task: Some(name("a", "s")), since_ms: None }];
+        let text = describe(&explanation(Standing::WaitsForService { limit: 1, workers }));
+        assert!(text.contains("1 may run at once, and do\n  h:cpu:0:service:a: s (a)\n"), "{text}");
     }
 }

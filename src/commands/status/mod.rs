@@ -4,7 +4,7 @@ mod explain;
 
 use std::fmt::Write as _;
 
-use protocols::control::{DaemonMode, DaemonStatus, PrefetchStatus, TaskSnapshot};
+use protocols::control::{DaemonMode, DaemonStatus, PrefetchStatus, ServicesStatus, TaskSnapshot};
 use protocols::ids::GpuId;
 
 use super::context::Context;
@@ -47,6 +47,10 @@ fn describe(status: &DaemonStatus, for_terminal: bool) -> String {
     );
     let _ = writeln!(text, "server {}{reachable}\n", status.server);
     text.push_str(&workers(status).render(for_terminal));
+    if let Some(ServicesStatus { running, limit }) = status.services {
+        let limit = limit.map_or("no limit".to_owned(), |limit| format!("at most {limit}"));
+        let _ = writeln!(text, "services: {running} run, {limit}");
+    }
     for line in out_of_use(status) {
         let _ = writeln!(text, "{line}");
     }
@@ -150,6 +154,7 @@ mod tests {
             server: "http://h".to_owned(),
             server_reachable: false,
             mode: DaemonMode::Draining,
+            services: Some(ServicesStatus { running: 2, limit: Some(5) }),
             gpu_library: None,
             demands: Vec::new(),
             divided: Vec::new(),
@@ -182,6 +187,7 @@ mod tests {
             "which does not answer now",
             "finishes its tasks",
             "h:gpu1\ta,b\t1 H200\tt\n",
+            "\nservices: 2 run, at most 5\n",
             "\nGPU 1 gets no task: quarantined: XID 79\n",
             "\nprepared ahead of their turn: 1 task that waits; now t3\n",
             "running (detached)\t0s\th:gpu1\t1.5k\t999",

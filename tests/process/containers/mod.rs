@@ -5,6 +5,7 @@ mod engine;
 mod failures;
 mod images;
 mod life;
+mod services;
 
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};

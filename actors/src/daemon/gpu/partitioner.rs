@@ -11,7 +11,7 @@ use super::shaping::{Reshaped, Shape, Shaping};
 use super::waits::{Wait, Waits};
 use super::worker_names;
 use crate::daemon::child::Child;
-use crate::daemon::settings::{DaemonSettings, DynamicGpus};
+use crate::daemon::settings::{DaemonSettings, DynamicGpus, Services, WorkerSettings};
 use crate::kit::{Lifeline, Port};
 
 /// Reserves the slot, and the GPUs, of the first of these workers that is free. `None` means "not now": wait for
@@ -79,10 +79,14 @@ pub(crate) struct LeaseFreed;
 struct Slot {
     gpus: Vec<GpuCard>,
     leases: Vec<LeaseId>,
+    /// How many tasks it takes at once: one, but for services.
+    room: usize,
 }
 
 pub(crate) struct GpuPartitioner {
     slots: BTreeMap<WorkerId, Slot>,
+    /// Every task has a share of the one slot that there is, in a name of its own.
+    has_services: bool,
     dynamic: Option<DynamicGpus>,
     ledger: GpuLedger,
     /// Those that wait, and which cards they hold meanwhile.
@@ -113,13 +117,16 @@ impl GpuPartitioner {
         let cards = pinned.iter().flat_map(|worker| &worker.gpus);
         let cards = cards.chain(dynamic.iter().flat_map(|dynamic| dynamic.pool.cards()));
         let ledger = GpuLedger::new(cards.map(|card| card.id.clone()));
-        let slots = pinned
-            .iter()
-            .map(|worker| (worker.id.clone(), Slot { gpus: worker.gpus.clone(), leases: Vec::new() }))
-            .collect();
+        let room = match settings.services {
+            None => 1,
+            Some(Services { limit }) => limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX)),
+        };
+        let slot = |worker: &WorkerSettings| Slot { gpus: worker.gpus.clone(), leases: Vec::new(), room };
+        let slots = pinned.iter().map(|worker| (worker.id.clone(), slot(worker))).collect();
         let shaping = dynamic.as_ref().and_then(|dynamic| dynamic.mig.clone()).map(Shaping::new);
         Self {
             slots,
+            has_services: settings.services.is_some(),
             shaping,
             dynamic,
             ledger,
@@ -144,7 +151,8 @@ impl GpuPartitioner {
         }
         self.next_lease += 1;
         self.leases.insert(id, worker.clone());
-        if let Some(slot) = self.slots.get_mut(worker) {
+        let slot = if self.has_services { self.slots.values_mut().next() } else { self.slots.get_mut(worker) };
+        if let Some(slot) = slot {
             slot.leases.push(id);
         }
         Some(Lease { id, worker: worker.clone(), gpus, share })
@@ -277,7 +285,7 @@ impl Handler<ReserveLease> for GpuPartitioner {
         let free = message.workers.iter().find_map(|worker| {
             let slot = self.slots.get(worker)?;
             let is_usable = !slot.gpus.iter().any(|gpu| self.out_of_use.contains_key(&gpu.id));
-            (slot.leases.is_empty() && is_usable).then(|| (worker.clone(), slot.gpus.clone()))
+            (slot.leases.len() < slot.room && is_usable).then(|| (worker.clone(), slot.gpus.clone()))
         });
         MessageResult(free.and_then(|(worker, gpus)| self.book(&worker, gpus, Share::WHOLE)))
     }
@@ -313,9 +321,9 @@ impl Handler<RestoreLease> for GpuPartitioner {
         if known.len() < gpus.len() {
             warn!(%worker, "a recovered task holds GPUs that no worker of this configuration has");
         }
-        if self.dynamic.is_none() && !self.slots.contains_key(&worker) {
+        if self.dynamic.is_none() && !self.has_services && !self.slots.contains_key(&worker) {
             warn!(%worker, "a recovered task belongs to a worker that this configuration does not have");
-            self.slots.insert(worker.clone(), Slot { gpus: Vec::new(), leases: Vec::new() });
+            self.slots.insert(worker.clone(), Slot { gpus: Vec::new(), leases: Vec::new(), room: 1 });
         }
         let lease = self.book(&worker, known, share).or_else(|| self.book(&worker, Vec::new(), share));
         MessageResult(lease.unwrap_or_else(|| {

@@ -13,7 +13,7 @@ mod tools;
 use std::sync::Arc;
 
 use actix::prelude::*;
-use protocols::ids::{QueueId, WorkerId};
+use protocols::ids::{QueueId, TaskId, WorkerId};
 use tokio::sync::{Notify, watch};
 
 use self::dynamic::Dynamic;
@@ -24,6 +24,7 @@ pub(crate) use self::tools::PollerTools;
 use super::child::Child;
 use super::gpu::partitioner::LeaseFreed;
 use super::settings::DaemonSettings;
+use super::task_manager::FindRunner;
 use crate::kit::Lifeline;
 
 /// Takes nothing new from now on. Answered when no pull is under way any more.
@@ -95,7 +96,12 @@ impl Actor for QueuePoller {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         // Invariant S1: what an earlier daemon, or an earlier incarnation, left undecided is decided first.
-        let deciding = pull::decide_intents(self.tools.clone());
+        let tools = self.tools.clone();
+        let deciding = async move {
+            pull::decide_intents(tools.clone()).await;
+            // Whoever asks there waits until what runs is booked: no slot of it may be given out before.
+            let _ = tools.find.send(FindRunner { task: TaskId::new("") }).await;
+        };
         ctx.wait(deciding.into_actor(self).map(|(), this, ctx| this.start_loops(ctx)));
     }
 }

@@ -27,7 +27,8 @@ pub(super) async fn pull(tools: &PollerTools, pull: Pull) {
     let Some(lease) = reservation.lease() else { return };
     // Which cards a pinned worker has is in the configuration.
     let gpus = if tools.settings.dynamic.is_some() { lease.gpus.clone() } else { Vec::new() };
-    let (worker, share) = (lease.worker.clone(), lease.share);
+    let (slot, share) = (lease.worker.clone(), lease.share);
+    let worker = tools.settings.name_for(&slot, &task);
     let intent = JournalRecord::PullIntended { worker, queue: queue.clone(), gpus, share };
     // Invariant J1: the intent is durable before the destructive call.
     if append(tools, &task, intent).await.is_none() {
@@ -60,6 +61,7 @@ pub(super) async fn pull(tools: &PollerTools, pull: Pull) {
         }
     }
     if let Some(lease) = reservation.claim() {
+        let lease = Lease { worker: tools.settings.name_for(&slot, &popped), ..lease };
         pulled(tools, popped, queue, lease).await;
     }
 }

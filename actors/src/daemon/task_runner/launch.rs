@@ -181,7 +181,7 @@ impl TaskRunner {
 
     fn order(&self, mut spec: TaskSpec, attempt: AttemptId, directory: &AttemptDir) -> ExecutorOrder {
         let settings = &self.tools.settings;
-        let worker = settings.workers.iter().find(|worker| worker.id == self.run.worker);
+        let worker = settings.worker(&self.run.worker);
         let mut environment: BTreeMap<String, String> = settings.task_environment.clone();
         environment.extend(worker.map(|worker| worker.environment.clone()).unwrap_or_default());
         if worker.is_none() && !self.run.gpus.is_empty() {
@@ -190,6 +190,9 @@ impl TaskRunner {
         }
         for name in ["CLEARML_WORKER_ID", "TRAINS_WORKER_ID"] {
             environment.insert(name.to_owned(), self.run.worker.to_string());
+        }
+        if settings.services.is_some() {
+            environment.insert("CLEARML_AGENT_SERVICE_TASK".to_owned(), "1".to_owned());
         }
         if !settings.enable_task_env {
             spec.environment.clear();

@@ -59,6 +59,7 @@ impl Rig {
             program: self.folder.path().join("program"),
             server_url: "fake://server".to_owned(),
             workers: (0..self.workers).map(worker).collect(),
+            services: None,
             dynamic: None,
             only: self.only.clone(),
             mps: Default::default(),

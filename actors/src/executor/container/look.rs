@@ -11,7 +11,11 @@ use protocols::order::{ATTEMPT_LABEL, ContainerOrder, ExecutorOrder, OWNER_LABEL
 pub(super) fn labels(order: &ExecutorOrder, role: &str) -> Vec<(String, String)> {
     let attempts = order.attempt_dir.parent().unwrap_or(&order.attempt_dir).display().to_string();
     let worker = order.worker.to_string();
-    let parent = worker.split(':').next().unwrap_or(&worker).to_owned();
+    // A service's worker is a child of its daemon's.
+    let parent = match worker.split_once(":service:") {
+        Some((daemon, _)) => daemon.to_owned(),
+        None => worker.split(':').next().unwrap_or(&worker).to_owned(),
+    };
     vec![
         (ATTEMPT_LABEL.to_owned(), order.mark()),
         (ROLE_LABEL.to_owned(), role.to_owned()),

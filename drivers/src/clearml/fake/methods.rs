@@ -235,6 +235,10 @@ impl TaskServer for FakeServer {
         })
     }
 
+    fn set_worker_property<'a>(&'a self, worker: &'a WorkerId, key: &'a str, value: &'a str) -> ServerFuture<'a, ()> {
+        self.perform("set_worker_property", format!("{worker} {key}={value}"), |_| Ok(()))
+    }
+
     fn status_report(&self, report: StatusReport) -> ServerFuture<'_, ()> {
         self.perform("status_report", report.worker.to_string(), move |state| {
             let worker = state.workers.entry(report.worker.clone()).or_insert_with(FakeWorker::default);
