@@ -26,12 +26,19 @@ mod spawn;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::frames::{LINK_FOLDER, NO_EXECUTOR_CODE, SOCKET_NAME};
+use crate::frames::{GIVES_WAY, LINK_FOLDER, NO_EXECUTOR_CODE, SOCKET_NAME};
 use crate::init::Init;
+
+/// As with `nice -n 19`.
+const LEAST_PRIORITY: i32 = 19;
 
 #[expect(clippy::print_stderr, reason = "standard error is where an engine shows why a container did not start")]
 fn main() -> ExitCode {
-    let mut arguments = std::env::args_os().skip(1);
+    let mut arguments = std::env::args_os().skip(1).peekable();
+    if arguments.next_if(|argument| argument == GIVES_WAY).is_some() {
+        // Nicer than before is allowed to everybody.
+        let _ = rustix::process::setpriority_process(None, LEAST_PRIORITY);
+    }
     let socket = arguments.next().map_or_else(|| PathBuf::from(LINK_FOLDER).join(SOCKET_NAME), PathBuf::from);
     let ended = match Init::connect(&socket) {
         Ok(init) => init.run(),

@@ -93,13 +93,13 @@ impl SlowPackage {
 }
 
 /// That of this process, which its daemons have too.
-fn own_niceness() -> i32 {
+pub(crate) fn own_niceness() -> i32 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
     stat.rsplit_once(')').unwrap().1.split_whitespace().nth(16).unwrap().parse().unwrap()
 }
 
 /// The process that prepares ahead.
-fn preparer(place: &Place) -> Option<i32> {
+pub(crate) fn preparer(place: &Place) -> Option<i32> {
     place.running().into_iter().find(|pid| {
         let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         line.windows(14).any(|word| word == b"--prefetch-for")

@@ -43,8 +43,7 @@ async fn build_now(settings: &DaemonSettings, spec: TaskSpec, into: &Path) -> Re
     // What an earlier one left that was killed.
     let (mark, path) = (directory.mark().to_owned(), directory.path().to_owned());
     blocking(move || clear_away(&mark, &path)).await;
-    let mut order = order(settings, spec, &directory);
-    order.python.skip_install = settings.python.skip_install;
+    let mut order = order(settings, spec, NO_ATTEMPT, &directory);
     let secrets = encode(&order.take_secrets());
     let stop = until_signalled().map_err(BuildError::Start)?;
     let (program, made, to) = (settings.program.clone(), directory.clone(), into.to_owned());

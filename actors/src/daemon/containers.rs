@@ -3,13 +3,17 @@
 use std::path::PathBuf;
 
 use drivers::container::{busy_ports, read_host_files};
+use protocols::clearml::tasks::Task;
 use protocols::container::{
     ContainerSettings, Decision, ImageSource, Network, PullPolicy, RANDOM_LETTERS, TaskFacts, container_name, decide,
 };
 use protocols::failure::{FailureClass, Phase, TaskFailure};
+use protocols::ids::{QueueId, WorkerId};
 use protocols::order::{ContainerOrder, SetupScript};
 use rand::RngExt as _;
 use rand::distr::Alphanumeric;
+
+use super::settings::DaemonSettings;
 
 /// How tasks are run in containers.
 #[derive(Clone, Debug)]
@@ -21,6 +25,25 @@ pub struct ContainerHost {
     /// The server is reached by an address of this machine alone, which a container has not unless it shares the
     /// machine's network.
     pub needs_host_network: bool,
+}
+
+/// Which container a task gets, where tasks get one. Off the actor's thread: files are read.
+pub(crate) async fn decide_for(
+    settings: &DaemonSettings,
+    task: &Task,
+    worker: &WorkerId,
+    queue: &QueueId,
+) -> Option<Result<ContainerOrder, TaskFailure>> {
+    let host = settings.containers.clone()?;
+    let facts = TaskFacts {
+        task: task.clone(),
+        queue_id: queue.to_string(),
+        queue_name: settings.queue_name(queue).to_owned(),
+        worker: worker.to_string(),
+        ..TaskFacts::default()
+    };
+    let deciding = tokio::task::spawn_blocking(move || host.decide(&facts));
+    Some(deciding.await.expect("deciding on a container does not panic"))
 }
 
 impl ContainerHost {
@@ -105,7 +128,6 @@ impl ContainerHost {
 
 #[cfg(test)]
 mod tests {
-    use protocols::clearml::tasks::Task;
     use serde_json::json;
 
     use super::*;

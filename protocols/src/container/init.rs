@@ -27,6 +27,8 @@ pub const INIT_PATH: &str = "/.hostler/init";
 pub const LINK_FOLDER: &str = "/.hostler/link";
 /// Name of the socket in that folder.
 pub const SOCKET_NAME: &str = "socket";
+/// The first argument of an init that, with all that it starts, gets processors only when nobody else wants them.
+pub const GIVES_WAY: &str = "--gives-way";
 /// What the init returns when there is no executor for it, before any program of the task ran.
 pub const NO_EXECUTOR_CODE: u8 = 125;
 

@@ -5,8 +5,10 @@ mod engine;
 mod failures;
 mod images;
 mod life;
+mod prefetch;
 mod services;
 
+use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -59,9 +61,18 @@ impl Engine {
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
-    /// The containers that belong to a place.
+    /// The containers of a place's attempts.
     fn containers(&self, place: &Place) -> Vec<String> {
-        let label = format!("label=hostler.attempts={}", place.path("state/attempts").display());
+        self.owned(&place.path("state/attempts"))
+    }
+
+    /// The containers in which environments of tasks that wait are built.
+    fn containers_ahead(&self, place: &Place) -> Vec<String> {
+        self.owned(&place.path("state/prefetch"))
+    }
+
+    fn owned(&self, by: &Path) -> Vec<String> {
+        let label = format!("label=hostler.attempts={}", by.display());
         self.say(&["ps", "--all", "--quiet", "--no-trunc", "--filter", &label]).lines().map(str::to_owned).collect()
     }
 
@@ -131,6 +142,7 @@ impl Farm {
     /// Nothing is left: no container, no folder in memory, no process.
     fn is_clean(&self) {
         eventually("no container is left", || self.engine.containers(&self.place).is_empty());
+        assert_eq!(self.engine.containers_ahead(&self.place), Vec::<String>::new(), "of preparations");
         let marks: Vec<String> = std::fs::read_dir("/dev/shm")
             .into_iter()
             .flatten()
@@ -150,7 +162,8 @@ impl Drop for Farm {
     /// A test that failed leaves no container to the next one.
     fn drop(&mut self) {
         self.daemon.kill();
-        for id in self.engine.containers(&self.place) {
+        let ahead = self.engine.containers_ahead(&self.place);
+        for id in self.engine.containers(&self.place).into_iter().chain(ahead) {
             self.engine.call(&["rm", "--force", "--volumes", &id]);
         }
     }

@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use drivers::clearml::ClientError;
 use protocols::clearml::status::TaskStatus;
-use protocols::ids::{QueueId, TaskId};
+use protocols::clearml::tasks::Task;
+use protocols::ids::{QueueId, TaskId, WorkerId};
 use protocols::order::Prefetched;
 use protocols::task::TaskSpec;
 use tokio::sync::watch;
 use tracing::{debug, info};
 
-use super::{PrefetcherTools, work};
+use super::PrefetcherTools;
+use super::work::{self, Needs};
+use crate::daemon::containers;
 use crate::kit::Backoff;
 
 /// So many tasks, from the heads of the queues on, are looked after.
@@ -172,8 +175,8 @@ impl Ahead {
             }
         };
         let Some(found) = found else { return };
-        let done = match TaskSpec::from_task(&found) {
-            Ok(spec) => {
+        let done = match self.needs(&found).await {
+            Ok(needs) => {
                 self.tools.board.set_now(Some(task));
                 let stop = async {
                     tokio::select! {
@@ -181,11 +184,11 @@ impl Ahead {
                         () = until_unwanted(&mut is_wanted) => {}
                     }
                 };
-                let prefetched = work::prepare(&self.tools.settings, spec, stop).await;
+                let prefetched = work::prepare(&self.tools.settings, needs, stop).await;
                 self.tools.board.set_now(None);
                 prefetched
             }
-            Err(error) => Prefetched::Failed(error.to_string()),
+            Err(why) => Prefetched::Failed(why),
         };
         match done {
             Prefetched::Ready => {
@@ -199,6 +202,19 @@ impl Ahead {
             Prefetched::Stopped => debug!(%task, "its preparation gives way"),
         }
         self.tools.board.set_done(&self.done);
+    }
+}
+
+impl Ahead {
+    /// What a task needs. `Err` says why it can be had by nobody.
+    async fn needs(&self, task: &Task) -> Result<Needs, String> {
+        let settings = &self.tools.settings;
+        let spec = TaskSpec::from_task(task).map_err(|error| error.to_string())?;
+        let queue = task.execution.get("queue").and_then(|queue| queue.as_str()).unwrap_or_default();
+        let worker = settings.workers.first().map_or_else(|| WorkerId::new(""), |worker| worker.id.clone());
+        let container = containers::decide_for(settings, task, &worker, &QueueId::new(queue)).await;
+        let container = container.transpose().map_err(|failure| failure.message)?;
+        Ok(Needs { spec, container })
     }
 }
 

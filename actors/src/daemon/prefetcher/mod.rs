@@ -1,4 +1,4 @@
-//! Code and environments of the next tasks in our queues, ahead of their turn: what a task would wait for is there
+//! Images, code and environments of the next tasks in our queues, ahead of their turn: what a task would wait for is there
 //! when it is taken.
 //!
 //! Queues are only read, with a call that every server knows; no task is claimed, no slot and no card is leased. One

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use drivers::container;
 use drivers::process::{self, Signal};
 use protocols::ids::{AttemptId, ProcessId, WorkerId};
-use protocols::order::{ExecutorOrder, ORDER_VERSION, PREFETCHED_FILE, Prefetched, PythonSettings, decode, encode};
+use protocols::order::{ContainerOrder, ExecutorOrder, ORDER_VERSION, PREFETCHED_FILE, Prefetched, decode, encode};
 use protocols::task::TaskSpec;
 use tracing::{debug, warn};
 
@@ -18,20 +19,60 @@ use crate::daemon::settings::DaemonSettings;
 /// How long one that was told to stop may take.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// No attempt has these numbers, so nothing of an attempt is found by the mark that they make.
+/// No attempt has this number, so nothing of an attempt is found by the mark that it is part of.
 pub(in crate::daemon) const NO_PULL: u64 = 0;
+/// Nor this one.
 pub(in crate::daemon) const NO_ATTEMPT: AttemptId = AttemptId(0);
 
-/// Has the code and the environment of a task brought here, unless `stop` returns before.
-pub(super) async fn prepare(settings: &DaemonSettings, spec: TaskSpec, stop: impl Future<Output = ()>) -> Prefetched {
-    let directory = AttemptDir::new(&settings.prefetch_dir(), &spec.id, NO_PULL, NO_ATTEMPT);
-    let process = match start(settings, spec, directory.clone()).await {
+/// What a task needs that is prepared.
+#[derive(Debug)]
+pub(super) struct Needs {
+    pub(super) spec: TaskSpec,
+    pub(super) container: Option<ContainerOrder>,
+}
+
+/// Has image, code and environment of a task brought here, unless `stop` returns before.
+pub(super) async fn prepare(settings: &DaemonSettings, needs: Needs, stop: impl Future<Output = ()>) -> Prefetched {
+    // Another daemon of this machine may prepare the same task.
+    let number = AttemptId(std::process::id());
+    let directory = AttemptDir::new(&settings.prefetch_dir(), &needs.spec.id, NO_PULL, number);
+    let mut order = order(settings, needs.spec, number, &directory);
+    order.container = needs.container;
+    let process = match start(settings, order, directory.clone()).await {
         Ok(process) => process,
         Err(why) => return Prefetched::Failed(why),
     };
     let word = wait(process, &directory, stop).await;
-    blocking(move || clear_away(directory.mark(), directory.path())).await;
+    let engine = engine(settings);
+    blocking(move || {
+        // One that could say how it went has seen to its containers.
+        let is_over = directory.path().join(PREFETCHED_FILE).exists();
+        clear_away(directory.mark(), directory.path());
+        if !is_over {
+            remove_containers(engine);
+        }
+    })
+    .await;
     word
+}
+
+/// Socket of the engine, and by whom its containers of preparations are.
+type Owned = Option<(PathBuf, PathBuf)>;
+
+fn engine(settings: &DaemonSettings) -> Owned {
+    settings.containers.as_ref().map(|host| (host.socket.clone(), settings.prefetch_dir()))
+}
+
+/// Those that were left where a preparation was killed.
+fn remove_containers(engine: Owned) {
+    let Some((socket, owner)) = engine else { return };
+    match container::remove_leftovers(&socket, &owner, &|_| false) {
+        Ok(0) => {}
+        Ok(count) => debug!(count, "containers of a preparation are removed"),
+        Err(error) => {
+            warn!(error = &error as &dyn std::error::Error, "containers of a preparation cannot be looked after");
+        }
+    }
 }
 
 /// Waits for the end of such a process, which is told to stop when `stop` returns; how it went.
@@ -56,19 +97,22 @@ pub(in crate::daemon) async fn wait(
 
 /// Ends and removes what an earlier daemon has left.
 pub(super) async fn clear(settings: &DaemonSettings) {
-    let folder = settings.prefetch_dir();
+    let (folder, engine) = (settings.prefetch_dir(), engine(settings));
     blocking(move || {
-        let Ok(entries) = std::fs::read_dir(&folder) else { return };
-        for entry in entries.flatten() {
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
             clear_away(&entry.file_name().to_string_lossy(), &entry.path());
         }
+        remove_containers(engine);
     })
     .await;
 }
 
 /// Starts the process. `Err` says why it cannot be done.
-async fn start(settings: &DaemonSettings, spec: TaskSpec, directory: AttemptDir) -> Result<ProcessId, String> {
-    let mut order = order(settings, spec, &directory);
+async fn start(
+    settings: &DaemonSettings,
+    mut order: ExecutorOrder,
+    directory: AttemptDir,
+) -> Result<ProcessId, String> {
     let secrets = encode(&order.take_secrets());
     let program = settings.program.clone();
     blocking(move || {
@@ -90,11 +134,16 @@ async fn start(settings: &DaemonSettings, spec: TaskSpec, directory: AttemptDir)
 }
 
 /// What an attempt would be told, as far as code and environment depend on it.
-pub(in crate::daemon) fn order(settings: &DaemonSettings, spec: TaskSpec, directory: &AttemptDir) -> ExecutorOrder {
+pub(in crate::daemon) fn order(
+    settings: &DaemonSettings,
+    spec: TaskSpec,
+    number: AttemptId,
+    directory: &AttemptDir,
+) -> ExecutorOrder {
     ExecutorOrder {
         version: ORDER_VERSION,
         task: spec,
-        attempt: NO_ATTEMPT,
+        attempt: number,
         pull: NO_PULL,
         token: String::new(),
         worker: settings.workers.first().map_or_else(|| WorkerId::new(""), |worker| worker.id.clone()),
@@ -104,11 +153,7 @@ pub(in crate::daemon) fn order(settings: &DaemonSettings, spec: TaskSpec, direct
         environment: BTreeMap::new(),
         removed_environment: Vec::new(),
         git: settings.git.clone(),
-        // In a container the packages are those for its image: only the code is fetched ahead.
-        python: PythonSettings {
-            skip_install: settings.python.skip_install || settings.containers.is_some(),
-            ..settings.python.clone()
-        },
+        python: settings.python.clone(),
         container: None,
         cpus: Vec::new(),
         stop_grace_ms: 0,

@@ -7,10 +7,9 @@ use std::time::Duration;
 use actix::prelude::*;
 use protocols::clearml::status::TaskStatus;
 use protocols::clearml::tasks::Task;
-use protocols::container::TaskFacts;
 use protocols::failure::{FailureClass, Phase, TaskFailure};
 use protocols::gpu::{GpuGrant, describe_lease};
-use protocols::ids::{AttemptId, ProcessId, QueueId, WorkerId};
+use protocols::ids::{AttemptId, ProcessId};
 use protocols::lifecycle::{StopReason, TaskEvent, TaskState};
 use protocols::order::{ContainerOrder, ExecutorOrder, ORDER_VERSION, encode};
 use protocols::task::TaskSpec;
@@ -19,9 +18,9 @@ use tracing::{debug, info, warn};
 
 use super::{TaskRunner, infrastructure};
 use crate::daemon::attempt::AttemptDir;
+use crate::daemon::containers;
 use crate::daemon::gpu::mps_keeper::HoldMps;
 use crate::daemon::reporter::ReportItem;
-use crate::daemon::settings::DaemonSettings;
 use crate::kit::Backoff;
 
 /// Time before an attempt follows a lost one.
@@ -47,7 +46,7 @@ impl TaskRunner {
             (Arc::clone(&self.tools.settings), self.run.worker.clone(), self.run.queue.clone());
         let taking = async move {
             let found = fetching.await?;
-            let container = decide_container(&settings, &found, &worker, &queue).await.transpose();
+            let container = containers::decide_for(&settings, &found, &worker, &queue).await.transpose();
             Some((found, container))
         };
         ctx.spawn(taking.into_actor(self).map(|found, this, ctx| this.take(found, ctx)));
@@ -220,25 +219,6 @@ impl TaskRunner {
             stop_grace_ms: u64::try_from(settings.stop_grace.as_millis()).unwrap_or(u64::MAX),
         }
     }
-}
-
-/// Which container a task gets, where tasks get one. Off the actor's thread: files are read.
-async fn decide_container(
-    settings: &Arc<DaemonSettings>,
-    task: &Task,
-    worker: &WorkerId,
-    queue: &QueueId,
-) -> Option<Result<ContainerOrder, TaskFailure>> {
-    let host = settings.containers.clone()?;
-    let facts = TaskFacts {
-        task: task.clone(),
-        queue_id: queue.to_string(),
-        queue_name: settings.queue_name(queue).to_owned(),
-        worker: worker.to_string(),
-        ..TaskFacts::default()
-    };
-    let deciding = tokio::task::spawn_blocking(move || host.decide(&facts));
-    Some(deciding.await.expect("deciding on a container does not panic"))
 }
 
 impl TaskRunner {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use drivers::command::{CommandError, CommandLine, CommandRunner, Finished, ImageSite, SystemCommands};
 use drivers::container::{ContainerCommands, Engine, EngineError, Image, NewContainer, OwnMount, RunFolder};
-use protocols::container::init::INIT_PATH;
+use protocols::container::init::{GIVES_WAY, INIT_PATH};
 use protocols::container::{ContainerSpec, PullPolicy};
 use protocols::failure::{FailureClass, Phase, TaskFailure};
 use protocols::order::{ContainerOrder, ExecutorOrder, SetupScript};
@@ -54,6 +54,8 @@ pub(in crate::executor) struct Inside<'a> {
     /// What decides on everything that is in the container before the task starts.
     site: String,
     facts: Facts,
+    /// Whether the task's turn has not come.
+    is_ahead: bool,
     builder: Mutex<Option<Arc<Builder>>>,
 }
 
@@ -71,6 +73,7 @@ impl<'a> Inside<'a> {
         console: &'a Console,
         host: &'a SystemCommands,
         stop: Arc<AtomicBool>,
+        is_ahead: bool,
     ) -> Result<Self, StepError> {
         look::check_mounts(container).map_err(StepError::Failed)?;
         container.messages.iter().for_each(|message| console.say(message));
@@ -91,6 +94,7 @@ impl<'a> Inside<'a> {
             image,
             site,
             facts: Facts::default(),
+            is_ahead,
             builder: Mutex::default(),
         };
         this.facts = match Facts::read(&order.cache_dir, &this.site) {
@@ -207,7 +211,8 @@ impl<'a> Inside<'a> {
         own.push(mounts::work(self.order));
         own.extend(mounts::for_installers());
         let spec = look::for_building(&self.container.spec);
-        let new = self.new_container("builder", spec, own);
+        let command = self.is_ahead.then(|| GIVES_WAY.to_owned()).into_iter().collect();
+        let new = NewContainer { command, ..self.new_container("builder", spec, own) };
         let running = Running::start(&self.engine, &new, folder, &|| self.is_stopped())?;
         let shells = self.shells(&running)?;
         let shells: Vec<&Path> = shells.iter().map(PathBuf::as_path).collect();

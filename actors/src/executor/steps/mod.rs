@@ -194,20 +194,23 @@ pub(super) fn prepare(
     Ok(Prepared { launch, report: draft.report, lease })
 }
 
-/// Brings the code and the environment of a task whose turn has not come to this machine. Blocks; ends soon after
-/// `stop` becomes true.
+/// Brings image, code and environment of a task whose turn has not come to this machine. Blocks; ends soon after
+/// `stop` becomes true. Containers that it has needed are there still: whoever calls removes them.
 pub(super) fn prefetch(order: &ExecutorOrder, console: &Console, stop: Arc<AtomicBool>) -> Result<(), StepError> {
-    let commands = commands(order, stop);
+    let commands = commands(order, Arc::clone(&stop));
     let inside = OnceCell::new();
+    let image = container::GetImage { commands: &commands, stop };
     let mut draft = Draft::new(order, console, &commands, &inside);
     draft.is_ahead = true;
-    let steps: [&dyn PrepareStep<'_>; 4] =
-        [&workdir::Workdir, &checkout::Checkout, &script::Script, &packages::Packages];
+    let steps: [&dyn PrepareStep<'_>; 5] =
+        [&workdir::Workdir, &image, &checkout::Checkout, &script::Script, &packages::Packages];
     for step in steps {
         if commands.is_stopped() {
             return Err(StepError::Stopped);
         }
-        step.run(&mut draft)?;
+        if step.is_for(order) {
+            step.run(&mut draft)?;
+        }
     }
     Ok(())
 }

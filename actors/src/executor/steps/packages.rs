@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use drivers::command::CommandRunner;
+use drivers::command::{CommandError, CommandRunner};
 use drivers::process::reap_children;
 use drivers::python::store::Outcome;
 use drivers::python::{CodeFolder, Environment, EnvironmentRequest, EnvironmentStore, PythonError};
@@ -64,7 +64,11 @@ impl PrepareStep<'_> for Packages {
         let progress = |line: &str| draft.console.line(line);
         if draft.is_ahead {
             let built = store.build_ahead(&request, asked.commands(), &progress).map_err(failed)?;
-            return built.map_or(Ok(()), |environment| seal(&environment, draft.commands));
+            let Some(environment) = built else { return Ok(()) };
+            return match draft.inside.get() {
+                Some(inside) => seal_in_image(&environment, inside),
+                None => seal(&environment, draft.commands),
+            };
         }
         // Nobody else sees what the task installs while it runs.
         let layer = draft.order.attempt_dir.join("work").join("venv");
@@ -112,6 +116,22 @@ fn seal(environment: &Environment, commands: &dyn CommandRunner) -> Result<(), S
         std::thread::park_timeout(LOOK_AT_HELPER);
     }
     Ok(())
+}
+
+/// As [`seal`], for an environment of an image.
+fn seal_in_image(environment: &Environment, inside: &dyn CommandRunner) -> Result<(), StepError> {
+    let command = environment.sealing_in_image().unwrap_or_else(|error| {
+        warn!(%error, "byte code of the environment is not compiled now");
+        None
+    });
+    match command.map(|command| inside.run(command, &mut |_| {})) {
+        Some(Err(CommandError::Stopped { .. })) => Err(StepError::Stopped),
+        Some(Err(error @ (CommandError::NotFound { .. } | CommandError::Run { .. }))) => {
+            warn!(%error, "byte code of the environment is not compiled now");
+            Ok(())
+        }
+        Some(Ok(_)) | None => Ok(()),
+    }
 }
 
 /// A shell that runs a text of the task, and no requirements: not even an interpreter has to be looked for.
