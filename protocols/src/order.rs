@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::container::{ContainerSpec, InternalMounts, PullPolicy};
 use crate::failure::{Phase, TaskFailure};
@@ -96,6 +97,12 @@ pub struct ContainerOrder {
     pub skips_gpu_request: bool,
     /// Folders of the machine that every container gets.
     pub mounts: InternalMounts,
+    /// `container` of the task as it is to be, where the task did not name it; empty where it stays as it is.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub told: BTreeMap<String, Value>,
+    /// Which ports of the machine lead to its own, `HOST:CONTAINER` with commas between; empty for none.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub port_mapping: String,
 }
 
 /// A script of the shell that prepares a container.

@@ -75,6 +75,16 @@ impl ContainerHost {
                 TaskFailure::because(FailureClass::Environment, Phase::Image, message)
             })?);
         }
+        let told = decision.told(&self.settings, facts).unwrap_or_else(|why| {
+            messages.push(why.to_string());
+            None
+        });
+        // On the machine's own network, on none, and on another container's nothing is published.
+        let is_own = |network: &Network| {
+            !matches!(network.name.as_str(), "host" | "none") && !network.name.starts_with("container:")
+        };
+        let has_ports = spec.networks.first().is_none_or(is_own);
+        let port_mapping = if has_ports { decision.port_mapping() } else { String::new() };
         spec.labels.extend(self.settings.extra_labels.iter().cloned());
         Ok(ContainerOrder {
             socket: self.socket.clone(),
@@ -87,6 +97,8 @@ impl ContainerHost {
             spec,
             messages,
             scripts: self.scripts(decision.setup_script),
+            told: told.unwrap_or_default(),
+            port_mapping,
             gpus: Vec::new(),
             gpu_mounts: Vec::new(),
             skips_gpu_request: self.settings.skips_gpu_request,
@@ -174,6 +186,22 @@ mod tests {
             .decide(&facts(&json!({"image": "a", "arguments": "-e TOKEN=hunter2 --ipc=host"})))
             .unwrap();
         assert!(order.shown.contains("--ipc=host") && !order.shown.contains("hunter2"), "{}", order.shown);
+    }
+
+    #[test]
+    fn the_ports_of_the_machine_that_lead_to_a_task_are_told() {
+        let mapping = |arguments: &str| {
+            let container = json!({"image": "a", "arguments": arguments});
+            host(ContainerSettings::default()).decide(&facts(&container)).unwrap().port_mapping
+        };
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let busy = listener.local_addr().unwrap().port();
+        let moved = mapping(&format!("-p {busy}:80 -p 53/udp -p 9"));
+        let (outside, inside) = moved.split_once(':').unwrap();
+        assert!(inside == "80" && outside != busy.to_string(), "{moved}");
+        assert_eq!(mapping("-p 80:80 --network host"), "");
+        assert_eq!(mapping("-p 80:80 --network none"), "");
+        assert_eq!(mapping("--ipc=host"), "");
     }
 
     #[test]

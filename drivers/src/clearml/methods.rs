@@ -236,6 +236,14 @@ impl TaskServer for ClearMlClient {
         .boxed()
     }
 
+    fn set_container<'a>(&'a self, task: &'a TaskId, container: Value) -> ServerFuture<'a, ()> {
+        async move {
+            let request = json!({"task": task, "force": true, "container": container});
+            self.tell("tasks.edit", &request).await
+        }
+        .boxed()
+    }
+
     fn edit_runtime<'a>(&'a self, task: &'a TaskId, add: Map<String, Value>) -> ServerFuture<'a, ()> {
         self.add_runtime(task, add).boxed()
     }

@@ -112,6 +112,9 @@ pub trait TaskServer: Send + Sync + std::fmt::Debug + 'static {
     /// Records which commit is run.
     fn set_commit<'a>(&'a self, task: &'a TaskId, commit: &'a str) -> ServerFuture<'a, ()>;
 
+    /// Records which container it runs in: the whole of `container`.
+    fn set_container<'a>(&'a self, task: &'a TaskId, container: Value) -> ServerFuture<'a, ()>;
+
     /// Sets runtime properties of the task; others stay. Not atomic on servers that have no `tasks.edit_runtime`.
     fn edit_runtime<'a>(&'a self, task: &'a TaskId, add: Map<String, Value>) -> ServerFuture<'a, ()>;
 

@@ -92,6 +92,8 @@ async fn what_was_found_out_is_written_back(world: World) {
     let task = world.running_task("task").await;
     server.set_requirements(&task, json!({"pip": ["six==1.17.0"], "org_pip": "six"})).await.unwrap();
     server.set_commit(&task, "0123abc").await.unwrap();
+    let container = json!({"image": "a:1", "arguments": "--ipc=host", "setup_shell_script": "echo"});
+    server.set_container(&task, container.clone()).await.unwrap();
     let add = |key: &str| json!({key: "v"}).as_object().unwrap().clone();
     server.edit_runtime(&task, add("one")).await.unwrap();
     server.edit_runtime(&task, add("two")).await.unwrap();
@@ -99,6 +101,7 @@ async fn what_was_found_out_is_written_back(world: World) {
     let script = found.script.unwrap();
     assert_eq!(script.requirements["pip"], json!(["six==1.17.0"]));
     assert_eq!((script.version_num.as_str(), script.entry_point.is_empty()), ("0123abc", false));
+    assert_eq!(json!(found.container), container);
     assert_eq!((&found.runtime["one"], &found.runtime["two"]), (&json!("v"), &json!("v")));
     assert_eq!(found.status, TaskStatus::InProgress);
 }

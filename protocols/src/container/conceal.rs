@@ -126,7 +126,7 @@ fn without_passwords(text: &str) -> String {
 }
 
 /// A word as a shell reads it back.
-fn quoted(word: &str) -> String {
+pub(super) fn quoted(word: &str) -> String {
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "@%_+=:,./-".contains(letter);
     if !word.is_empty() && word.chars().all(is_plain) {
         return word.to_owned();

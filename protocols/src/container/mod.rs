@@ -24,6 +24,7 @@ mod spec;
 mod switch;
 mod table;
 mod template;
+mod told;
 mod values;
 
 pub use argument::{Argument, Form, Origin, parse, parse_words};
@@ -43,6 +44,7 @@ pub use spec::{ContainerSpec, HealthCheck, Note, PullPolicy};
 pub use switch::Switch;
 pub use table::SWITCHES;
 pub use template::fill_format;
+pub use told::HasSecrets;
 pub use values::device::Device;
 pub use values::gpus::{GpuCount, GpuRequest};
 pub use values::mount::{Mount, MountKind, Propagation, Recursion};

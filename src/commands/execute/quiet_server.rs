@@ -157,6 +157,10 @@ impl TaskServer for QuietServer {
         self.0.set_commit(task, commit)
     }
 
+    fn set_container<'a>(&'a self, task: &'a TaskId, container: Value) -> ServerFuture<'a, ()> {
+        self.0.set_container(task, container)
+    }
+
     fn edit_runtime<'a>(&'a self, task: &'a TaskId, add: Map<String, Value>) -> ServerFuture<'a, ()> {
         self.0.edit_runtime(task, add)
     }

@@ -35,6 +35,9 @@ const SHIP_INTERVAL: Duration = Duration::from_millis(250);
 /// The server forgets a task that says nothing for two hours; the stock agent pings every minute.
 const PING_INTERVAL: Duration = Duration::from_secs(60);
 
+/// In the task's runtime, by the stock agent's name: which ports of the machine lead to the task.
+const PORT_MAPPING: &str = "_external_host_tcp_port_mapping";
+
 /// What every lane needs.
 #[derive(Clone)]
 pub(crate) struct LaneTools {
@@ -125,6 +128,7 @@ impl Lane {
         match item {
             ReportItem::Pulled => self.pulled().await,
             ReportItem::AttemptStarted(attempt) => self.attempt_started(attempt).await,
+            ReportItem::Container { told, port_mapping } => self.container(told, port_mapping).await,
             ReportItem::Environment(report, requirements) => self.environment(report, requirements).await,
             ReportItem::UserStarted => self.user_started().await,
             ReportItem::Blame(line) => {
@@ -167,6 +171,17 @@ impl Lane {
         self.opened = true;
         if self.order.resumed {
             self.repeat_unknown_packet().await;
+        }
+    }
+
+    async fn container(&mut self, told: BTreeMap<String, Value>, port_mapping: String) {
+        let (server, task) = (&self.tools.server, &self.order.task);
+        if !told.is_empty() {
+            self.insist("write the container back", || server.set_container(task, json!(told))).await;
+        }
+        if !port_mapping.is_empty() {
+            let runtime = serde_json::Map::from_iter([(PORT_MAPPING.to_owned(), json!(port_mapping))]);
+            self.insist("edit runtime", || server.edit_runtime(task, runtime.clone())).await;
         }
     }
 

@@ -41,6 +41,9 @@ pub(crate) enum ReportItem {
     Pulled,
     /// From here on the console is this attempt's; what an earlier one printed is complete.
     AttemptStarted(AttemptId),
+    /// What its container is: `container` of the task, where that is to be set, and the ports of the machine that lead
+    /// to it.
+    Container { told: BTreeMap<String, serde_json::Value>, port_mapping: String },
     /// What preparation found out.
     Environment(EnvironmentReport, BTreeMap<String, serde_json::Value>),
     /// User code is about to run.

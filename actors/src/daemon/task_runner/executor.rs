@@ -77,6 +77,8 @@ impl TaskRunner {
         self.executor.token = order.as_ref().map(|order| order.token.clone());
         let (spec, container) = order.map(|order| (Box::new(order.task), order.container)).unzip();
         (self.spec, self.container) = (spec, container.flatten());
+        // Whether an earlier daemon came to it is not known.
+        self.report_container();
         if let Some(spec) = &self.spec {
             self.tools.board.update(&self.task, |snapshot| snapshot.name.clone_from(&spec.name));
         }

@@ -154,6 +154,7 @@ impl TaskRunner {
         let secrets = encode(&order.take_secrets());
         self.executor.token = Some(order.token.clone());
         self.report(ReportItem::AttemptStarted(attempt));
+        self.report_container();
         let program = self.tools.settings.program.clone();
         let starting = tokio::task::spawn_blocking(move || -> Result<ProcessId, TaskFailure> {
             directory.write_order(&order).map_err(|error| infrastructure(Phase::Pulled, &error))?;

@@ -57,6 +57,16 @@ impl TaskRunner {
             .unwrap_or(protocols::ids::AttemptId::FIRST)
     }
 
+    /// What its container is goes to the server, before the program in it can ask for it.
+    pub(super) fn report_container(&self) {
+        if let Some(container) = &self.container {
+            let (told, port_mapping) = (container.told.clone(), container.port_mapping.clone());
+            if !(told.is_empty() && port_mapping.is_empty()) {
+                self.report(ReportItem::Container { told, port_mapping });
+            }
+        }
+    }
+
     fn repeat_environment(&mut self) {
         if self.environment.is_none() {
             let record = self.attempt_dir(self.attempt().unwrap_or_else(|| self.last_attempt())).read_record();

@@ -207,6 +207,14 @@ impl TaskServer for FakeServer {
         })
     }
 
+    fn set_container<'a>(&'a self, task: &'a TaskId, container: Value) -> ServerFuture<'a, ()> {
+        self.perform("set_container", task.to_string(), move |state| {
+            let container = serde_json::from_value(container).unwrap_or_default();
+            state.known_task(task)?.container = container;
+            Ok(())
+        })
+    }
+
     fn edit_runtime<'a>(&'a self, task: &'a TaskId, add: Map<String, Value>) -> ServerFuture<'a, ()> {
         self.perform("edit_runtime", task.to_string(), move |state| {
             state.known_task(task)?.runtime.extend(add);
