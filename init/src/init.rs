@@ -223,6 +223,10 @@ impl Init {
             ToInit::Probe { id, path } => {
                 self.connection.say(&FromInit::Probed { id, probe: Box::new(probe(&path.0)) });
             }
+            ToInit::Link { id, path, target } => {
+                let made = std::os::unix::fs::symlink(target.as_path(), path.as_path());
+                self.connection.say(&FromInit::Linked { id, error: made.err().map(|error| error.to_string()) });
+            }
             ToInit::Find { id, name, path } => {
                 self.connection.say(&FromInit::Found { id, paths: find(&name.0, &path.0) });
             }

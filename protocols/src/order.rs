@@ -97,6 +97,9 @@ pub struct ContainerOrder {
     pub skips_gpu_request: bool,
     /// Folders of the machine that every container gets.
     pub mounts: InternalMounts,
+    /// Its programs get nothing of the ssh of the agent's user.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub without_ssh: bool,
     /// `container` of the task as it is to be, where the task did not name it; empty where it stays as it is.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub told: BTreeMap<String, Value>,

@@ -97,6 +97,7 @@ impl ContainerHost {
             spec,
             messages,
             scripts: self.scripts(decision.setup_script),
+            without_ssh: self.settings.without_ssh,
             told: told.unwrap_or_default(),
             port_mapping,
             gpus: Vec::new(),

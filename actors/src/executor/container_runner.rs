@@ -205,7 +205,11 @@ fn heard(
             }
             Some(ProcessNews::Ended(exit))
         }
-        FromInit::Hello(_) | FromInit::Owned { .. } | FromInit::Probed { .. } | FromInit::Found { .. } => None,
+        FromInit::Hello(_)
+        | FromInit::Owned { .. }
+        | FromInit::Probed { .. }
+        | FromInit::Found { .. }
+        | FromInit::Linked { .. } => None,
     }
 }
 

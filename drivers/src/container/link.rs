@@ -298,6 +298,18 @@ impl InitLink {
         Ok(paths.into_iter().map(SystemText::into_path).collect())
     }
 
+    /// Makes a symbolic link in the container, where nothing is yet; `Some` says why it was not made.
+    pub fn link(
+        &self,
+        path: impl Into<SystemText>,
+        target: impl Into<SystemText>,
+    ) -> Result<Option<String>, LinkError> {
+        let (path, target) = (path.into(), target.into());
+        let answer = self.ask(&[], |id| ToInit::Link { id, path, target })?.one(LOOK_TIMEOUT)?;
+        let FromInit::Linked { error, .. } = answer else { return Err(unexpected(&answer)) };
+        Ok(error)
+    }
+
     /// Gives these paths, and all below them, to a user of the host, now.
     pub fn own(&self, paths: &[PathBuf], uid: u32, gid: u32) -> Result<Ownership, LinkError> {
         let answer = self.ask_own(paths, (uid, gid), false)?.one(OWN_TIMEOUT)?;

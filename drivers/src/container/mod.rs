@@ -24,7 +24,7 @@ pub use self::error::EngineError;
 pub use self::fence::{fence, remove_leftovers};
 pub use self::host_files::{HostFileError, busy_ports, read_host_files};
 pub use self::link::{Asked, Descriptors, InitLink, InitSocket, LinkError, Ownership};
-pub use self::ownership::{installs_as, share};
+pub use self::ownership::{give_private, installs_as, share};
 pub use self::program::{InitProgramError, init_program};
 pub use self::run_folder::{RunFolder, forget_run_folder};
 

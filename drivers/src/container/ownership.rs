@@ -3,14 +3,15 @@
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::{PermissionsExt as _, lchown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::unistd::{getegid, geteuid};
-use protocols::container::init::User;
+use protocols::container::init::{LINK_FOLDER, User};
 use tracing::{debug, warn};
 
 use super::engine::Engine;
 use super::link::InitLink;
+use super::run_folder::RunFolder;
 
 /// As whom installers run in a container whose user is root, so that what they write belongs to this user; `None` where
 /// root in the container is this user.
@@ -43,6 +44,29 @@ pub fn share(folder: &Path, link: &InitLink, engine: &Engine) -> io::Result<()> 
                 if metadata.is_symlink() { Ok(()) } else { fs::set_permissions(path, Permissions::from_mode(wanted)) }
             })
         }
+    }
+}
+
+/// Gives files of a container's folder in memory, which only this user may read, to the container's user, who alone may
+/// read them then. False where nobody may do that.
+pub fn give_private(folder: &RunFolder, names: &[String], link: &InitLink, engine: &Engine) -> io::Result<bool> {
+    let own = (geteuid().as_raw(), getegid().as_raw());
+    let theirs = (link.hello().uid, link.hello().gid);
+    let is_root_mapped = own.0 != 0 && is_rootless(engine);
+    match (own.0, theirs.0) {
+        (_, 0) if is_root_mapped => Ok(true),
+        (own, theirs) if own == theirs && !is_root_mapped => Ok(true),
+        (0, _) => {
+            let mut each = names.iter().map(|name| folder.path().join(name));
+            each.try_for_each(|path| lchown(&path, Some(theirs.0), Some(theirs.1)))?;
+            Ok(true)
+        }
+        (_, 0) => {
+            let paths: Vec<PathBuf> = names.iter().map(|name| Path::new(LINK_FOLDER).join(name)).collect();
+            let given = link.own(&paths, 0, 0).map_err(io::Error::other)?;
+            given.error.map_or(Ok(true), |error| Err(io::Error::other(error)))
+        }
+        _ => Ok(false),
     }
 }
 

@@ -40,6 +40,14 @@ impl RunFolder {
         self.put_with(name, content, 0o644)
     }
 
+    /// Puts files into a folder of it, which nobody but this user may read; see [`super::give_private`].
+    pub fn put_private(&self, folder: &str, files: &[(String, Vec<u8>)]) -> io::Result<()> {
+        let path = self.path.join(folder);
+        fs::create_dir(&path)?;
+        fs::set_permissions(&path, Permissions::from_mode(0o755))?;
+        files.iter().try_for_each(|(name, content)| self.put_with(&format!("{folder}/{name}"), content, 0o600))
+    }
+
     /// Puts an empty file there which the container may write.
     pub fn put_open(&self, name: &str) -> io::Result<()> {
         self.put_with(name, b"", 0o666)
@@ -120,6 +128,9 @@ mod tests {
         let mark = format!("test.{}.1", std::process::id());
         let folder = RunFolder::make(&mark, "task").unwrap();
         folder.put("a", b"b").unwrap();
+        folder.put_private("keys", &[("id".to_owned(), b"secret".to_vec())]).unwrap();
+        let mode = fs::metadata(folder.path().join("keys/id")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
         let path = folder.path().to_owned();
         let other = RunFolder::make(&mark, "builder").unwrap();
         drop(folder);

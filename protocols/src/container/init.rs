@@ -90,6 +90,15 @@ pub enum ToInit {
         /// The folders, as in `PATH`; relative ones do not count.
         path: SystemText,
     },
+    /// Make a symbolic link, where nothing is yet. Answered by `Linked`.
+    Link {
+        /// Number of the request.
+        id: RequestId,
+        /// Where.
+        path: SystemText,
+        /// What it leads to.
+        target: SystemText,
+    },
 }
 
 /// Upwards: what happened.
@@ -159,6 +168,13 @@ pub enum FromInit {
         /// Absolute paths.
         paths: Vec<SystemText>,
     },
+    /// Answer to `Link`.
+    Linked {
+        /// The request.
+        id: RequestId,
+        /// Why it was not made.
+        error: Option<String>,
+    },
 }
 
 impl FromInit {
@@ -172,7 +188,8 @@ impl FromInit {
             | Self::Ended { id, .. }
             | Self::Owned { id, .. }
             | Self::Probed { id, .. }
-            | Self::Found { id, .. } => Some(*id),
+            | Self::Found { id, .. }
+            | Self::Linked { id, .. } => Some(*id),
         }
     }
 
@@ -184,7 +201,8 @@ impl FromInit {
             | Self::Ended { .. }
             | Self::Owned { .. }
             | Self::Probed { .. }
-            | Self::Found { .. } => true,
+            | Self::Found { .. }
+            | Self::Linked { .. } => true,
         }
     }
 }

@@ -7,6 +7,7 @@ mod images;
 mod life;
 mod prefetch;
 mod services;
+mod ssh;
 mod told;
 
 use std::path::Path;

@@ -17,6 +17,7 @@ use tracing::{debug, warn};
 use super::facts::QUESTION;
 use super::facts::{self, Facts};
 use super::running::{Running, of_engine, of_system};
+use super::ssh::Ssh;
 use super::{look, mounts, scripts};
 use crate::executor::console::Console;
 use crate::executor::steps::StepError;
@@ -121,13 +122,17 @@ impl<'a> Inside<'a> {
         own.extend(environments.iter().map(|folder| mounts::same(folder, false)));
         own.extend(self.container.gpu_mounts.iter().map(|folder| mounts::same(folder, true)));
         own.extend(mounts::of_operator(self.container).map_err(|error| of_system(&error))?);
+        let ssh = Ssh::of(self.container);
+        own.extend(ssh.mount());
         let new = NewContainer {
             gpus: look::gpus(self.container),
+            environment: ssh.variable(),
             ..self.new_container("task", self.container.spec.clone(), own)
         };
         let running = Running::start(&self.engine, &new, folder, &|| self.is_stopped())?;
         debug!(id = running.id(), "container started");
         self.hand_over(&running)?;
+        ssh.give(&running, &self.engine, self.container, self.console);
         let shells: Vec<&Path> = self.facts.probe.shells.iter().map(|shell| shell.as_path()).collect();
         let is_stopped = || self.is_stopped();
         let environment = scripts::run(&self.container.scripts, &running, &shells, self.console, &is_stopped)?;
@@ -212,8 +217,12 @@ impl<'a> Inside<'a> {
         own.extend(mounts::for_installers());
         let spec = look::for_building(&self.container.spec);
         let command = self.is_ahead.then(|| GIVES_WAY.to_owned()).into_iter().collect();
-        let new = NewContainer { command, ..self.new_container("builder", spec, own) };
+        let ssh = Ssh::of(self.container);
+        own.extend(ssh.mount());
+        let environment = ssh.variable();
+        let new = NewContainer { command, environment, ..self.new_container("builder", spec, own) };
         let running = Running::start(&self.engine, &new, folder, &|| self.is_stopped())?;
+        ssh.give(&running, &self.engine, self.container, self.console);
         let shells = self.shells(&running)?;
         let shells: Vec<&Path> = shells.iter().map(PathBuf::as_path).collect();
         let is_stopped = || self.is_stopped();

@@ -10,6 +10,7 @@ mod look;
 mod mounts;
 mod running;
 mod scripts;
+mod ssh;
 
 pub(super) use inside::Inside;
 pub(super) use running::Running;
