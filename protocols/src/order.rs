@@ -47,6 +47,8 @@ pub struct PythonSettings {
     pub skip_install: bool,
     /// `agent.ignore_requested_python_version`: whatever version the task asks for.
     pub ignore_version: bool,
+    /// Where code and environment of the task are already, as `hostler build` makes them: neither is looked for then.
+    pub prebuilt: Option<PathBuf>,
     /// See [`PackageSettings`].
     pub packages: PackageSettings,
     /// See [`StoreSettings`].

@@ -58,6 +58,9 @@ pub(crate) struct ExecuteArgs {
     /// Fetch neither code nor packages: what the task needs has to be in the caches
     #[arg(long)]
     pub(crate) standalone_mode: bool,
+    /// Code and environment are in this folder already, where `hostler build` put them
+    #[arg(long, value_name = "DIR", hide = true)]
+    pub(crate) prebuilt: Option<PathBuf>,
     /// How much the SDK in the task logs
     #[arg(long, value_name = "LEVEL", ignore_case = true,
         value_parser = ["DEBUG", "INFO", "WARN", "WARNING", "ERROR", "CRITICAL"])]

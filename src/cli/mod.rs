@@ -27,7 +27,9 @@ pub(crate) use queue::{MoveTarget, QueueCommand, WorkerCommand};
 pub(crate) use server::{
     BackupArgs, CredentialsCommand, PasswordArgs, PruneArgs, RestoreArgs, ServerArgs, ServerCommand, UserCommand,
 };
-pub(crate) use service::{DaemonArgs, ExecutorArgs, ForeignArg, GpusArgs, ListenArgs, MigMode, StatusArgs, UpArgs};
+pub(crate) use service::{
+    DaemonArgs, EntryPointArg, ExecutorArgs, ForeignArg, GpusArgs, ListenArgs, MigMode, StatusArgs, UpArgs,
+};
 pub(crate) use task::{
     CloneArgs, CreateArgs, ListArgs, LogsArgs, ParameterArg, SetArgs, TaskCommand, TaskEnqueueArgs, TasksArgs,
 };

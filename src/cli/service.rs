@@ -249,6 +249,33 @@ pub(crate) struct ExecutorArgs {
     /// The folder to build in
     #[arg(long, value_name = "DIR", requires = "build_for")]
     pub(crate) into: Option<PathBuf>,
+    /// The image to make of it
+    #[arg(long, value_name = "NAME", requires = "build_for")]
+    pub(crate) image: Option<String>,
+    /// What the image is to run
+    #[arg(long, value_name = "WHAT", requires = "image")]
+    pub(crate) entry_point: Option<EntryPointArg>,
+}
+
+/// What an image runs by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EntryPointArg {
+    /// The task
+    #[value(name = "reuse_task")]
+    ReuseTask,
+    /// A copy of the task
+    #[value(name = "clone_task")]
+    CloneTask,
+}
+
+impl EntryPointArg {
+    /// As it is written.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::ReuseTask => "reuse_task",
+            Self::CloneTask => "clone_task",
+        }
+    }
 }
 
 /// What `status` is for.

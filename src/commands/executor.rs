@@ -1,14 +1,14 @@
 //! `hostler executor`: hidden, started by the daemon.
 
-use actors::executor::{self, ExecutorExit};
+use actors::executor::{self, ExecutorExit, ImageEntry, ImageWish};
 
-use crate::cli::ExecutorArgs;
+use crate::cli::{EntryPointArg, ExecutorArgs};
 use crate::exit::{Exit, Problem};
 
 pub(super) fn run(args: &ExecutorArgs) -> anyhow::Result<Exit> {
     let exit = match (args.prefetch_for, args.build_for.zip(args.into.as_deref())) {
         (Some(daemon), _) => executor::prefetch(&args.attempt_dir, daemon),
-        (None, Some((starter, into))) => executor::build(&args.attempt_dir, starter, into),
+        (None, Some((starter, into))) => executor::build(&args.attempt_dir, starter, into, image(args)),
         (None, None) => executor::run(&args.attempt_dir),
     };
     match exit {
@@ -20,4 +20,14 @@ pub(super) fn run(args: &ExecutorArgs) -> anyhow::Result<Exit> {
         ExecutorExit::NotStarted { message } => Err(Problem::with(Exit::Unavailable, message)),
         ExecutorExit::Broken => Err(Problem::with(Exit::Internal, "the executor is broken; its task was ended")),
     }
+}
+
+/// The image that a build is to make.
+fn image(args: &ExecutorArgs) -> Option<ImageWish> {
+    let entry = match args.entry_point {
+        None => ImageEntry::Nothing,
+        Some(EntryPointArg::ReuseTask) => ImageEntry::Task,
+        Some(EntryPointArg::CloneTask) => ImageEntry::Copy,
+    };
+    args.image.clone().map(|name| ImageWish { name, entry })
 }

@@ -10,6 +10,7 @@
 mod abort;
 mod bad_input;
 mod build;
+mod build_image;
 mod cli;
 mod containers;
 mod crash;

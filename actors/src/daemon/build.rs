@@ -2,9 +2,10 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::path::Path;
+use std::path::PathBuf;
 
-use drivers::process;
+use drivers::{container, process};
+use protocols::container::TaskFacts;
 use protocols::order::{BUILT_FILE, Built, Prefetched, decode, encode};
 use protocols::task::TaskSpec;
 use tokio::signal::unix::{SignalKind, signal};
@@ -27,9 +28,25 @@ pub enum BuildError {
     Start(#[source] io::Error),
 }
 
-/// Builds code and environment of a task in `into`. Blocks. SIGINT, SIGTERM and SIGHUP stop it; nothing of it runs any
+/// What is built.
+#[derive(Clone, Debug)]
+pub enum BuildInto {
+    /// A folder.
+    Folder(PathBuf),
+    /// An image of this name, of the task's own image; the settings say which engine makes it.
+    Image {
+        /// `NAME[:TAG]`.
+        name: String,
+        /// `reuse_task` or `clone_task`, where the image is to run the task.
+        entry_point: Option<String>,
+        /// By which the task's own image is found.
+        facts: Box<TaskFacts>,
+    },
+}
+
+/// Builds code and environment of a task. Blocks. SIGINT, SIGTERM and SIGHUP stop it; nothing of it runs any
 /// more when this returns. Its console is where that of an attempt is.
-pub fn build(settings: &DaemonSettings, spec: TaskSpec, into: &Path) -> Result<Built, BuildError> {
+pub fn build(settings: &DaemonSettings, spec: TaskSpec, into: &BuildInto) -> Result<Built, BuildError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -38,32 +55,52 @@ pub fn build(settings: &DaemonSettings, spec: TaskSpec, into: &Path) -> Result<B
     runtime.block_on(build_now(settings, spec, into))
 }
 
-async fn build_now(settings: &DaemonSettings, spec: TaskSpec, into: &Path) -> Result<Built, BuildError> {
+async fn build_now(settings: &DaemonSettings, spec: TaskSpec, into: &BuildInto) -> Result<Built, BuildError> {
     let directory = AttemptDir::new(&settings.attempts_dir(), &spec.id, NO_PULL, NO_ATTEMPT);
     // What an earlier one left that was killed.
     let (mark, path) = (directory.mark().to_owned(), directory.path().to_owned());
     blocking(move || clear_away(&mark, &path)).await;
     let mut order = order(settings, spec, NO_ATTEMPT, &directory);
+    let mut wish: Vec<OsString> = Vec::new();
+    let folder = match into {
+        BuildInto::Folder(folder) => folder.clone(),
+        BuildInto::Image { name, entry_point, facts } => {
+            let (host, facts) = (settings.containers.clone(), facts.clone());
+            let deciding = blocking(move || host.map(|host| host.decide(&facts)));
+            let container = deciding.await.transpose().map_err(|failure| BuildError::Failed(failure.message))?;
+            order.container = container;
+            wish.extend(["--image".into(), name.into()]);
+            wish.extend(entry_point.iter().flat_map(|entry| ["--entry-point".into(), entry.into()]));
+            // Where the container in which packages are installed has it, too.
+            directory.path().join("work/image")
+        }
+    };
+    let engine = order.container.as_ref().map(|container| container.socket.clone());
     let secrets = encode(&order.take_secrets());
     let stop = until_signalled().map_err(BuildError::Start)?;
-    let (program, made, to) = (settings.program.clone(), directory.clone(), into.to_owned());
+    let (program, made) = (settings.program.clone(), directory.clone());
     let started = blocking(move || {
         made.write_order(&order)?;
-        let arguments: [OsString; 7] = [
+        std::fs::create_dir_all(made.path().join("work"))?;
+        let own: [OsString; 7] = [
             "executor".into(),
             "--attempt-dir".into(),
             made.path().into(),
             "--build-for".into(),
             std::process::id().to_string().into(),
             "--into".into(),
-            to.into(),
+            folder.into(),
         ];
+        let arguments = own.into_iter().chain(wish);
         process::spawn_executor(&program, arguments, made.mark(), &secrets, &made.executor_log())
             .map_err(io::Error::other)
     });
     let process = started.await.map_err(BuildError::Start)?;
     let word = wait(process, &directory, stop).await;
     blocking(move || {
+        if let Some(engine) = engine {
+            container::fence(&engine, directory.mark());
+        }
         process::fence(directory.mark());
         match word {
             Prefetched::Ready => {

@@ -44,7 +44,7 @@ mod task_runner;
 mod watchdog;
 mod watched;
 
-pub use build::{BuildError, build};
+pub use build::{BuildError, BuildInto, build};
 pub use containers::ContainerHost;
 pub use exit::{DaemonError, DaemonExit};
 pub use gpu::look as look_at_division;

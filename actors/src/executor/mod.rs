@@ -35,6 +35,7 @@ mod steps;
 mod uplink;
 
 pub use build::build;
+pub use container::{ImageEntry, ImageWish};
 pub use exit::ExecutorExit;
 pub use prefetch::prefetch;
 pub use run::run;

@@ -207,7 +207,7 @@ impl Engine {
         Ok(found.into_iter().filter_map(container).collect())
     }
 
-    fn wait<T>(
+    pub(super) fn wait<T>(
         &self,
         what: impl Into<String>,
         answer: impl Future<Output = Result<T, bollard::errors::Error>>,

@@ -4,6 +4,8 @@
 //! beside it, and runs what it is told to. Everything that a task is not to show in its container's configuration
 //! (variables with secrets, its command) goes over that socket.
 
+mod archive;
+mod bake;
 mod commands;
 mod create;
 mod credentials;
@@ -17,6 +19,7 @@ mod program;
 mod pull;
 mod run_folder;
 
+pub use self::archive::Packed;
 pub use self::commands::ContainerCommands;
 pub use self::create::{GpuAccess, NewContainer, OwnMount};
 pub use self::engine::{Container, ContainerState, Engine, Image};

@@ -108,6 +108,24 @@ pub struct Shared {
 }
 
 impl Environment {
+    /// The environment that was built in `folder` with [`EnvironmentStore::build_apart`]; `None` where there is none,
+    /// because the task needs none of its own.
+    pub fn of_build(folder: &Path) -> Option<Self> {
+        let environment = folder.join("environment/venv");
+        let python = environment.join("bin/python");
+        let settings = std::fs::read_to_string(environment.join("pyvenv.cfg")).ok()?;
+        let mut values = settings.lines().filter_map(|line| line.split_once('='));
+        let version = values.find(|(key, _)| matches!(key.trim(), "version" | "version_info"));
+        Some(Self {
+            bin_dir: python.parent().map(Path::to_owned),
+            python,
+            packages: None,
+            reused: true,
+            python_version: version.map(|(_, version)| version.trim().to_owned()).unwrap_or_default(),
+            shared: None,
+        })
+    }
+
     /// The same environment with a writable layer in `folder`: what is installed into the result, nobody else sees.
     /// What is not shared is returned as it is.
     pub fn with_layer(mut self, folder: &Path) -> Result<Self, PythonError> {

@@ -2,8 +2,11 @@
 
 mod target;
 
-use actors::daemon::BuildError;
+use std::path::{Path, PathBuf};
+
+use actors::daemon::{BuildError, BuildInto};
 use protocols::clearml::tasks::Task;
+use protocols::container::TaskFacts;
 use protocols::ids::TaskId;
 use protocols::order::Built;
 use protocols::task::{Interpreter, TaskSpec};
@@ -23,6 +26,7 @@ const STOPPED: u8 = 254;
 
 pub(super) fn run(context: &Context, mut args: BuildArgs) -> anyhow::Result<Exit> {
     daemon::refuse_password(args.git_pass.as_deref())?;
+    refuse_what_does_not_fit(&args)?;
     let mut config = context.config()?;
     config.agent.git.user = args.git_user.take().or(config.agent.git.user);
     let server = config.server()?;
@@ -33,18 +37,23 @@ pub(super) fn run(context: &Context, mut args: BuildArgs) -> anyhow::Result<Exit
         spec.interpreter = python(version)?;
     }
     let id = TaskId::from(task.id.as_str());
-    let target = Target::make(&args.target.unwrap_or_else(|| id.as_str().into()), &id)?;
+    let is_image = args.docker.is_some() || args.podman.is_some();
+    let into = match is_image {
+        false => BuildInto::Folder(folder(&args, &id)?),
+        true => image(context, &args, task, &api::Api::new(&server)?)?,
+    };
     let place = TaskPlace::take(&config.state_dir(args.state_dir)?.join("build"), &id)?;
     // Nothing of it runs here: which cards there are does not matter.
-    let wishes = DaemonArgs { cache_dir: args.cache_dir, ..DaemonArgs::default() };
+    let wishes =
+        DaemonArgs { docker: args.docker, podman: args.podman, cache_dir: args.cache_dir, ..DaemonArgs::default() };
     let settings = daemon::settings(context, &wishes, &config, &server, place.directory(), Vec::new(), None)?;
     let terminal = Terminal::follow(place.directory(), &id, None, true)?;
-    let built = actors::daemon::build(&settings, spec, target.folder());
+    let built = actors::daemon::build(&settings, spec, &into);
     terminal.finish();
     place.remove();
     match built {
         Ok(built) => {
-            context.output.either(&document(&id, &target, &built), &text(&built))?;
+            context.output.either(&document(&id, &into, &built), &text(&into, &built))?;
             Ok(Exit::Success)
         }
         Err(BuildError::Stopped) => {
@@ -54,6 +63,54 @@ pub(super) fn run(context: &Context, mut args: BuildArgs) -> anyhow::Result<Exit
         Err(BuildError::Failed(why)) => Err(Problem::refused(format!("the task {id} cannot be built: {why}"))),
         Err(error @ BuildError::Start(_)) => Err(error.into()),
     }
+}
+
+/// What is about an image and has none, and what is not done at all.
+fn refuse_what_does_not_fit(args: &BuildArgs) -> anyhow::Result<()> {
+    if args.install_globally {
+        return Err(Problem::usage(
+            "--install-globally would change the Python that other programs of this machine use: a build installs \
+             into an environment of its own; leave the flag out",
+        ));
+    }
+    let is_image = args.docker.is_some() || args.podman.is_some();
+    if !is_image && (args.entry_point.is_some() || args.force_docker) {
+        return Err(Problem::usage("--entry-point and --force-docker are about an image: add --docker or --podman"));
+    }
+    let names_image = [&args.docker, &args.podman].into_iter().flatten().any(|words| !words.is_empty());
+    if args.force_docker && !names_image {
+        return Err(Problem::usage("--force-docker: which image? Name it behind --docker"));
+    }
+    Ok(())
+}
+
+/// The folder to build in.
+fn folder(args: &BuildArgs, id: &TaskId) -> anyhow::Result<PathBuf> {
+    let folder = args.target.as_deref().unwrap_or(id.as_str());
+    Ok(Target::make(Path::new(folder), id)?.folder().to_owned())
+}
+
+/// The image to make.
+fn image(context: &Context, args: &BuildArgs, mut task: Task, api: &api::Api) -> anyhow::Result<BuildInto> {
+    let name = args.target.clone().unwrap_or_else(|| format!("task_id_{}", task.id));
+    let is_plain = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || "._-/:".contains(letter);
+    if !name.split(':').next().unwrap_or_default().chars().all(is_plain) || name.is_empty() {
+        return Err(Problem::usage(format!(
+            "--target {name}: the name of an image has small letters, digits and ._-/"
+        )));
+    }
+    if args.force_docker {
+        task.container.clear();
+    }
+    let mut project_name = String::new();
+    context.wait(async {
+        let mut names = lookup::project_names(api, [task.project.as_str()]).await?;
+        project_name = names.remove(&task.project).unwrap_or_default();
+        Ok(())
+    })?;
+    let facts = TaskFacts { task, project_name, ..TaskFacts::default() };
+    let entry_point = args.entry_point.map(|entry| entry.as_str().to_owned());
+    Ok(BuildInto::Image { name, entry_point, facts: Box::new(facts) })
 }
 
 /// The task that is meant, whole.
@@ -83,18 +140,21 @@ fn command(built: &Built) -> String {
     format!("cd {directory} && PYTHONPATH={} {}", quote(&built.python_path), words.join(" "))
 }
 
-fn text(built: &Built) -> String {
+fn text(into: &BuildInto, built: &Built) -> String {
     let python = match &built.python {
         Some(python) => format!("{} ({})", python.display(), built.python_version),
         None => "none, the task needs none".to_owned(),
     };
-    format!("python  {python}\ncode    {}\nrun     {}", built.code.display(), command(built))
+    let image = match into {
+        BuildInto::Folder(_) => String::new(),
+        BuildInto::Image { name, .. } => format!("image   {name}\n"),
+    };
+    format!("{image}python  {python}\ncode    {}\nrun     {}", built.code.display(), command(built))
 }
 
-fn document(id: &TaskId, target: &Target, built: &Built) -> Value {
-    json!({
+fn document(id: &TaskId, into: &BuildInto, built: &Built) -> Value {
+    let mut document = json!({
         "id": id,
-        "target": target.folder(),
         "python": built.python,
         "python_version": built.python_version,
         "code": built.code,
@@ -103,7 +163,12 @@ fn document(id: &TaskId, target: &Target, built: &Built) -> Value {
         "command": built.command,
         "environment": { "PYTHONPATH": built.python_path },
         "packages": built.packages,
-    })
+    });
+    match into {
+        BuildInto::Folder(folder) => document["target"] = json!(folder),
+        BuildInto::Image { name, .. } => document["image"] = json!(name),
+    }
+    document
 }
 
 #[cfg(test)]

@@ -66,6 +66,7 @@ pub(in crate::commands) fn settings(
             without_uv: config.hostler.without_uv,
             skip_install: agent.skip_install,
             ignore_version: agent.ignore_python_version,
+            prebuilt: None,
             packages: PackageSettings { cuda, ..agent.packages.clone() },
             store: agent.store.clone(),
         },

@@ -46,6 +46,7 @@ pub(super) fn run(context: &Context, mut args: ExecuteArgs) -> anyhow::Result<Ex
             worker.settings.task_environment.insert(name.to_owned(), level.to_ascii_uppercase());
         }
     }
+    worker.settings.python.prebuilt = args.prebuilt.clone();
     let terminal = Terminal::follow(place.directory(), &task, args.log_file.as_deref(), context.output.json)?;
     let client = api::client(&server)?;
     let exit = match args.disable_monitoring {

@@ -211,9 +211,9 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(status: TaskStatus, stands_in: Option<&str>, must_be_queued: bool, expected: Look) {
+    fn check(status: TaskStatus, stands_in: Option<&str>, must_be_queued: bool, expected: &Look) {
         let task = Task { id: "t".to_owned(), status, ..Task::default() };
-        assert_eq!(judge(&task, stands_in.map(QueueId::from), must_be_queued), expected);
+        assert_eq!(judge(&task, stands_in.map(QueueId::from), must_be_queued), *expected);
     }
 
     fn free(claim: Claim) -> Look {
@@ -224,11 +224,11 @@ mod tests {
     fn what_waits_has_not_run_or_has_ended_is_taken() {
         use TaskStatus::{Completed, Created, Failed, Queued, Stopped};
         for must_be_queued in [false, true] {
-            check(Queued, Some("q"), must_be_queued, free(Claim::From("q".into())));
-            check(Queued, None, must_be_queued, Look::Unsure);
+            check(Queued, Some("q"), must_be_queued, &free(Claim::From("q".into())));
+            check(Queued, None, must_be_queued, &Look::Unsure);
         }
         for status in [Created, Stopped, Failed, Completed] {
-            check(status, None, false, free(Claim::In(status)));
+            check(status, None, false, &free(Claim::In(status)));
         }
     }
 

@@ -44,14 +44,14 @@ const USUAL_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbi
 
 /// An image, what it has, and the container in which environments are built when that is needed.
 pub(in crate::executor) struct Inside<'a> {
-    order: &'a ExecutorOrder,
-    container: &'a ContainerOrder,
-    console: &'a Console,
+    pub(super) order: &'a ExecutorOrder,
+    pub(super) container: &'a ContainerOrder,
+    pub(super) console: &'a Console,
     host: &'a SystemCommands,
     stop: Arc<AtomicBool>,
-    engine: Engine,
-    init: PathBuf,
-    image: Image,
+    pub(super) engine: Engine,
+    pub(super) init: PathBuf,
+    pub(super) image: Image,
     /// What decides on everything that is in the container before the task starts.
     site: String,
     facts: Facts,
@@ -162,7 +162,7 @@ impl<'a> Inside<'a> {
         drivers::container::share(&work, running.link(), &self.engine).map_err(|error| of_system(&error))
     }
 
-    fn new_container(&self, role: &str, spec: ContainerSpec, mounts: Vec<OwnMount>) -> NewContainer {
+    pub(super) fn new_container(&self, role: &str, spec: ContainerSpec, mounts: Vec<OwnMount>) -> NewContainer {
         NewContainer {
             image: self.container.image.clone(),
             spec,
@@ -173,7 +173,7 @@ impl<'a> Inside<'a> {
         }
     }
 
-    fn folder(&self, name: &str) -> Result<RunFolder, StepError> {
+    pub(super) fn folder(&self, name: &str) -> Result<RunFolder, StepError> {
         RunFolder::make(&self.order.mark(), name).map_err(|error| of_system(&error))
     }
 
@@ -239,7 +239,12 @@ impl<'a> Inside<'a> {
         Ok(builder)
     }
 
-    fn shells(&self, running: &Running) -> Result<Vec<PathBuf>, StepError> {
+    /// Whether somebody wants the preparation to end.
+    pub(super) fn is_stopped_now(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn shells(&self, running: &Running) -> Result<Vec<PathBuf>, StepError> {
         if self.container.scripts.is_empty() {
             return Ok(Vec::new());
         }

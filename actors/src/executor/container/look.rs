@@ -25,6 +25,11 @@ pub(super) fn labels(order: &ExecutorOrder, role: &str) -> Vec<(String, String)>
     ]
 }
 
+/// The names of these, for whoever has to take them away again.
+pub(super) fn label_names() -> impl Iterator<Item = &'static str> {
+    [ATTEMPT_LABEL, ROLE_LABEL, OWNER_LABEL, "clearml-worker-id", "clearml-parent-worker-id"].into_iter()
+}
+
 /// The same container for installers: it is nobody's server, has no GPU, and is not known by the task's name.
 pub(super) fn for_building(spec: &ContainerSpec) -> ContainerSpec {
     ContainerSpec {

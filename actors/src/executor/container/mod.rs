@@ -4,6 +4,7 @@
 //! Nothing of ours is installed into the container: its first process is our init, mounted, which is asked over a
 //! socket to start the programs of the task.
 
+mod bake;
 mod facts;
 mod inside;
 mod look;
@@ -12,5 +13,6 @@ mod running;
 mod scripts;
 mod ssh;
 
+pub use bake::{ImageEntry, ImageWish};
 pub(super) use inside::Inside;
 pub(super) use running::Running;

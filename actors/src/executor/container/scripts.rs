@@ -29,8 +29,20 @@ pub(super) fn run(
     console: &Console,
     is_stopped: &dyn Fn() -> bool,
 ) -> Result<BTreeMap<OsString, OsString>, StepError> {
+    run_with(std::iter::empty(), scripts, running, shells, console, is_stopped)
+}
+
+/// As [`run`], with variables that the container itself does not have.
+pub(super) fn run_with(
+    more: impl IntoIterator<Item = (OsString, OsString)>,
+    scripts: &[SetupScript],
+    running: &Running,
+    shells: &[&Path],
+    console: &Console,
+    is_stopped: &dyn Fn() -> bool,
+) -> Result<BTreeMap<OsString, OsString>, StepError> {
     let inherited = running.hello().environment.iter().map(|(name, value)| (name.0.clone(), value.0.clone()));
-    let mut environment: BTreeMap<OsString, OsString> = inherited.collect();
+    let mut environment: BTreeMap<OsString, OsString> = inherited.chain(more).collect();
     if scripts.is_empty() {
         return Ok(environment);
     }

@@ -16,6 +16,11 @@ impl PrepareStep<'_> for Checkout {
     }
 
     fn run(&self, draft: &mut Draft<'_>) -> Result<(), StepError> {
+        if let Some(prebuilt) = &draft.order.python.prebuilt {
+            draft.root = prebuilt.join("code");
+            draft.console.say(&format!("code and environment are those in {}", prebuilt.display()));
+            return Ok(());
+        }
         let (url, revision, diff) = match &draft.order.task.code {
             CodeSource::Repository { url, revision, diff } => (url, revision, diff.as_str()),
             CodeSource::RepositoryWithScript { url, revision, script: _ } => (url, revision, ""),

@@ -29,7 +29,7 @@ use tracing::warn;
 
 use self::script::ScriptFile;
 use super::console::Console;
-use super::container::{Inside, Running};
+use super::container::{ImageWish, Inside, Running};
 use super::launch::{Launch, Prepared};
 
 /// Why a preparation did not come to its end.
@@ -215,26 +215,29 @@ pub(super) fn prefetch(order: &ExecutorOrder, console: &Console, stop: Arc<Atomi
     Ok(())
 }
 
-/// Builds code and environment of a task in a folder of a person's own. Blocks; ends soon after `stop` becomes true.
+/// Builds code and environment of a task in a folder of a person's own, or an image of them. Blocks; ends soon after `stop` becomes true.
 pub(super) fn build(
     order: &ExecutorOrder,
     console: &Console,
     stop: Arc<AtomicBool>,
     into: &Path,
+    wish: Option<&ImageWish>,
 ) -> Result<Built, StepError> {
-    let commands = commands(order, stop);
+    let commands = commands(order, Arc::clone(&stop));
     let inside = OnceCell::new();
+    let image = container::GetImage { commands: &commands, stop };
     let mut draft = Draft::new(order, console, &commands, &inside);
     (draft.into, draft.root) = (Some(into), into.join("code"));
-    let steps: [&dyn PrepareStep<'_>; 6] = [
+    let steps: [&dyn PrepareStep<'_>; 7] = [
         &workdir::Workdir,
+        &image,
         &checkout::Checkout,
         &own_objects::OwnObjects,
         &script::Script,
         &packages::Packages,
         &entry_point::EntryPoint,
     ];
-    for step in steps {
+    for step in steps.into_iter().filter(|step| step.is_for(order)) {
         if commands.is_stopped() {
             return Err(StepError::Stopped);
         }
@@ -243,7 +246,7 @@ pub(super) fn build(
     let launch = draft.launch.expect("the last step makes the launch");
     let words = std::iter::once(launch.program.as_os_str()).chain(launch.arguments.iter().map(OsString::as_os_str));
     let python_path = launch.environment.get(OsStr::new("PYTHONPATH"));
-    Ok(Built {
+    let mut built = Built {
         code: draft.root,
         directory: launch.directory,
         python_version: draft.report.python_version.unwrap_or_default(),
@@ -252,7 +255,12 @@ pub(super) fn build(
         python_path: python_path.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
         commit: draft.report.commit.unwrap_or_default(),
         packages: draft.report.packages.unwrap_or_default(),
-    })
+    };
+    if let (Some(inside), Some(wish)) = (inside.get(), wish) {
+        inside.finish_building(None);
+        inside.bake(into, &mut built, wish)?;
+    }
+    Ok(built)
 }
 
 /// Runs the programs of a preparation: in the environment of this process, with the attempt's mark.

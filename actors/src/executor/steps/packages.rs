@@ -28,6 +28,12 @@ impl PrepareStep<'_> for Packages {
         if needs_no_python(&draft.order.task) {
             return Ok(());
         }
+        if let Some(prebuilt) = &draft.order.python.prebuilt
+            && let Some(environment) = Environment::of_build(prebuilt)
+        {
+            draft.python = Some(environment);
+            return Ok(());
+        }
         let start = Instant::now();
         let (task, directory) = (&draft.order.task, draft.start_directory());
         let code = match &task.code {
