@@ -108,6 +108,8 @@ pub struct ContainerOrder {
     /// Which ports of the machine lead to its own, `HOST:CONTAINER` with commas between; empty for none.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub port_mapping: String,
+    /// Where containers idle that a task may step into; none where none do.
+    pub warm_dir: Option<PathBuf>,
 }
 
 /// A script of the shell that prepares a container.

@@ -180,6 +180,9 @@ pub(crate) struct DaemonArgs {
     /// As --docker, with Podman
     #[arg(long, value_name = "IMAGE [ARGS]", num_args = 0..)]
     pub(crate) podman: Option<Vec<String>>,
+    /// Keep N containers started, of the kinds that tasks had last, for the next tasks to step into
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=256))]
+    pub(crate) warm_containers: Option<u16>,
     /// Workers without GPUs
     #[arg(long)]
     pub(crate) cpu_only: bool,
@@ -243,6 +246,12 @@ pub(crate) struct ExecutorArgs {
     /// Only fetch the code and build the environment, for as long as the daemon with this process id lives
     #[arg(long, value_name = "PID")]
     pub(crate) prefetch_for: Option<u32>,
+    /// Only keep a container with this key until a task takes it; the folder is where such containers are kept
+    #[arg(long, value_name = "KEY", requires = "for_daemon")]
+    pub(crate) warm: Option<String>,
+    /// For as long as the daemon with this process id lives
+    #[arg(long, value_name = "PID")]
+    pub(crate) for_daemon: Option<u32>,
     /// Only build code and environment, for as long as the command with this process id lives
     #[arg(long, value_name = "PID", requires = "into", conflicts_with = "prefetch_for")]
     pub(crate) build_for: Option<u32>,

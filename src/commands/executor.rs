@@ -6,10 +6,12 @@ use crate::cli::{EntryPointArg, ExecutorArgs};
 use crate::exit::{Exit, Problem};
 
 pub(super) fn run(args: &ExecutorArgs) -> anyhow::Result<Exit> {
-    let exit = match (args.prefetch_for, args.build_for.zip(args.into.as_deref())) {
-        (Some(daemon), _) => executor::prefetch(&args.attempt_dir, daemon),
-        (None, Some((starter, into))) => executor::build(&args.attempt_dir, starter, into, image(args)),
-        (None, None) => executor::run(&args.attempt_dir),
+    let warm = args.warm.as_deref().zip(args.for_daemon);
+    let exit = match (args.prefetch_for, args.build_for.zip(args.into.as_deref()), warm) {
+        (Some(daemon), _, _) => executor::prefetch(&args.attempt_dir, daemon),
+        (None, Some((starter, into)), _) => executor::build(&args.attempt_dir, starter, into, image(args)),
+        (None, None, Some((key, daemon))) => executor::keep_warm(&args.attempt_dir, key, daemon),
+        (None, None, None) => executor::run(&args.attempt_dir),
     };
     match exit {
         ExecutorExit::Reported | ExecutorExit::Unreported | ExecutorExit::FolderGone => Ok(Exit::Success),

@@ -117,15 +117,20 @@ pub(crate) struct HostlerConfig {
     pub(crate) without_uv: bool,
     /// Whether tasks that wait are prepared ahead of their turn.
     pub(crate) prefetch: bool,
+    /// How many containers are kept started for tasks to come.
+    pub(crate) warm_containers: Option<usize>,
     /// Where Prometheus may ask.
     pub(crate) metrics_listen: Option<SocketAddr>,
     /// How GPUs are looked after.
     pub(crate) gpus: GpuConfig,
 }
 
+/// Of containers that are kept started.
+const MOST_WARM_CONTAINERS: u16 = 256;
+
 impl HostlerConfig {
     /// The keys but for those of [`GpuConfig`].
-    const KEYS: [&str; 8] = [
+    const KEYS: [&str; 9] = [
         "cache_dir",
         "git_always_fetch",
         "gpu_library",
@@ -133,6 +138,7 @@ impl HostlerConfig {
         "prefetch",
         "state_dir",
         "stop_grace",
+        "warm_containers",
         "without_uv",
     ];
 
@@ -175,7 +181,17 @@ impl HostlerConfig {
             gpu_library: path("gpu_library")?,
             without_uv: tree.flag("agent.hostler.without_uv").map_err(at_places)?.unwrap_or(false),
             prefetch: tree.flag("agent.hostler.prefetch").map_err(at_places)?.unwrap_or(true),
+            warm_containers: warm_containers(tree).map_err(at_places)?,
             gpus: GpuConfig::read(tree, environment).map_err(at_places)?,
         })
     }
+}
+
+/// A whole number, and no more than a machine can have.
+fn warm_containers(tree: &Tree) -> Result<Option<usize>, TypeError> {
+    let key = "agent.hostler.warm_containers";
+    let Some(number) = tree.number(key)? else { return Ok(None) };
+    let count = (0..=MOST_WARM_CONTAINERS).find(|count| f64::from(*count) == number).map(usize::from);
+    let error = TypeError { key: key.to_owned(), expected: "a whole number up to 256", found: number.to_string() };
+    count.map(Some).ok_or(error)
 }

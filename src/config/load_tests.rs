@@ -130,8 +130,17 @@ fn our_section_takes_our_keys_only() {
     assert!(config.hostler.prefetch, "on unless it is switched off");
     let off = Home::new(&[("clearml.conf", "agent.hostler.prefetch: off")]).load(&[]).unwrap();
     assert!(!off.hostler.prefetch);
+    let warm = |text: &str| Home::new(&[("clearml.conf", text)]).load(&[]);
+    assert_eq!(warm("agent.hostler.warm_containers: 3").unwrap().hostler.warm_containers, Some(3));
+    for wrong in ["2.5", "-1", "1000"] {
+        let error = warm(&format!("agent.hostler.warm_containers: {wrong}")).expect_err("too many").to_string();
+        assert!(error.contains("`agent.hostler.warm_containers` must be a whole number up to 256"), "{error}");
+    }
     let error = Home::new(&[("clearml.conf", "agent.hostler.stop_gracee: 1")]).load(&[]).expect_err("typo").to_string();
-    assert!(error.contains("agent.hostler.stop_gracee") && error.contains("stop_grace, without_uv"), "{error}");
+    assert!(
+        error.contains("agent.hostler.stop_gracee") && error.contains("stop_grace, warm_containers, without_uv"),
+        "{error}"
+    );
     let error =
         Home::new(&[("clearml.conf", "agent.hostler.stop_grace: soon")]).load(&[]).expect_err("type").to_string();
     assert!(error.contains("`agent.hostler.stop_grace` must be a number of seconds"), "{error}");

@@ -12,6 +12,7 @@ pub(crate) enum Child {
     ExecutorGateway,
     QueuePoller,
     Prefetcher,
+    WarmKeeper,
     AbortWatcher,
     Metrics,
     ControlGateway,
@@ -28,6 +29,7 @@ impl Child {
             | Self::ExecutorGateway
             | Self::QueuePoller
             | Self::Prefetcher
+            | Self::WarmKeeper
             | Self::AbortWatcher
             | Self::Metrics
             | Self::ControlGateway => false,

@@ -104,6 +104,7 @@ impl ContainerHost {
             gpu_mounts: Vec::new(),
             skips_gpu_request: self.settings.skips_gpu_request,
             mounts: self.settings.mounts.clone(),
+            warm_dir: None,
         })
     }
 

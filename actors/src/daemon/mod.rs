@@ -41,6 +41,7 @@ mod settings;
 mod supervisor;
 mod task_manager;
 mod task_runner;
+mod warm_keeper;
 mod watchdog;
 mod watched;
 

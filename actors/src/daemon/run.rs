@@ -149,9 +149,10 @@ async fn prepare(settings: DaemonSettings, server: Arc<dyn TaskServer>) -> Resul
 async fn remove_containers(settings: &DaemonSettings, open: &[(&TaskId, u64)]) {
     let Some(socket) = settings.containers.as_ref().map(|containers| containers.socket.clone()) else { return };
     let open: Vec<String> = open.iter().map(|(task, pull)| format!("{task}.{pull}.")).collect();
-    let attempts = settings.attempts_dir();
+    let (attempts, warm) = (settings.attempts_dir(), settings.warm_dir());
     let removing = tokio::task::spawn_blocking(move || {
         let is_open = |mark: &str| open.iter().any(|prefix| mark.starts_with(prefix));
+        container::WarmShelf::new(warm).clear();
         container::remove_leftovers(&socket, &attempts, &is_open)
     });
     match removing.await.expect("removing containers does not panic") {

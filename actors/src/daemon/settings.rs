@@ -260,6 +260,8 @@ pub struct DaemonSettings {
     pub gpu_cpus: BTreeMap<u32, Vec<usize>>,
     /// Where Prometheus may ask.
     pub metrics_listen: Option<SocketAddr>,
+    /// How many containers are kept started for tasks to come.
+    pub warm_containers: usize,
     /// Whether code and environments of tasks that wait are brought here ahead of their turn.
     pub prefetch: bool,
     /// Options of the journal.
@@ -343,6 +345,10 @@ impl DaemonSettings {
 
     pub(crate) fn attempts_dir(&self) -> PathBuf {
         self.state_dir.join("attempts")
+    }
+
+    pub(crate) fn warm_dir(&self) -> PathBuf {
+        self.state_dir.join("warm")
     }
 
     pub(crate) fn prefetch_dir(&self) -> PathBuf {

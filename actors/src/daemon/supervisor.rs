@@ -41,6 +41,7 @@ use super::task_manager::{
     Load, LoadChanged, ReopenLanes, RepeatWorkerTasks, StopOne, TaskManager, TaskManagerAsks, TaskManagerPorts,
 };
 use super::task_runner::{RunFact, RunnerTools};
+use super::warm_keeper::WarmKeeper;
 use crate::kit::{ChildExited, Lifeline, Port, RestartDecision, RestartHistory, RestartPolicy, tell};
 
 /// A signal that asks the daemon to leave.
@@ -102,6 +103,7 @@ pub(crate) struct Supervisor {
     pub(super) core: Option<Core>,
     poller: Option<Addr<QueuePoller>>,
     prefetcher: Option<Addr<Prefetcher>>,
+    warm_keeper: Option<Addr<WarmKeeper>>,
     metrics: Option<Addr<Metrics>>,
     restarts: HashMap<Child, RestartHistory>,
     mode: watch::Sender<DaemonMode>,
@@ -125,6 +127,7 @@ impl Supervisor {
             core: None,
             poller: None,
             prefetcher: None,
+            warm_keeper: None,
             metrics: None,
             restarts: HashMap::new(),
             mode: watch::channel(DaemonMode::Serving).0,
@@ -188,6 +191,10 @@ impl Supervisor {
         let is_idle = match child {
             Child::GpuWatcher => !settings.watches_gpus(),
             Child::Prefetcher => !settings.prefetch || self.leaving.is_some(),
+            Child::WarmKeeper => {
+                let is_wanted = settings.warm_containers > 0 && settings.containers.is_some();
+                !is_wanted || settings.only.is_some() || self.leaving.is_some()
+            }
             Child::Journal
             | Child::GpuPartitioner
             | Child::MpsKeeper
@@ -209,6 +216,9 @@ impl Supervisor {
             Child::ExecutorGateway => self.start_executor_gateway(lifeline),
             Child::QueuePoller => self.start_poller(lifeline, ctx),
             Child::Prefetcher => self.start_prefetcher(lifeline),
+            Child::WarmKeeper => {
+                self.warm_keeper = Some(WarmKeeper::new(self.prepared.settings.clone(), lifeline).start());
+            }
             Child::AbortWatcher => self.start_abort_watcher(lifeline),
             Child::Metrics => self.start_metrics(lifeline),
             Child::ControlGateway => self.start_control(lifeline, ctx),
@@ -384,6 +394,7 @@ impl Actor for Supervisor {
             Child::AbortWatcher,
             Child::QueuePoller,
             Child::Prefetcher,
+            Child::WarmKeeper,
             Child::ControlGateway,
         ] {
             self.start_child(child, ctx);

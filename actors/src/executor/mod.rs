@@ -33,9 +33,11 @@ mod record;
 mod run;
 mod steps;
 mod uplink;
+mod warm;
 
 pub use build::build;
 pub use container::{ImageEntry, ImageWish};
 pub use exit::ExecutorExit;
 pub use prefetch::prefetch;
 pub use run::run;
+pub use warm::keep_warm;

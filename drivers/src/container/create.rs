@@ -13,12 +13,13 @@ use bollard::models::{
 use protocols::container::{
     BlockDevice, ContainerSpec, GpuRequest, HealthCheck, Mount, MountKind, Network, Propagation, Recursion,
 };
+use serde::{Deserialize, Serialize};
 
 /// What CDI calls the cards of NVIDIA.
 const CDI_CARDS: &str = "nvidia.com/gpu=";
 
 /// The GPUs that a container gets. What its arguments say of cards does not count: its lease does.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum GpuAccess {
     /// None.
     #[default]
@@ -30,7 +31,7 @@ pub enum GpuAccess {
 }
 
 /// A file or folder of the host that we put into the container. It must exist.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnMount {
     /// Where it is on the host.
     pub host: PathBuf,
@@ -41,7 +42,7 @@ pub struct OwnMount {
 }
 
 /// A container that is to be made.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewContainer {
     /// Its image.
     pub image: String,

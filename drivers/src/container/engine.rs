@@ -10,7 +10,7 @@ use std::time::Duration;
 use bollard::models::{ContainerCreateBody, ContainerStateStatusEnum};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, InspectContainerOptions, KillContainerOptionsBuilder, ListContainersOptionsBuilder,
-    RemoveContainerOptionsBuilder, StartContainerOptions,
+    RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder, StartContainerOptions,
 };
 use bollard::{API_DEFAULT_VERSION, Docker};
 use tokio::runtime::Handle;
@@ -62,6 +62,8 @@ pub struct Image {
 pub struct Container {
     /// Its id.
     pub id: String,
+    /// Its names.
+    pub names: Vec<String>,
     /// Its labels.
     pub labels: HashMap<String, String>,
 }
@@ -198,11 +200,29 @@ impl Engine {
 
     /// All containers with a label, running or not: `name`, or `name=value`.
     pub fn labelled(&self, label: &str) -> Result<Vec<Container>, EngineError> {
-        let filters = HashMap::from([("label", vec![label])]);
-        let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
+        self.list(&HashMap::from([("label", vec![label])]))
+    }
+
+    /// The container of this name, running or not.
+    pub(super) fn named(&self, name: &str) -> Result<Option<Container>, EngineError> {
+        // Engines look for names that have this one in them.
+        let found = self.list(&HashMap::from([("name", vec![name])]))?;
+        Ok(found.into_iter().find(|container| container.names.iter().any(|other| other == name)))
+    }
+
+    /// Gives a container another name.
+    pub(super) fn rename(&self, id: &str, name: &str) -> Result<(), EngineError> {
+        let options = RenameContainerOptionsBuilder::new().name(name).build();
+        self.wait("rename the container", self.docker.rename_container(id, options))
+    }
+
+    fn list(&self, filters: &HashMap<&str, Vec<&str>>) -> Result<Vec<Container>, EngineError> {
+        let options = ListContainersOptionsBuilder::new().all(true).filters(filters).build();
         let found = self.wait("list containers", self.docker.list_containers(Some(options)))?;
         let container = |it: bollard::models::ContainerSummary| {
-            Some(Container { id: it.id?, labels: it.labels.unwrap_or_default() })
+            let names = it.names.unwrap_or_default().into_iter();
+            let names = names.map(|name| name.trim_start_matches('/').to_owned()).collect();
+            Some(Container { id: it.id?, names, labels: it.labels.unwrap_or_default() })
         };
         Ok(found.into_iter().filter_map(container).collect())
     }

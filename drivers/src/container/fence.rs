@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use protocols::order::{ATTEMPT_LABEL, OWNER_LABEL};
 use tracing::warn;
 
-use super::engine::Engine;
+use super::engine::{Container, Engine};
 use super::error::EngineError;
+use super::warm;
 
 /// How long an engine that is away, or cannot remove a container, is given.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -39,7 +40,10 @@ pub fn fence(socket: &Path, mark: &str) -> usize {
 
 fn try_to_fence(socket: &Path, mark: &str) -> Result<(), EngineError> {
     let engine = Engine::connect(socket)?;
-    for container in engine.labelled(&format!("{ATTEMPT_LABEL}={mark}"))? {
+    let labelled = engine.labelled(&format!("{ATTEMPT_LABEL}={mark}"))?;
+    // One that idled before has another's label.
+    let taken = engine.named(&warm::taken_name(mark))?;
+    for container in labelled.into_iter().chain(taken).filter(|container| mark_of(container) == Some(mark)) {
         engine.remove(&container.id)?;
     }
     Ok(())
@@ -49,17 +53,21 @@ fn try_to_fence(socket: &Path, mark: &str) -> Result<(), EngineError> {
 pub fn remove_leftovers(socket: &Path, attempts: &Path, is_open: &dyn Fn(&str) -> bool) -> Result<usize, EngineError> {
     let engine = Engine::connect(socket)?;
     let ours = engine.labelled(&format!("{OWNER_LABEL}={}", attempts.display()))?;
-    let is_over = |mark: Option<&String>| mark.is_none_or(|mark| !is_open(mark));
-    let over = ours.into_iter().filter(|container| is_over(container.labels.get(ATTEMPT_LABEL)));
+    let over = ours.into_iter().filter(|container| mark_of(container).is_none_or(|mark| !is_open(mark)));
     let mut count = 0;
     for container in over {
         engine.remove(&container.id)?;
-        if let Some(mark) = container.labels.get(ATTEMPT_LABEL) {
+        if let Some(mark) = mark_of(&container) {
             super::forget_run_folder(mark);
         }
         count += 1;
     }
     Ok(count)
+}
+
+/// Whose it is.
+fn mark_of(container: &Container) -> Option<&str> {
+    container.labels.get(ATTEMPT_LABEL).map(|label| warm::owner(label, &container.names))
 }
 
 #[expect(clippy::disallowed_methods, reason = "on a thread made for blocking; the engine has no event for it")]

@@ -99,6 +99,11 @@ impl InitSocket {
 
     /// Waits for the init, at most for `patience`, and only as long as `is_given_up` says no. The socket is removed.
     pub fn accept(self, patience: Duration, is_given_up: &dyn Fn() -> bool) -> Result<InitLink, LinkError> {
+        self.greet(patience, is_given_up)?.open()
+    }
+
+    /// As [`InitSocket::accept`], for somebody who will not ask the init for anything.
+    pub(super) fn greet(self, patience: Duration, is_given_up: &dyn Fn() -> bool) -> Result<Greeting, LinkError> {
         let deadline = Instant::now() + patience;
         let wait = |descriptor: BorrowedFd<'_>| loop {
             if readable(descriptor).map_err(|source| LinkError::Accept { source })? {
@@ -113,7 +118,7 @@ impl InitSocket {
         };
         wait(self.listener.as_fd())?;
         let (stream, _) = self.listener.accept().map_err(|source| LinkError::Accept { source })?;
-        InitLink::greet(stream, wait)
+        Greeting::receive(stream, wait)
     }
 }
 
@@ -138,7 +143,7 @@ fn bind(folder: &Path) -> io::Result<InitSocket> {
     Ok(InitSocket { listener, path })
 }
 
-fn readable(descriptor: BorrowedFd<'_>) -> io::Result<bool> {
+pub(super) fn readable(descriptor: BorrowedFd<'_>) -> io::Result<bool> {
     let mut polled = [PollFd::new(descriptor, PollFlags::POLLIN)];
     match poll(&mut polled, PollTimeout::from(GIVE_UP_CHECK_MS)) {
         Ok(count) => Ok(count > 0),
@@ -215,26 +220,51 @@ impl Asked {
     }
 }
 
-impl InitLink {
-    fn greet(
+/// An init that has said who it is, and was asked for nothing.
+#[derive(Debug)]
+pub(super) struct Greeting {
+    stream: UnixStream,
+    hello: Hello,
+    buffer: FrameBuffer,
+}
+
+impl Greeting {
+    fn receive(
         mut stream: UnixStream,
         wait: impl Fn(BorrowedFd<'_>) -> Result<(), LinkError>,
     ) -> Result<Self, LinkError> {
         let failed = |source| LinkError::Accept { source };
         let mut buffer = FrameBuffer::default();
-        let hello = loop {
+        loop {
             wait(stream.as_fd())?;
             if !receive(&mut stream, &mut buffer).map_err(failed)? {
                 return Err(LinkError::Closed);
             }
             let stranger = |why: String| LinkError::Stranger { why };
             match buffer.next_frame::<FromInit>().map_err(|error| stranger(error.to_string()))? {
-                Some(FromInit::Hello(hello)) if hello.version == LINK_VERSION => break hello,
+                Some(FromInit::Hello(hello)) if hello.version == LINK_VERSION => {
+                    return Ok(Self { stream, hello, buffer });
+                }
                 Some(FromInit::Hello(hello)) => return Err(stranger(format!("it speaks version {}", hello.version))),
                 Some(other) => return Err(stranger(format!("it said {other:?}"))),
                 None => {}
             }
-        };
+        }
+    }
+
+    /// Who it is.
+    pub(super) fn hello(&self) -> &Hello {
+        &self.hello
+    }
+
+    /// The connection.
+    pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+
+    fn open(self) -> Result<InitLink, LinkError> {
+        let Self { stream, hello, buffer } = self;
+        let failed = |source| LinkError::Accept { source };
         let asked = Arc::new(Mutex::new(Some(HashMap::new())));
         let reader = stream.try_clone().map_err(failed)?;
         stream.set_write_timeout(Some(SEND_TIMEOUT)).map_err(failed)?;
@@ -243,7 +273,14 @@ impl InitLink {
             .name("container-link".to_owned())
             .spawn(move || deliver(reader, buffer, &waiting))
             .map_err(failed)?;
-        Ok(Self(Arc::new(Link { hello, stream: Mutex::new(stream), next_id: AtomicU64::new(1), asked })))
+        Ok(InitLink(Arc::new(Link { hello, stream: Mutex::new(stream), next_id: AtomicU64::new(1), asked })))
+    }
+}
+
+impl InitLink {
+    /// The link of an init that somebody else has greeted, and asked for nothing.
+    pub(super) fn resume(stream: UnixStream, hello: Hello) -> Result<Self, LinkError> {
+        Greeting { stream, hello, buffer: FrameBuffer::default() }.open()
     }
 
     /// Who the init is.

@@ -12,12 +12,14 @@ mod credentials;
 mod engine;
 mod error;
 mod fence;
+mod handover;
 mod host_files;
 mod link;
 mod ownership;
 mod program;
 mod pull;
 mod run_folder;
+mod warm;
 
 pub use self::archive::Packed;
 pub use self::commands::ContainerCommands;
@@ -30,6 +32,7 @@ pub use self::link::{Asked, Descriptors, InitLink, InitSocket, LinkError, Owners
 pub use self::ownership::{give_private, installs_as, share};
 pub use self::program::{InitProgramError, init_program};
 pub use self::run_folder::{RunFolder, forget_run_folder};
+pub use self::warm::{Taken, WarmError, WarmShelf, WarmTemplate, warm_mark};
 
 /// A name for texts that is their own.
 pub fn digest(texts: impl IntoIterator<Item = String>) -> String {

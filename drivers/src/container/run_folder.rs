@@ -30,6 +30,22 @@ impl RunFolder {
         Ok(Self { path })
     }
 
+    /// Takes over a folder that was made under another mark. What is mounted from it stays mounted.
+    pub(super) fn adopt(from: &Path, mark: &str, name: &str) -> io::Result<Self> {
+        let outer = base()?.join(mark);
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&outer)?;
+        let path = outer.join(name);
+        match fs::remove_dir_all(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        fs::rename(from, &path)?;
+        if let Some(old) = from.parent() {
+            let _ = fs::remove_dir(old);
+        }
+        Ok(Self { path })
+    }
+
     /// The folder.
     pub fn path(&self) -> &Path {
         &self.path

@@ -78,9 +78,21 @@ pub(in crate::commands) fn settings(
         mps: MpsProgram::Missing,
         gpu_cpus: BTreeMap::new(),
         metrics_listen: args.metrics_listen.or(config.hostler.metrics_listen),
+        warm_containers: warm_containers(args, config)?,
         prefetch: prefetches(args, config),
         journal: journal(&context.environment)?,
     })
+}
+
+/// The flag wins over the configuration.
+fn warm_containers(args: &DaemonArgs, config: &Config) -> anyhow::Result<usize> {
+    let asked = args.warm_containers.map(usize::from);
+    if asked.is_some_and(|count| count > 0) && args.docker.is_none() && args.podman.is_none() {
+        return Err(Problem::usage(
+            "--warm-containers is for tasks in containers: --docker or --podman has to be given",
+        ));
+    }
+    Ok(asked.or(config.hostler.warm_containers).unwrap_or(0))
 }
 
 /// The flags win over the configuration.

@@ -9,6 +9,7 @@ mod prefetch;
 mod services;
 mod ssh;
 mod told;
+mod warm;
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -12,12 +12,15 @@ use crate::daemon::metrics::Unregister;
 use crate::daemon::prefetcher::StopPrefetching;
 use crate::daemon::queue_poller::StopPulling;
 use crate::daemon::task_manager::StopAll;
+use crate::daemon::warm_keeper::StopWarming;
 use crate::kit::tell;
 
 /// How long a pull that is under way may hold up the daemon's leaving.
 const PULL_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a preparation ahead of its turn may. What is left of it ends when it sees that the daemon is gone.
 const PREFETCH_PATIENCE: Duration = Duration::from_secs(3);
+/// How long the end of containers that idle may.
+const WARM_PATIENCE: Duration = Duration::from_secs(5);
 /// How long the workers' signing off may.
 const UNREGISTER_PATIENCE: Duration = Duration::from_secs(3);
 /// How long a server that is away may hold up the daemon's leaving once nothing runs any more.
@@ -40,6 +43,7 @@ impl Supervisor {
             Leaving::Stop => DaemonMode::Stopping,
         });
         let (poller, prefetcher) = (self.poller.clone(), self.prefetcher.clone());
+        let warm_keeper = self.warm_keeper.clone();
         let stopping = async move {
             let pulls = async {
                 if let Some(poller) = poller {
@@ -51,7 +55,12 @@ impl Supervisor {
                     let _ = tokio::time::timeout(PREFETCH_PATIENCE, prefetcher.send(StopPrefetching)).await;
                 }
             };
-            futures::future::join(pulls, prefetches).await;
+            let idle = async {
+                if let Some(keeper) = warm_keeper {
+                    let _ = tokio::time::timeout(WARM_PATIENCE, keeper.send(StopWarming)).await;
+                }
+            };
+            futures::future::join3(pulls, prefetches, idle).await;
         };
         ctx.spawn(stopping.into_actor(self).map(move |_, this, ctx| {
             if this.leaving != Some(leaving) {

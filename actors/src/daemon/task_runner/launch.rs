@@ -231,6 +231,9 @@ impl TaskRunner {
             order.spec.ipc.get_or_insert_with(|| "host".to_owned());
         }
         (order.gpus, order.gpu_mounts) = (grant.devices, grant.mounts);
+        let settings = &self.tools.settings;
+        let keeps_warm = settings.warm_containers > 0 && settings.only.is_none();
+        order.warm_dir = keeps_warm.then(|| settings.warm_dir());
         Some(order)
     }
 }

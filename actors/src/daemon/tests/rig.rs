@@ -77,6 +77,7 @@ impl Rig {
             gpus: Default::default(),
             gpu_cpus: BTreeMap::new(),
             metrics_listen: None,
+            warm_containers: 0,
             prefetch: false,
             journal: Default::default(),
             containers: None,

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use drivers::command::{CommandError, CommandLine, CommandRunner, Finished, ImageSite, SystemCommands};
-use drivers::container::{ContainerCommands, Engine, EngineError, Image, NewContainer, OwnMount, RunFolder};
+use drivers::container::{ContainerCommands, Engine, EngineError, Image, NewContainer, OwnMount, RunFolder, WarmShelf};
+use drivers::python::EnvironmentStore;
 use protocols::container::init::{GIVES_WAY, INIT_PATH};
 use protocols::container::{ContainerSpec, PullPolicy};
 use protocols::failure::{FailureClass, Phase, TaskFailure};
@@ -18,7 +19,7 @@ use super::facts::QUESTION;
 use super::facts::{self, Facts};
 use super::running::{Running, of_engine, of_system};
 use super::ssh::Ssh;
-use super::{look, mounts, scripts};
+use super::{look, mounts, scripts, warm};
 use crate::executor::console::Console;
 use crate::executor::steps::StepError;
 
@@ -116,13 +117,26 @@ impl<'a> Inside<'a> {
         &self,
         environments: &[PathBuf],
     ) -> Result<(Arc<Running>, BTreeMap<OsString, OsString>), StepError> {
+        let ssh = Ssh::of(self.container);
+        let running = match self.take_warm(environments, &ssh)? {
+            Some(running) => running,
+            None => self.start_new(environments, &ssh)?,
+        };
+        self.hand_over(&running)?;
+        ssh.give(&running, &self.engine, self.container, self.console);
+        let shells: Vec<&Path> = self.facts.probe.shells.iter().map(|shell| shell.as_path()).collect();
+        let is_stopped = || self.is_stopped();
+        let environment = scripts::run(&self.container.scripts, &running, &shells, self.console, &is_stopped)?;
+        Ok((running, environment))
+    }
+
+    fn start_new(&self, environments: &[PathBuf], ssh: &Ssh) -> Result<Arc<Running>, StepError> {
         let folder = self.folder("task")?;
         let mut own = mounts::basic(&self.init, folder.path());
         own.push(mounts::work(self.order));
         own.extend(environments.iter().map(|folder| mounts::same(folder, false)));
         own.extend(self.container.gpu_mounts.iter().map(|folder| mounts::same(folder, true)));
         own.extend(mounts::of_operator(self.container).map_err(|error| of_system(&error))?);
-        let ssh = Ssh::of(self.container);
         own.extend(ssh.mount());
         let new = NewContainer {
             gpus: look::gpus(self.container),
@@ -131,12 +145,34 @@ impl<'a> Inside<'a> {
         };
         let running = Running::start(&self.engine, &new, folder, &|| self.is_stopped())?;
         debug!(id = running.id(), "container started");
-        self.hand_over(&running)?;
-        ssh.give(&running, &self.engine, self.container, self.console);
-        let shells: Vec<&Path> = self.facts.probe.shells.iter().map(|shell| shell.as_path()).collect();
-        let is_stopped = || self.is_stopped();
-        let environment = scripts::run(&self.container.scripts, &running, &shells, self.console, &is_stopped)?;
-        Ok((running, environment))
+        Ok(running)
+    }
+
+    /// A container that idles and is like the one that the task would get, where such are kept. That one was wanted is
+    /// written down.
+    fn take_warm(&self, environments: &[PathBuf], ssh: &Ssh) -> Result<Option<Arc<Running>>, StepError> {
+        let store = EnvironmentStore::new(&self.order.cache_dir, &self.order.python).store().built();
+        let Some(root) = self.container.warm_dir.as_ref().filter(|_| warm::can_idle(self.container)) else {
+            return Ok(None);
+        };
+        if !environments.iter().all(|folder| folder.starts_with(&store)) {
+            return Ok(None);
+        }
+        let mut template = warm::template(self.order, self.container, &self.image, &self.init, &store)
+            .map_err(|error| of_system(&error))?;
+        template.container.mounts.extend(ssh.mount());
+        template.container.environment = ssh.variable();
+        let shelf = WarmShelf::new(root);
+        let key = template.key().map_err(|error| of_system(&error))?;
+        let taken = shelf.take(&key, &self.order.mark(), &self.order.attempt_dir, &self.engine);
+        if let Err(error) = shelf.want(&template) {
+            warn!(%error, "no container will idle for the next task");
+        }
+        Ok(taken.map(|taken| {
+            debug!(id = taken.id, "container taken that idled");
+            self.console.say("a container that was started before is used");
+            Arc::new(Running::taken(&self.engine, taken))
+        }))
     }
 
     /// Runs something to its end where environments are built, beside the task; the container ends with it.
@@ -158,7 +194,8 @@ impl<'a> Inside<'a> {
 
     /// The files that the task writes are to belong to this user, and those of this user are to be the task's to write.
     fn hand_over(&self, running: &Running) -> Result<(), StepError> {
-        let work = self.order.attempt_dir.join("work");
+        // By its own path, which is the same in there.
+        let work = self.order.attempt_dir.join("work").canonicalize().map_err(|error| of_system(&error))?;
         drivers::container::share(&work, running.link(), &self.engine).map_err(|error| of_system(&error))
     }
 

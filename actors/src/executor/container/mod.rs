@@ -12,6 +12,7 @@ mod mounts;
 mod running;
 mod scripts;
 mod ssh;
+mod warm;
 
 pub use bake::{ImageEntry, ImageWish};
 pub(super) use inside::Inside;

@@ -15,7 +15,12 @@ const FOLDERS: [&str; 2] = ["PIP_FIND_LINKS", "UV_FIND_LINKS"];
 
 /// The init, and the folder where it meets us.
 pub(super) fn basic(init: &Path, link: &Path) -> Vec<OwnMount> {
-    vec![mount(init, INIT_PATH, true), mount(link, LINK_FOLDER, false)]
+    vec![self::init(init), mount(link, LINK_FOLDER, false)]
+}
+
+/// The init alone.
+pub(super) fn init(program: &Path) -> OwnMount {
+    mount(program, INIT_PATH, true)
 }
 
 /// The attempt's code, and everything else that the task may write.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use drivers::container::{
     Asked, ContainerState, Descriptors, Engine, EngineError, InitLink, InitSocket, LinkError, NewContainer, RunFolder,
+    Taken,
 };
 use protocols::container::init::{Hello, Program};
 use protocols::failure::{FailureClass, Phase, TaskFailure};
@@ -56,6 +57,12 @@ impl Running {
             Err(_) if is_stopped() => Err(StepError::Stopped),
             Err(error) => Err(explain(engine, &id, &error)),
         }
+    }
+
+    /// One that idled, and is ours now.
+    pub(in crate::executor) fn taken(engine: &Engine, taken: Taken) -> Self {
+        let Taken { id, link, folder } = taken;
+        Self { engine: engine.clone(), id, link, folder }
     }
 
     /// Removes it, with everything that runs in it.
