@@ -74,7 +74,8 @@ impl Store {
         self.built().join(id)
     }
 
-    fn built(&self) -> PathBuf {
+    /// The folder of all environments.
+    pub fn built(&self) -> PathBuf {
         self.root.join("built")
     }
 

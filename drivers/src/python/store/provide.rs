@@ -152,10 +152,15 @@ impl Store {
         key: &str,
         site: &BuildSite<'_>,
     ) -> Result<Found, PythonError> {
-        // What an evicted environment was made of is what it is made of again.
-        let remembered = record::read::<Asked>(&self.asked(key)).and_then(|asked| asked.resolution);
-        if let Some(resolution) = remembered.filter(|_| !recipe.is_moving()) {
-            match self.build_once(recipe, asker, key, Some(&resolution), site) {
+        // What an evicted environment was made of is what it is made of again, in its own place.
+        let remembered = record::read::<Asked>(&self.asked(key)).filter(|_| !recipe.is_moving());
+        if let Some(Asked { environment, resolution: Some(resolution), .. }) = remembered {
+            let built = if environment == key {
+                self.build(recipe, asker, key, Some(&resolution), site)
+            } else {
+                self.build_once(recipe, asker, key, Some(&resolution), site)
+            };
+            match built {
                 // Its versions may have been withdrawn since.
                 Err(PythonError::Install { is_transient: false, .. }) => {}
                 built => return built,
