@@ -89,6 +89,10 @@ fn normal(mut body: Value) -> Value {
             let is_default = (name == "MemorySwappiness" && *value == json!(-1)) || value == "default";
             !OURS_OF_HOST.contains(&name.as_str()) && !is_default
         });
+        // Docker's CLI holds the binds in a set: their order is another one each time.
+        if let Some(Value::Array(binds)) = host.get_mut("Binds") {
+            binds.sort_by_key(ToString::to_string);
+        }
         for name in ["CapAdd", "CapDrop"] {
             if let Some(Value::Array(capabilities)) = host.get_mut(name) {
                 // An engine takes a capability with and without what Docker puts before it.
