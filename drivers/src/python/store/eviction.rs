@@ -1,5 +1,6 @@
 //! Making room: the environments that were used least recently go first, those in use never, the last one never.
 
+use std::cell::OnceCell;
 use std::collections::HashSet;
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
@@ -8,12 +9,16 @@ use std::time::SystemTime;
 
 use nix::sys::statvfs::statvfs;
 
+use super::bytecode::is_sealed;
 use super::folder::{self, doom, walk};
 use super::lease::Removal;
 use super::record::{self, stem};
 use super::{READY_FILE, Store, last_used};
 use crate::file_lock::FileLock;
 use crate::python::error::PythonError;
+
+/// Holds the size of an environment.
+const SIZE_FILE: &str = "size.json";
 
 /// How much the store may hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,7 +44,29 @@ struct Candidate {
     id: String,
     folder: PathBuf,
     last_used: SystemTime,
-    bytes: u64,
+    bytes: OnceCell<u64>,
+}
+
+impl Candidate {
+    /// Its bytes on disk.
+    fn bytes(&self) -> u64 {
+        *self.bytes.get_or_init(|| self.count())
+    }
+
+    /// Counts them, and writes them down once they do not grow any more.
+    fn count(&self) -> u64 {
+        let counted = self.folder.join(SIZE_FILE);
+        if let Some(bytes) = record::read::<u64>(&counted) {
+            return bytes;
+        }
+        let bytes = folder::Size::of(&self.folder).bytes;
+        // What conda has made gets no byte code of ours.
+        let is_final = is_sealed(&self.folder) || self.folder.join("venv/conda-meta").is_dir();
+        if is_final && let Err(error) = record::write(&counted, &bytes) {
+            tracing::debug!(%error, "the size of an environment is counted anew the next time");
+        }
+        bytes
+    }
 }
 
 impl Store {
@@ -107,9 +134,7 @@ impl Store {
             .filter(|folder| folder.join(READY_FILE).exists())
             .map(|folder| {
                 let id = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                // Without a record that can be read nothing is known of it, and nobody uses it.
-                let bytes = self.ready(&id).map_or(0, |ready| ready.bytes);
-                Candidate { last_used: last_used(&folder), id, folder, bytes }
+                Candidate { last_used: last_used(&folder), id, folder, bytes: OnceCell::new() }
             })
             .collect();
         candidates.sort_by(|one, other| (one.last_used, &one.id).cmp(&(other.last_used, &other.id)));
@@ -120,7 +145,7 @@ impl Store {
         let too_many = limits.entries.is_some_and(|most| candidates.len() > most.max(1));
         let too_large = limits.bytes.is_some_and(|most| {
             // Files may have names in several environments: first the sum that is at hand, then the true one.
-            candidates.iter().map(|candidate| candidate.bytes).sum::<u64>() > most && unique_bytes(candidates) > most
+            candidates.iter().map(Candidate::bytes).sum::<u64>() > most && unique_bytes(candidates) > most
         });
         too_many || too_large || self.is_too_full(limits)
     }

@@ -239,7 +239,6 @@ impl Store {
                 return Err(error);
             }
         };
-        let size = super::folder::Size::of(&folder);
         let resolution = match resolution {
             Some(lines) => Some(lines.to_vec()),
             None if recipe.names()?.is_some() => similar::pins(&built.packages),
@@ -255,8 +254,6 @@ impl Store {
             task: asker.task.to_owned(),
             created: now(),
             seconds: begun.elapsed().as_secs_f64(),
-            files: size.files,
-            bytes: size.bytes,
             is_for_an_image: recipe.is_for_an_image(),
         };
         touch(&folder)?;

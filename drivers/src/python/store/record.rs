@@ -47,10 +47,6 @@ pub struct Ready {
     pub created: u64,
     /// How long that took, in seconds.
     pub seconds: f64,
-    /// How many files it has, byte code excluded.
-    pub files: u64,
-    /// Their size on disk, in bytes.
-    pub bytes: u64,
     /// Whether its interpreter is that of a container's image, which this machine does not see.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_for_an_image: bool,

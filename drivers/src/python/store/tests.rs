@@ -93,7 +93,8 @@ fn why_names_the_input_that_differs() {
 #[test]
 fn fifty_environments_under_a_limit_and_eight_in_use() {
     let (_folder, store) = store();
-    let one = provide(&store, &plain("first"), "first", NO_LIMITS).ready.bytes;
+    let first = provide(&store, &plain("first"), "first", NO_LIMITS).id;
+    let one = store.entry(&first).unwrap().bytes;
     let limits = Limits { bytes: Some(12 * one), ..NO_LIMITS };
     let leased: Vec<Found> =
         (0..8).map(|number| provide(&store, &plain(&format!("leased {number}")), "t", limits)).collect();
