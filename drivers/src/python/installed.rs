@@ -28,18 +28,27 @@ struct VcsInfo {
 /// The packages of a virtual environment as `pip freeze` writes them, sorted by name, without those called as in
 /// `left_out` (normalised). What was installed from a folder is not listed: its path means nothing elsewhere.
 pub(super) fn packages(environment: &Path, left_out: &[&str]) -> Vec<String> {
-    let mut found: Vec<(String, String)> = site_packages(environment)
-        .iter()
-        .filter_map(|folder| fs::read_dir(folder).ok())
-        .flatten()
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|extension| extension == "dist-info"))
+    let mut found: Vec<(String, String)> = metadata_folders(environment)
         .filter_map(|path| package(&path))
         .filter(|(name, _)| !left_out.contains(&name.as_str()))
         .collect();
     found.sort();
     found.dedup();
     found.into_iter().map(|(_, line)| line).collect()
+}
+
+/// Normalised names of all packages of a virtual environment.
+pub(super) fn names(environment: &Path) -> Vec<String> {
+    metadata_folders(environment)
+        .filter_map(|path| field(&fs::read(path.join("METADATA")).ok()?, "Name"))
+        .map(|name| normalised_name(&name))
+        .collect()
+}
+
+fn metadata_folders(environment: &Path) -> impl Iterator<Item = PathBuf> {
+    let folders = site_packages(environment).into_iter().filter_map(|folder| fs::read_dir(folder).ok());
+    let paths = folders.flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    paths.filter(|path| path.extension().is_some_and(|extension| extension == "dist-info"))
 }
 
 fn site_packages(environment: &Path) -> Vec<PathBuf> {
@@ -51,13 +60,7 @@ fn site_packages(environment: &Path) -> Vec<PathBuf> {
 /// Normalised name and line of one package.
 fn package(folder: &Path) -> Option<(String, String)> {
     let metadata = fs::read(folder.join("METADATA")).ok()?;
-    let metadata = String::from_utf8_lossy(&metadata);
-    let headers = metadata.lines().take_while(|line| !line.is_empty());
-    let field = |name: &str| {
-        let mut values = headers.clone().filter_map(|line| line.split_once(':'));
-        values.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim().to_owned())
-    };
-    let (name, version) = (field("Name")?, field("Version")?);
+    let (name, version) = (field(&metadata, "Name")?, field(&metadata, "Version")?);
     let direct = fs::read(folder.join("direct_url.json")).ok();
     let line = match direct.and_then(|bytes| serde_json::from_slice::<DirectUrl>(&bytes).ok()) {
         None => format!("{name}=={version}"),
@@ -65,6 +68,14 @@ fn package(folder: &Path) -> Option<(String, String)> {
         Some(direct) => format!("{name} @ {}", url_text(&direct)),
     };
     Some((normalised_name(&name), line))
+}
+
+/// The value of a header of a package's metadata.
+fn field(metadata: &[u8], name: &str) -> Option<String> {
+    let metadata = String::from_utf8_lossy(metadata);
+    let headers = metadata.lines().take_while(|line| !line.is_empty());
+    let mut values = headers.filter_map(|line| line.split_once(':'));
+    values.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim().to_owned())
 }
 
 fn url_text(direct: &DirectUrl) -> String {
@@ -108,5 +119,8 @@ mod tests {
             packages(environment.path(), &["pip"]),
             ["A_b==1", "six==1.16.0", "v @ git+https://***@h/r@abc#subdirectory=s", "w @ https://h/w.whl"]
         );
+        let mut all = names(environment.path());
+        all.sort();
+        assert_eq!(all, ["a-b", "mine", "pip", "six", "v", "w"]);
     }
 }

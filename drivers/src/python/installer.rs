@@ -16,7 +16,7 @@ use super::installed;
 use super::interpreter::PythonInterpreter;
 use super::probe::PYTHON_VARIABLES;
 use super::reason;
-use super::requirement_line::{logical_lines, package_name};
+use super::requirement_line::logical_lines;
 use super::requirements::{Requirements, Source};
 use super::seeds::SEEDS;
 use super::store::{BuildSite, Built, FORMAT, Question, Recipe};
@@ -26,7 +26,8 @@ use crate::file_lock::FileLock;
 use crate::scrub::scrub_urls;
 
 /// Requirement options that uv takes on its command line, from its environment, or not at all.
-const NOT_FOR_UV: [&str; 5] = ["--pre", "--trusted-host", "--prefer-binary", "--require-hashes", "--use-feature"];
+pub(super) const NOT_FOR_UV: [&str; 5] =
+    ["--pre", "--trusted-host", "--prefer-binary", "--require-hashes", "--use-feature"];
 /// Requirement options that say where packages come from.
 const INDEX_OPTIONS: [&str; 4] = ["--index-url", "--extra-index-url", "--find-links", "--no-index"];
 /// All that decides on an environment, and the means to build it.
@@ -54,14 +55,14 @@ pub(super) enum Engine {
 }
 
 /// What the installer reads.
-struct Inputs {
+pub(super) struct Inputs {
     requirements: PathBuf,
     constraints: Option<PathBuf>,
 }
 
 /// One folder being filled.
 pub(super) struct Site<'a> {
-    environment: PathBuf,
+    pub(super) environment: PathBuf,
     pub(super) python: PathBuf,
     /// Where the installer runs.
     pub(super) folder: &'a Path,
@@ -157,6 +158,7 @@ impl Recipe for Installer<'_> {
         match (&engine, resolution) {
             (Engine::Uv(uv), Some(resolution)) => is_seeded = self.install_resolution(uv, &site, resolution)?,
             (Engine::Uv(_) | Engine::Pip, _) if self.requirements.is_empty() => {}
+            (Engine::Uv(_), None) if self.is_resolvable() => is_seeded = self.install_with_seeds(&engine, &site)?,
             (Engine::Uv(uv), None) => self.beside_seeds(uv, &site, || self.install(&engine, &site))?,
             (Engine::Pip, _) => self.install(&engine, &site)?,
         }
@@ -268,7 +270,18 @@ impl Installer<'_> {
         if self.order.borrow().matters() {
             return self.install_in_order(engine, site);
         }
-        match self.install_part(engine, site, self.requirements, &[])? {
+        let failed = self.install_part(engine, site, self.requirements, &[])?;
+        self.install_otherwise(engine, site, failed)
+    }
+
+    /// Does what can be done after a failure, if there was one.
+    pub(super) fn install_otherwise(
+        &self,
+        engine: &Engine,
+        site: &Site<'_>,
+        failed: Option<Finished>,
+    ) -> Result<(), PythonError> {
+        match failed {
             None => Ok(()),
             Some(failed) if matches!(engine, Engine::Uv(_)) && self.learns_order(&failed) => {
                 self.install_in_order(engine, site)
@@ -288,37 +301,25 @@ impl Installer<'_> {
     ) -> Result<Option<Finished>, PythonError> {
         let inputs = self.write_inputs(engine, site, requirements)?;
         let first = self.run_install(engine, site, &inputs, None, beside)?;
-        let mut is_done = first.is_success();
-        if !is_done && let Some(pins) = self.contradicting_pins(site, &first)? {
-            is_done = self.run_install(engine, site, &inputs, Some(&pins), beside)?.is_success();
-        }
+        if first.is_success() { Ok(None) } else { self.install_contradicting(engine, site, &inputs, beside, first) }
+    }
+
+    /// Installs pins that contradict each other as they are, where that is why it failed. What failed, if it did not
+    /// help.
+    pub(super) fn install_contradicting(
+        &self,
+        engine: &Engine,
+        site: &Site<'_>,
+        inputs: &Inputs,
+        beside: &[String],
+        first: Finished,
+    ) -> Result<Option<Finished>, PythonError> {
+        let Some(pins) = self.contradicting_pins(site, &first)? else { return Ok(Some(first)) };
+        let is_done = self.run_install(engine, site, inputs, Some(&pins), beside)?.is_success();
         Ok((!is_done).then_some(first))
     }
 
-    /// Installs exactly these versions, nothing that they would like to have, and what every environment has. Whether
-    /// the latter could be had.
-    fn install_resolution(&self, uv: &Path, site: &Site<'_>, resolution: &[String]) -> Result<bool, PythonError> {
-        let mut text = self.requirements.options_text(&NOT_FOR_UV);
-        resolution.iter().for_each(|line| text.extend([line.as_str(), "\n"]));
-        let exact = write_input(site.scratch, "exact.txt", &text)?;
-        let names: Vec<String> = resolution.iter().filter_map(|line| package_name(line)).collect();
-        let is_missing = |seed: &&str| !names.iter().any(|name| package_name(seed).as_ref() == Some(name));
-        let seeds: Vec<&str> = self.seeds().iter().copied().filter(is_missing).collect();
-        let engine = Engine::Uv(uv.to_owned());
-        let command = |seeds: &[&str]| {
-            let command = CommandLine::new(uv).arguments(["pip", "install", "--no-deps", "--python"]);
-            let command = command.argument(&site.python).argument("-r").argument(&exact);
-            command.arguments(seeds.iter().copied()).directory(site.folder)
-        };
-        if self.run(&engine, site, command(&seeds))?.is_success() {
-            return Ok(true);
-        }
-        // An index of one's own need not have pip.
-        let finished = self.run(&engine, site, command(&[]))?;
-        if finished.is_success() { Ok(false) } else { Err(self.failure(site, &finished)?) }
-    }
-
-    fn write_inputs(
+    pub(super) fn write_inputs(
         &self,
         engine: &Engine,
         site: &Site<'_>,
@@ -386,7 +387,7 @@ impl Installer<'_> {
         Ok(finished)
     }
 
-    fn run_install(
+    pub(super) fn run_install(
         &self,
         engine: &Engine,
         site: &Site<'_>,
@@ -470,7 +471,7 @@ fn is_part_of_resolution(line: &str) -> bool {
 }
 
 /// Writes a file that only this user can read.
-fn write_input(folder: &Path, name: &str, text: &str) -> Result<PathBuf, PythonError> {
+pub(super) fn write_input(folder: &Path, name: &str, text: &str) -> Result<PathBuf, PythonError> {
     let path = folder.join(name);
     let file = fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&path);
     let written = file.and_then(|mut file| file.write_all(text.as_bytes()));

@@ -10,6 +10,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use serde_json::{Value, json};
 
+use super::packages::write_wheel;
 use crate::harness::{
     Daemon, Draft, Gate, Place, ProcessExt, Server, audit, base_python, eventually, git, git_commit_all, new_repository,
 };
@@ -54,18 +55,7 @@ impl GitServer {
 
     /// A package of one module as a wheel.
     fn publish_wheel(&self, name: &str, version: &str) {
-        let program = "import sys, zipfile
-folder, name, version = sys.argv[1:]
-info = f'{name}-{version}.dist-info'
-with zipfile.ZipFile(f'{folder}/{name}-{version}-py3-none-any.whl', 'w') as wheel:
-    wheel.writestr(f'{name}.py', f'VERSION = {version!r}\\n')
-    wheel.writestr(f'{info}/METADATA', f'Metadata-Version: 2.1\\nName: {name}\\nVersion: {version}\\n')
-    wheel.writestr(f'{info}/WHEEL', 'Wheel-Version: 1.0\\nGenerator: test\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n')
-    wheel.writestr(f'{info}/RECORD', '')
-";
-        let mut command = std::process::Command::new(base_python());
-        command.args(["-c", program]).arg(self.folder.join("wheels")).args([name, version]);
-        command.finish_within(LIMIT).ok();
+        write_wheel(&self.folder.join("wheels"), name, version, "");
     }
 }
 

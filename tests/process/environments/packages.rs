@@ -1,10 +1,11 @@
 //! Requirements: every form of line that pip takes, and what a user gets of it.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::json;
 
-use crate::harness::{Draft, Place, git, git_commit_all, new_repository, url_of_package};
+use crate::harness::{Draft, Place, ProcessExt as _, base_python, git, git_commit_all, new_repository, url_of_package};
 
 use super::row::{Row, Table};
 
@@ -154,6 +155,39 @@ fn write_package(folder: &Path, name: &str, version: &str) {
     }
 }
 
+/// A package of one module as a wheel, with more lines of metadata.
+pub(super) fn write_wheel(folder: &Path, name: &str, version: &str, metadata: &str) {
+    let program = "import sys, zipfile
+folder, name, version, more = sys.argv[1:]
+info = f'{name}-{version}.dist-info'
+with zipfile.ZipFile(f'{folder}/{name}-{version}-py3-none-any.whl', 'w') as wheel:
+    wheel.writestr(f'{name}.py', f'VERSION = {version!r}\\n')
+    wheel.writestr(f'{info}/METADATA', f'Metadata-Version: 2.1\\nName: {name}\\nVersion: {version}\\n{more}')
+    wheel.writestr(f'{info}/WHEEL', 'Wheel-Version: 1.0\\nGenerator: test\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n')
+    wheel.writestr(f'{info}/RECORD', '')
+";
+    let mut command = std::process::Command::new(base_python());
+    command.args(["-c", program]).arg(folder).args([name, version, metadata]);
+    command.finish_within(Duration::from_secs(60)).ok();
+}
+
+/// An index that has neither pip nor an old setuptools: environments do without the one, and keep a new one of the other.
+fn own_index_rows(place: &Place) -> Vec<Row> {
+    let folder = place.path("own-index");
+    std::fs::create_dir(&folder).unwrap();
+    write_wheel(&folder, "hostlernew", "1.0", "Requires-Dist: setuptools>=81\n");
+    write_wheel(&folder, "setuptools", "99.0", "");
+    let lines = format!("--no-index\n--find-links {}\nhostlernew==1.0", folder.display());
+    vec![
+        Row::completes(
+            "an index without pip",
+            versions(&lines, "hostlernew setuptools pip"),
+            &["hostlernew=1.0 setuptools=99.0 pip=None"],
+        )
+        .says("the environment has no pip of its own"),
+    ]
+}
+
 /// Requirements that lie in the code, or in another repository.
 fn source_rows(place: &Place) -> Vec<Row> {
     let library = place.path("library");
@@ -221,9 +255,9 @@ fn source_rows(place: &Place) -> Vec<Row> {
 #[test]
 fn every_form_of_requirement() {
     let place = Place::new();
-    let sources = source_rows(&place);
+    let (sources, own_index) = (source_rows(&place), own_index_rows(&place));
     let table = Table::start(place, &[]);
-    table.run(&[line_rows(), defect_rows(), sources].concat());
+    table.run(&[line_rows(), defect_rows(), sources, own_index].concat());
     table.finish();
 }
 
