@@ -62,7 +62,7 @@ bench-environments: ## Measure launches cold, warm and with changed code, beside
 	@benches/environments.sh
 
 .PHONY: bench-containers
-bench-containers: ## Measure tasks in containers that are warm, beside plain docker run.
+bench-containers: ## Measure tasks in containers that are warm, beside plain docker run and the stock clearml-agent.
 	@benches/containers.sh
 
 .PHONY: bench-scheduling
