@@ -72,7 +72,7 @@ impl Handler<Prepare> for EnvironmentBuilder {
                 // For people only, and replaceable: a full mailbox drops it.
                 let _ = parent.try_send(PreparationNews::PhaseStarted(phase));
             };
-            steps::prepare(&order, &console, stop, &announce)
+            steps::prepare(&order, &console, &stop, &announce)
         });
         ctx.spawn(prepared.into_actor(self).map(|prepared, this, _| {
             let news = match prepared {

@@ -364,6 +364,14 @@ impl EnvironmentStore {
         store.provide(&installer, &asker).map(shared)
     }
 
+    /// Whether an environment of these lines can be found or built before the task's code is there.
+    pub fn is_free_of_code(&self, lines: &[String]) -> bool {
+        let packages = &self.settings.packages;
+        let lines = requirement_line::logical_lines(lines.iter().map(String::as_str));
+        let is_of_lines = packages.manager == PackageManager::Pip && !packages.force_files && !lines.is_empty();
+        is_of_lines && lines.iter().all(|line| requirement_line::is_free_of_code(line))
+    }
+
     /// The shared environments by themselves, for people.
     pub fn store(&self) -> Store {
         Store::new(self.settings.store.folder.as_ref().unwrap_or(&self.cache_dir).join(STORE))

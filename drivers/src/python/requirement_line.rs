@@ -100,6 +100,16 @@ pub(super) fn local_path(requirement: &str) -> Option<&str> {
     (path.starts_with(['.', '/', '~']) || path.contains('/') || is_archive).then_some(path)
 }
 
+/// Whether a line means the same wherever it is read: the name of a package, or an option without a path.
+pub(super) fn is_free_of_code(line: &str) -> bool {
+    match as_option(line) {
+        Some(("--pre" | "--trusted-host" | "--prefer-binary" | "--only-binary" | "--no-binary", _)) => true,
+        Some(("--index-url" | "--extra-index-url", url)) => is_remote(&url),
+        Some(_) => false,
+        None => package_name(line).is_some() && local_path(line).is_none(),
+    }
+}
+
 /// A VCS URL with its name in front, where it carries one: `git+..#egg=name` is `name @ git+..`, which every
 /// installer takes.
 pub(super) fn named_url(url: &str) -> String {

@@ -1,13 +1,11 @@
 //! Images and environments of tasks that wait for their container.
 
-use std::time::Duration;
-
 use protocols::control::PrefetchStatus;
 use serde_json::{Value, json};
 
 use super::{Engine, Farm};
 use crate::harness::{
-    Daemon, Draft, Gate, Place, ProcessExt as _, Server, audit, eventually, eventually_some, kill, slow_package,
+    Daemon, Draft, Gate, Place, Server, audit, eventually, eventually_some, kill, slow_source_package,
 };
 use crate::prefetch::{own_niceness, preparer};
 
@@ -62,20 +60,6 @@ impl Busy {
     fn nothing_is_left_ahead(&self) {
         eventually("no container of a preparation", || self.farm.engine.containers_ahead(&self.farm.place).is_empty());
     }
-}
-
-/// Puts a source package into the folder of packages whose build waits for the gate; the requirement that installs it.
-fn slow_source_package(place: &Place, gate: &Gate) -> &'static str {
-    slow_package(place, gate);
-    let (made, folder) = (place.path("slow-package"), place.path("slow_package-1.0"));
-    std::fs::rename(made, &folder).unwrap();
-    let about = "Metadata-Version: 2.2\nName: slow-package\nVersion: 1.0\n";
-    std::fs::write(folder.join("PKG-INFO"), about).unwrap();
-    let archive = place.path("packages/slow_package-1.0.tar.gz");
-    let mut tar = place.command("tar");
-    tar.arg("-czf").arg(archive).arg("-C").arg(place.path("")).arg("slow_package-1.0");
-    tar.finish_within(Duration::from_secs(60)).ok();
-    "slow-package==1.0"
 }
 
 fn container(farm: &Farm) -> Value {
@@ -140,7 +124,7 @@ fn a_preparation_in_a_container_gives_way_and_leaves_nothing() {
         busy.builder();
         busy.farm.daemon.kill();
         busy.nothing_is_left_ahead();
-        assert_eq!(preparer(&busy.farm.place), None);
+        eventually("its preparer is gone", || preparer(&busy.farm.place).is_none());
 
         // Both are killed: the next daemon removes it.
         busy.again();

@@ -21,6 +21,7 @@
 //! | 19 | `credentials`: a password with `$(…)` in it |
 
 mod arguments;
+mod beside;
 mod changes;
 mod code;
 mod credentials;

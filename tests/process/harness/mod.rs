@@ -25,6 +25,6 @@ pub(crate) use python::{
 };
 pub(crate) use script::{Draft, lines_with};
 pub(crate) use server::{Server, login_trusting, login_with, ready_line};
-pub(crate) use slow::slow_package;
+pub(crate) use slow::{slow_package, slow_source_package};
 pub(crate) use stock::StockAgent;
 pub(crate) use wait::{PATIENCE, eventually, eventually_some, within};

@@ -1,6 +1,8 @@
 //! A package whose build takes as long as a test wants.
 
-use super::{Gate, Place};
+use std::time::Duration;
+
+use super::{Gate, Place, ProcessExt as _};
 
 /// Makes a source package whose build notes its pid in the file `building` and then waits for the gate. Gives the
 /// requirement line that installs it. Builds with a backend of its own: nothing is downloaded.
@@ -28,4 +30,18 @@ pub(crate) fn slow_package(place: &Place, gate: &Gate) -> String {
     std::fs::write(folder.join("pyproject.toml"), project).unwrap();
     std::fs::write(folder.join("backend.py"), backend).unwrap();
     format!("slow-package @ file://{}", folder.display())
+}
+
+/// Puts a source package into the folder `packages` whose build waits for the gate; the requirement that installs it.
+pub(crate) fn slow_source_package(place: &Place, gate: &Gate) -> &'static str {
+    slow_package(place, gate);
+    let (made, folder) = (place.path("slow-package"), place.path("slow_package-1.0"));
+    std::fs::rename(made, &folder).unwrap();
+    let about = "Metadata-Version: 2.2\nName: slow-package\nVersion: 1.0\n";
+    std::fs::write(folder.join("PKG-INFO"), about).unwrap();
+    let archive = place.path("packages/slow_package-1.0.tar.gz");
+    let mut tar = place.command("tar");
+    tar.arg("-czf").arg(archive).arg("-C").arg(place.path("")).arg("slow_package-1.0");
+    tar.finish_within(Duration::from_secs(60)).ok();
+    "slow-package==1.0"
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use drivers::command::CommandRunner;
 use drivers::git::{GitError, PackageAccess, takes_from_git};
 
-use super::Draft;
+use protocols::order::ExecutorOrder;
 
 /// The requirement lines of a task, without credentials, and the runner that has them.
 pub(super) struct Asked<'a> {
@@ -15,24 +15,23 @@ pub(super) struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
-    /// Of the task in a draft. `root` is where its code is, if it has any.
-    pub(super) fn of(draft: &Draft<'a>, root: Option<&Path>) -> Result<Self, GitError> {
-        let task = &draft.order.task;
-        let original = task.original_requirements().filter(|_| draft.order.python.packages.force_original);
-        let Some(lines) = original.or_else(|| task.pip_requirements.clone()) else {
-            return Self::without_lines(draft, root);
+    /// Of the task of an order. `commands` runs what belongs to the place where the task will run; `root` is where its
+    /// code is, if it has any.
+    pub(super) fn of(
+        order: &ExecutorOrder,
+        commands: &'a dyn CommandRunner,
+        root: Option<&Path>,
+    ) -> Result<Self, GitError> {
+        let Some(lines) = lines(order) else {
+            let is_needed = root.is_some_and(mentions_git);
+            let access = is_needed.then(|| PackageAccess::new(&[], &order.git, commands)).transpose()?;
+            return Ok(Self { lines: None, access: access.map(|(access, _)| access), commands });
         };
         if !lines.iter().any(|line| takes_from_git(line)) {
-            return Ok(Self { lines: Some(lines), access: None, commands: draft.place() });
+            return Ok(Self { lines: Some(lines), access: None, commands });
         }
-        let (access, lines) = PackageAccess::new(&lines, &draft.order.git, draft.place())?;
-        Ok(Self { lines: Some(lines), access: Some(access), commands: draft.place() })
-    }
-
-    fn without_lines(draft: &Draft<'a>, root: Option<&Path>) -> Result<Self, GitError> {
-        let is_needed = root.is_some_and(mentions_git);
-        let access = is_needed.then(|| PackageAccess::new(&[], &draft.order.git, draft.place())).transpose()?;
-        Ok(Self { lines: None, access: access.map(|(access, _)| access), commands: draft.place() })
+        let (access, lines) = PackageAccess::new(&lines, &order.git, commands)?;
+        Ok(Self { lines: Some(lines), access: Some(access), commands })
     }
 
     /// The lines; `None` where the task says nothing.
@@ -44,6 +43,12 @@ impl<'a> Asked<'a> {
     pub(super) fn commands(&self) -> &dyn CommandRunner {
         self.access.as_ref().map_or(self.commands, |access| access)
     }
+}
+
+/// What a task says about its packages, if anything.
+pub(super) fn lines(order: &ExecutorOrder) -> Option<Vec<String>> {
+    let original = order.task.original_requirements().filter(|_| order.python.packages.force_original);
+    original.or_else(|| order.task.pip_requirements.clone())
 }
 
 /// Whether what the code says about packages names a repository of git.

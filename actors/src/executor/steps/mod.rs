@@ -16,7 +16,8 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use drivers::command::{CommandRunner, SystemCommands};
@@ -75,6 +76,8 @@ struct Draft<'a> {
     root: PathBuf,
     /// The literal script, where the task has one.
     script: Option<ScriptFile>,
+    /// What is made of interpreter and packages while the code is fetched, where that is known before.
+    ahead: Option<Receiver<packages::Ahead>>,
     /// Interpreter and packages.
     python: Option<Environment>,
     report: EnvironmentReport,
@@ -100,6 +103,7 @@ impl<'a> Draft<'a> {
             container: None,
             root: order.attempt_dir.join("work").join("code"),
             script: None,
+            ahead: None,
             python: None,
             report: EnvironmentReport::default(),
             launch: None,
@@ -138,42 +142,22 @@ impl<'a> Draft<'a> {
 pub(super) fn prepare(
     order: &ExecutorOrder,
     console: &Console,
-    stop: Arc<AtomicBool>,
+    stop: &Arc<AtomicBool>,
     announce: &dyn Fn(Phase),
 ) -> Result<Prepared, StepError> {
-    let commands = commands(order, Arc::clone(&stop));
+    let commands = commands(order, Arc::clone(stop));
     let inside = OnceCell::new();
-    let image = container::GetImage { commands: &commands, stop };
+    let image = container::GetImage { commands: &commands, stop: Arc::clone(stop) };
     let mut draft = Draft::new(order, console, &commands, &inside);
-    let steps: [&dyn PrepareStep<'_>; 7] = [
-        &workdir::Workdir,
-        &image,
-        &checkout::Checkout,
-        &script::Script,
-        &packages::Packages,
-        &container::StartContainer,
-        &entry_point::EntryPoint,
-    ];
-    let (mut phases, mut last) = (Vec::<(Phase, Duration)>::new(), None);
-    for step in steps {
-        if commands.is_stopped() {
-            return Err(StepError::Stopped);
+    let phases = std::thread::scope(|scope| {
+        draft.ahead = packages::begin(scope, order, console, &commands);
+        let phases = run_steps(&mut draft, &image, announce);
+        if phases.is_err() {
+            // Who makes the environment of a task that has failed ends soon too.
+            stop.store(true, Ordering::Relaxed);
         }
-        if !step.is_for(order) {
-            continue;
-        }
-        let begun = Instant::now();
-        if last != Some(step.phase()) {
-            announce(step.phase());
-            last = Some(step.phase());
-        }
-        let done = step.run(&mut draft);
-        match phases.iter_mut().find(|(phase, _)| *phase == step.phase()) {
-            Some((_, time)) => *time += begun.elapsed(),
-            None => phases.push((step.phase(), begun.elapsed())),
-        }
-        done?;
-    }
+        phases
+    })?;
     say_phases(console, &phases);
     draft.report.phases =
         phases.into_iter().map(|(phase, time)| (phase, u64::try_from(time.as_millis()).unwrap_or(u64::MAX))).collect();
@@ -192,6 +176,44 @@ pub(super) fn prepare(
     }
     let lease = draft.python.and_then(|environment| environment.shared).map(|shared| shared.lease);
     Ok(Prepared { launch, report: draft.report, lease })
+}
+
+/// Runs the steps of a preparation; gives how long each phase took.
+fn run_steps<'a>(
+    draft: &mut Draft<'a>,
+    image: &container::GetImage<'a>,
+    announce: &dyn Fn(Phase),
+) -> Result<Vec<(Phase, Duration)>, StepError> {
+    let steps: [&dyn PrepareStep<'a>; 7] = [
+        &workdir::Workdir,
+        image,
+        &checkout::Checkout,
+        &script::Script,
+        &packages::Packages,
+        &container::StartContainer,
+        &entry_point::EntryPoint,
+    ];
+    let (mut phases, mut last) = (Vec::<(Phase, Duration)>::new(), None);
+    for step in steps {
+        if draft.commands.is_stopped() {
+            return Err(StepError::Stopped);
+        }
+        if !step.is_for(draft.order) {
+            continue;
+        }
+        let begun = Instant::now();
+        if last != Some(step.phase()) {
+            announce(step.phase());
+            last = Some(step.phase());
+        }
+        let done = step.run(draft);
+        match phases.iter_mut().find(|(phase, _)| *phase == step.phase()) {
+            Some((_, time)) => *time += begun.elapsed(),
+            None => phases.push((step.phase(), begun.elapsed())),
+        }
+        done?;
+    }
+    Ok(phases)
 }
 
 /// Brings image, code and environment of a task whose turn has not come to this machine. Blocks; ends soon after

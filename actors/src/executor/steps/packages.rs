@@ -1,5 +1,8 @@
 //! The interpreter and the packages of a task.
 
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::Scope;
 use std::time::{Duration, Instant};
 
 use drivers::command::{CommandError, CommandRunner};
@@ -7,12 +10,14 @@ use drivers::process::reap_children;
 use drivers::python::store::Outcome;
 use drivers::python::{CodeFolder, Environment, EnvironmentRequest, EnvironmentStore, PythonError};
 use protocols::failure::Phase;
+use protocols::order::ExecutorOrder;
 use protocols::task::{CodeSource, Interpreter, TaskSpec};
 
 use tracing::warn;
 
-use super::asked::Asked;
-use super::{Draft, PrepareStep, StepError, seconds};
+use super::asked::{self, Asked};
+use super::{Draft, PrepareStep, StepError};
+use crate::executor::console::Console;
 
 /// How often it is looked whether the byte code is compiled.
 const LOOK_AT_HELPER: Duration = Duration::from_millis(20);
@@ -34,6 +39,10 @@ impl PrepareStep<'_> for Packages {
             draft.python = Some(environment);
             return Ok(());
         }
+        if let Some(ahead) = draft.ahead.take().and_then(|ahead| ahead.recv().ok()) {
+            let (environment, time) = ahead?;
+            return hand_over(draft, environment, time);
+        }
         let start = Instant::now();
         let (task, directory) = (&draft.order.task, draft.start_directory());
         let code = match &task.code {
@@ -42,7 +51,7 @@ impl PrepareStep<'_> for Packages {
             }
             CodeSource::Nothing => None,
         };
-        let asked = Asked::of(draft, code.map(|code| code.root))
+        let asked = Asked::of(draft.order, draft.place(), code.map(|code| code.root))
             .map_err(|error| StepError::new(error.class(), self.phase(), &error))?;
         let conda = task.conda_requirements();
         let private_dir = match draft.into {
@@ -63,10 +72,6 @@ impl PrepareStep<'_> for Packages {
             settings.system_site_packages |= inside.has_packages();
         }
         let store = EnvironmentStore::new(&draft.order.cache_dir, &settings);
-        let failed = |error: PythonError| match error {
-            error if error.is_stopped() => StepError::Stopped,
-            error => StepError::new(error.class(), self.phase(), &error),
-        };
         let progress = |line: &str| draft.console.line(line);
         if draft.is_ahead {
             let built = store.build_ahead(&request, asked.commands(), &progress).map_err(failed)?;
@@ -77,30 +82,89 @@ impl PrepareStep<'_> for Packages {
             };
         }
         // Nobody else sees what the task installs while it runs.
-        let layer = draft.order.attempt_dir.join("work").join("venv");
         let environment = match draft.into {
             Some(_) => store.build_apart(&request, asked.commands(), &progress),
             None => store
                 .prepare(&request, asked.commands(), &progress)
-                .and_then(|environment| environment.with_layer(&layer)),
+                .and_then(|environment| environment.with_layer(&layer(draft.order))),
         }
         .map_err(failed)?;
-        if let Some(shared) = &environment.shared
-            && let Err(error) = shared.lease.share_with_children()
-        {
-            // This process has the lease too, and outlives the task where nothing goes wrong.
-            warn!(%error, "the task does not hold its environment itself");
-        }
-        let place = draft.inside.get().map_or("the machine", |_| "the image");
-        if let Some(line) = summary(&environment, place) {
-            draft.console.say(&format!("environment ready in {}: {line}", seconds(start)));
-        }
-        draft.report.packages.clone_from(&environment.packages);
-        draft.report.reused = environment.reused;
-        draft.report.python_version = Some(environment.python_version.clone()).filter(|version| !version.is_empty());
-        draft.python = Some(environment);
-        Ok(())
+        hand_over(draft, environment, start.elapsed())
     }
+}
+
+/// Where what the task installs while it runs goes.
+fn layer(order: &ExecutorOrder) -> PathBuf {
+    order.attempt_dir.join("work").join("venv")
+}
+
+fn failed(error: PythonError) -> StepError {
+    match error {
+        error if error.is_stopped() => StepError::Stopped,
+        error => StepError::new(error.class(), Phase::Environment, &error),
+    }
+}
+
+/// What comes of an environment that is made beside the checkout, and how long it took.
+pub(super) type Ahead = Result<(Environment, Duration), StepError>;
+
+/// Begins to find or build the environment of a task on this machine while its code is fetched, where it is known
+/// before. `None` where it has to wait for the code, or where there is little to wait for.
+pub(super) fn begin<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    order: &'scope ExecutorOrder,
+    console: &'scope Console,
+    commands: &'scope dyn CommandRunner,
+) -> Option<Receiver<Ahead>> {
+    let has_repository = match order.task.code {
+        CodeSource::Repository { .. } | CodeSource::RepositoryWithScript { .. } => true,
+        CodeSource::Script(_) | CodeSource::Nothing => false,
+    };
+    let store = EnvironmentStore::new(&order.cache_dir, &order.python);
+    let is_known = || asked::lines(order).is_some_and(|lines| store.is_free_of_code(&lines));
+    if order.container.is_some() || order.python.prebuilt.is_some() || !has_repository || !is_known() {
+        return None;
+    }
+    let (sender, receiver) = channel();
+    let work = move || {
+        let start = Instant::now();
+        let made = Asked::of(order, commands, None)
+            .map_err(|error| StepError::new(error.class(), Phase::Environment, &error))
+            .and_then(|asked| {
+                let request = EnvironmentRequest {
+                    task: order.task.id.as_str(),
+                    interpreter: &order.task.interpreter,
+                    requirements: asked.lines(),
+                    conda: None,
+                    code: None,
+                    private_dir: &order.attempt_dir.join("work").join("environment"),
+                };
+                let made = store.prepare(&request, asked.commands(), &|line| console.line(line));
+                made.and_then(|environment| environment.with_layer(&layer(order))).map_err(failed)
+            });
+        // Nobody listens where the checkout has failed.
+        let _ = sender.send(made.map(|environment| (environment, start.elapsed())));
+    };
+    std::thread::Builder::new().name("environment".to_owned()).spawn_scoped(scope, work).ok().map(|_| receiver)
+}
+
+/// Says what the environment is, and adds it to the draft.
+fn hand_over(draft: &mut Draft<'_>, environment: Environment, time: Duration) -> Result<(), StepError> {
+    if let Some(shared) = &environment.shared
+        && let Err(error) = shared.lease.share_with_children()
+    {
+        // This process has the lease too, and outlives the task where nothing goes wrong.
+        warn!(%error, "the task does not hold its environment itself");
+    }
+    let place = draft.inside.get().map_or("the machine", |_| "the image");
+    if let Some(line) = summary(&environment, place) {
+        draft.console.say(&format!("environment ready in {:.2} s: {line}", time.as_secs_f64()));
+    }
+    draft.report.packages.clone_from(&environment.packages);
+    draft.report.reused = environment.reused;
+    draft.report.python_version = Some(environment.python_version.clone()).filter(|version| !version.is_empty());
+    draft.python = Some(environment);
+    Ok(())
 }
 
 /// Compiles the byte code of a new environment, and waits for it: no task does, which has that done beside its first
