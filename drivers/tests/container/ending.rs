@@ -198,7 +198,7 @@ fn without_proc_and_beside_others_the_groups_are_ended() {
     }
     let mark = unique();
     let mut inside = Inside::start(Place::BesideWithoutProc);
-    let mut main = inside.main(&format!("sleep {mark} & echo up; trap '' TERM; sleep {mark}; sleep {mark}"));
+    let mut main = inside.main(&format!("sleep {mark} & trap '' TERM; echo up; sleep {mark}; sleep {mark}"));
     assert_eq!(main.line(), "up");
     inside.link.stop(Duration::from_millis(100)).unwrap();
     assert_eq!(main.end().0, Exit::Signal(9));
