@@ -17,6 +17,7 @@ use tracing::{error, info, warn};
 use super::child::Child;
 use super::children::{Children, Parent};
 use super::console::Console;
+use super::container::reclaim;
 use super::environment_builder::{PreparationNews, Prepare, StopPreparation};
 use super::exit::{ExecutorExit, ExitSlot};
 use super::launch::{Launch, Prepared};
@@ -242,10 +243,11 @@ impl Executor {
 
 /// Kills what a preparation left behind, says in the console why there is no more, and makes it durable.
 fn bury(order: &ExecutorOrder, console: &Console, ended: &Ended) {
-    if let Some(container) = &order.container
-        && container::fence(&container.socket, &order.mark()) > 0
-    {
-        console.say("the container of the task could not be removed: its engine does not do it");
+    if let Some(container) = &order.container {
+        if container::fence(&container.socket, &order.mark()) > 0 {
+            console.say("the container of the task could not be removed: its engine does not do it");
+        }
+        reclaim(order, container);
     }
     loop {
         let (_, left) = kill_descendants(KILL_PATIENCE);

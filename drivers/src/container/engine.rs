@@ -1,21 +1,23 @@
 //! The engine's calls that Hostler needs, for blocking threads.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::io::ErrorKind;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bollard::models::{ContainerCreateBody, ContainerStateStatusEnum};
+use bollard::models::ContainerCreateBody;
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, InspectContainerOptions, KillContainerOptionsBuilder, ListContainersOptionsBuilder,
-    RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder, StartContainerOptions,
+    CreateContainerOptionsBuilder, KillContainerOptionsBuilder, RemoveContainerOptionsBuilder,
+    RenameContainerOptionsBuilder, StartContainerOptions,
 };
 use bollard::{API_DEFAULT_VERSION, Docker};
+use serde::de::DeserializeOwned;
 use tokio::runtime::Handle;
 use tracing::debug;
 
+use super::answer::{self, Inspected, Listed, State};
 use super::error::EngineError;
 
 /// How long one answer may take, in seconds: removing a large container takes a while on a busy disk.
@@ -108,12 +110,6 @@ impl Engine {
         &self.socket
     }
 
-    /// Whether root in its containers is a mere user of this machine.
-    pub fn is_rootless(&self) -> Result<bool, EngineError> {
-        let info = self.wait("say how it runs", self.docker.info())?;
-        Ok(info.security_options.unwrap_or_default().iter().any(|option| option.contains("rootless")))
-    }
-
     /// An image that is here already.
     pub fn image(&self, name: &str) -> Result<Option<Image>, EngineError> {
         let inspected = match self.wait(format!("inspect the image {name}"), self.docker.inspect_image(name)) {
@@ -165,20 +161,13 @@ impl Engine {
 
     /// How a container is; `None` where there is none of that id.
     pub fn state(&self, id: &str) -> Result<Option<ContainerState>, EngineError> {
-        let asked = self.docker.inspect_container(id, None::<InspectContainerOptions>);
-        let inspected = match self.wait("inspect the container", asked) {
+        let path = format!("/containers/{id}/json");
+        let inspected: Inspected = match self.get(&path, "inspect the container") {
             Err(error) if error.is_not_found() => return Ok(None),
             inspected => inspected?,
         };
-        let state = inspected.state.unwrap_or_default();
-        let status = state.status.unwrap_or(ContainerStateStatusEnum::EMPTY);
-        Ok(Some(ContainerState {
-            is_running: state.running.unwrap_or(false) || status == ContainerStateStatusEnum::RUNNING,
-            exit_code: state.exit_code.unwrap_or(-1),
-            oom_killed: state.oom_killed.unwrap_or(false),
-            error: state.error.unwrap_or_default(),
-            pid: state.pid.and_then(|pid| i32::try_from(pid).ok()).unwrap_or(0),
-        }))
+        let State { running, exit_code, oom_killed, error, pid } = inspected.state;
+        Ok(Some(ContainerState { is_running: running, exit_code, oom_killed, error, pid }))
     }
 
     /// Removes a container with its own volumes, killing what runs in it. Returns when it is gone.
@@ -217,14 +206,20 @@ impl Engine {
     }
 
     fn list(&self, filters: &HashMap<&str, Vec<&str>>) -> Result<Vec<Container>, EngineError> {
-        let options = ListContainersOptionsBuilder::new().all(true).filters(filters).build();
-        let found = self.wait("list containers", self.docker.list_containers(Some(options)))?;
-        let container = |it: bollard::models::ContainerSummary| {
+        let filters: BTreeMap<_, _> = filters.iter().collect();
+        let filters = serde_json::to_string(&filters).unwrap_or_default();
+        let query: String = url::form_urlencoded::byte_serialize(filters.as_bytes()).collect();
+        let found: Vec<Listed> = self.get(&format!("/containers/json?all=true&filters={query}"), "list containers")?;
+        let container = |it: Listed| {
             let names = it.names.unwrap_or_default().into_iter();
             let names = names.map(|name| name.trim_start_matches('/').to_owned()).collect();
-            Some(Container { id: it.id?, names, labels: it.labels.unwrap_or_default() })
+            Container { id: it.id, names, labels: it.labels.unwrap_or_default() }
         };
-        Ok(found.into_iter().filter_map(container).collect())
+        Ok(found.into_iter().map(container).collect())
+    }
+
+    fn get<T: DeserializeOwned>(&self, path: &str, what: &str) -> Result<T, EngineError> {
+        answer::get(&self.socket, path, what, Duration::from_secs(TIMEOUT_S))
     }
 
     pub(super) fn wait<T>(

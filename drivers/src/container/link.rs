@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+use nix::sys::socket::{ControlMessage, MsgFlags, getsockopt, sendmsg, sockopt};
 use protocols::container::init::{
     FrameBuffer, FrameError, FromInit, Hello, LINK_VERSION, Probe, Program, RequestId, SOCKET_NAME, SystemText, ToInit,
     encode,
@@ -286,6 +286,14 @@ impl InitLink {
     /// Who the init is.
     pub fn hello(&self) -> &Hello {
         &self.0.hello
+    }
+
+    /// Who it is on this machine, by user and group: what the kernel noted when it connected. In a user namespace it has
+    /// other numbers, which are those of its hello.
+    pub fn host_user(&self) -> io::Result<(u32, u32)> {
+        let stream = self.0.stream.lock().unwrap_or_else(PoisonError::into_inner);
+        let peer = getsockopt(&*stream, sockopt::PeerCredentials)?;
+        Ok((peer.uid(), peer.gid()))
     }
 
     /// Whether the container is gone.

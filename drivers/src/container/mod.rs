@@ -4,6 +4,7 @@
 //! beside it, and runs what it is told to. Everything that a task is not to show in its container's configuration
 //! (variables with secrets, its command) goes over that socket.
 
+mod answer;
 mod archive;
 mod bake;
 mod commands;
@@ -29,7 +30,7 @@ pub use self::error::EngineError;
 pub use self::fence::{fence, remove_leftovers};
 pub use self::host_files::{HostFileError, busy_ports, read_host_files};
 pub use self::link::{Asked, Descriptors, InitLink, InitSocket, LinkError, Ownership};
-pub use self::ownership::{give_private, installs_as, share};
+pub use self::ownership::{give_private, holds_files_of_others, installs_as, share, take_back};
 pub use self::program::{InitProgramError, init_program};
 pub use self::run_folder::{RunFolder, forget_run_folder};
 pub use self::warm::{Taken, WarmError, WarmShelf, WarmTemplate, warm_mark};

@@ -2,42 +2,64 @@
 
 use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::{PermissionsExt as _, lchown};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, lchown};
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{getegid, geteuid};
 use protocols::container::init::{LINK_FOLDER, User};
-use tracing::{debug, warn};
+use tracing::warn;
 
-use super::engine::Engine;
 use super::link::InitLink;
 use super::run_folder::RunFolder;
 
+/// Who a container's user is to this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Relation {
+    /// The user of this process, whatever number it has in there: root of a rootless engine's containers, for one.
+    Same,
+    /// Another one, and this process is root: these are its numbers on this machine.
+    Ruled(u32, u32),
+    /// Root of the machine, while this process is not.
+    Root,
+    /// Somebody else.
+    Stranger,
+}
+
+/// By what the kernel says of the init, whose numbers in a user namespace are not those of this machine.
+fn relation(link: &InitLink) -> io::Result<Relation> {
+    let (uid, gid) = link.host_user()?;
+    let own = geteuid().as_raw();
+    Ok(match (own, link.hello().uid) {
+        (own, _) if own == uid => Relation::Same,
+        (0, _) => Relation::Ruled(uid, gid),
+        (_, 0) => Relation::Root,
+        _ => Relation::Stranger,
+    })
+}
+
 /// As whom installers run in a container whose user is root, so that what they write belongs to this user; `None` where
-/// root in the container is this user.
-pub fn installs_as(engine: &Engine) -> Option<User> {
+/// root in the container is this user, or where this user is root.
+pub fn installs_as(link: &InitLink) -> io::Result<Option<User>> {
     let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
-    (uid != 0 && !is_rootless(engine)).then(|| User { uid, gid, groups: Vec::new() })
+    Ok((uid != 0 && relation(link)? != Relation::Same).then(|| User { uid, gid, groups: Vec::new() }))
 }
 
 /// Lets the user of a container write into a folder of this user, and sees to it that what is written there is this
-/// user's in the end.
-pub fn share(folder: &Path, link: &InitLink, engine: &Engine) -> io::Result<()> {
-    let own = (geteuid().as_raw(), getegid().as_raw());
-    let theirs = (link.hello().uid, link.hello().gid);
-    let is_root_mapped = own.0 != 0 && is_rootless(engine);
-    match (own.0, theirs.0) {
-        // The same user: as numbers, or as the root of a container that is no root here.
-        (_, 0) if is_root_mapped => Ok(()),
-        (own, theirs) if own == theirs && !is_root_mapped => Ok(()),
+/// user's in the end, as far as the container can do that itself: see [`holds_files_of_others`].
+pub fn share(folder: &Path, link: &InitLink) -> io::Result<()> {
+    match relation(link)? {
+        Relation::Same => Ok(()),
         // This user may do anything: also remove what it has given away.
-        (0, _) => each(folder, &mut |path, _| lchown(path, Some(theirs.0), Some(theirs.1))),
-        (_, 0) => {
-            let asked = link.own_at_end(&[folder.to_owned()], own.0, own.1);
+        Relation::Ruled(uid, gid) => each(folder, &mut |path, _| lchown(path, Some(uid), Some(gid))),
+        Relation::Root => {
+            let asked = link.own_at_end(&[folder.to_owned()], geteuid().as_raw(), getegid().as_raw());
             asked.map(drop).map_err(io::Error::other)
         }
-        _ => {
-            warn!(uid = theirs.0, "the container runs as a user of its own, which may write where the task works");
+        Relation::Stranger => {
+            warn!(
+                uid = link.hello().uid,
+                "the container runs as a user of its own, which may write where the task works"
+            );
             each(folder, &mut |path, metadata| {
                 let mode = metadata.permissions().mode();
                 let wanted = mode | 0o066 | if metadata.is_dir() || mode & 0o100 != 0 { 0o011 } else { 0 };
@@ -49,32 +71,42 @@ pub fn share(folder: &Path, link: &InitLink, engine: &Engine) -> io::Result<()> 
 
 /// Gives files of a container's folder in memory, which only this user may read, to the container's user, who alone may
 /// read them then. False where nobody may do that.
-pub fn give_private(folder: &RunFolder, names: &[String], link: &InitLink, engine: &Engine) -> io::Result<bool> {
-    let own = (geteuid().as_raw(), getegid().as_raw());
-    let theirs = (link.hello().uid, link.hello().gid);
-    let is_root_mapped = own.0 != 0 && is_rootless(engine);
-    match (own.0, theirs.0) {
-        (_, 0) if is_root_mapped => Ok(true),
-        (own, theirs) if own == theirs && !is_root_mapped => Ok(true),
-        (0, _) => {
+pub fn give_private(folder: &RunFolder, names: &[String], link: &InitLink) -> io::Result<bool> {
+    match relation(link)? {
+        Relation::Same => Ok(true),
+        Relation::Ruled(uid, gid) => {
             let mut each = names.iter().map(|name| folder.path().join(name));
-            each.try_for_each(|path| lchown(&path, Some(theirs.0), Some(theirs.1)))?;
+            each.try_for_each(|path| lchown(&path, Some(uid), Some(gid)))?;
             Ok(true)
         }
-        (_, 0) => {
+        Relation::Root => {
             let paths: Vec<PathBuf> = names.iter().map(|name| Path::new(LINK_FOLDER).join(name)).collect();
             let given = link.own(&paths, 0, 0).map_err(io::Error::other)?;
             given.error.map_or(Ok(true), |error| Err(io::Error::other(error)))
         }
-        _ => Ok(false),
+        Relation::Stranger => Ok(false),
     }
 }
 
-fn is_rootless(engine: &Engine) -> bool {
-    engine.is_rootless().unwrap_or_else(|error| {
-        debug!(%error, "whether the engine is rootless is not known");
-        false
-    })
+/// Whether something in a folder belongs to somebody whose files this process may not remove. Never so for root.
+pub fn holds_files_of_others(folder: &Path) -> bool {
+    let own = geteuid().as_raw();
+    let mut is_others = |_: &Path, metadata: &fs::Metadata| match metadata.uid() == own {
+        true => Ok(()),
+        false => Err(io::Error::from(io::ErrorKind::PermissionDenied)),
+    };
+    // A folder that cannot be read is another's, or will be said to be by who has to remove it.
+    own != 0 && each(folder, &mut is_others).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+}
+
+/// Gives this user everything in a folder, by the root of a container in which it is mounted under the same path.
+pub fn take_back(folder: &Path, link: &InitLink) -> io::Result<()> {
+    let user = match relation(link)? {
+        Relation::Same => (link.hello().uid, link.hello().gid),
+        Relation::Ruled(..) | Relation::Root | Relation::Stranger => (geteuid().as_raw(), getegid().as_raw()),
+    };
+    let owned = link.own(&[folder.to_owned()], user.0, user.1).map_err(io::Error::other)?;
+    owned.error.map_or(Ok(()), |error| Err(io::Error::other(error)))
 }
 
 /// The folder itself, and everything below it; no link is followed.

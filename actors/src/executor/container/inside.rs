@@ -123,7 +123,7 @@ impl<'a> Inside<'a> {
             None => self.start_new(environments, &ssh)?,
         };
         self.hand_over(&running)?;
-        ssh.give(&running, &self.engine, self.container, self.console);
+        ssh.give(&running, self.container, self.console);
         let shells: Vec<&Path> = self.facts.probe.shells.iter().map(|shell| shell.as_path()).collect();
         let is_stopped = || self.is_stopped();
         let environment = scripts::run(&self.container.scripts, &running, &shells, self.console, &is_stopped)?;
@@ -196,7 +196,7 @@ impl<'a> Inside<'a> {
     fn hand_over(&self, running: &Running) -> Result<(), StepError> {
         // By its own path, which is the same in there.
         let work = self.order.attempt_dir.join("work").canonicalize().map_err(|error| of_system(&error))?;
-        drivers::container::share(&work, running.link(), &self.engine).map_err(|error| of_system(&error))
+        drivers::container::share(&work, running.link()).map_err(|error| of_system(&error))
     }
 
     pub(super) fn new_container(&self, role: &str, spec: ContainerSpec, mounts: Vec<OwnMount>) -> NewContainer {
@@ -259,7 +259,7 @@ impl<'a> Inside<'a> {
         let environment = ssh.variable();
         let new = NewContainer { command, environment, ..self.new_container("builder", spec, own) };
         let running = Running::start(&self.engine, &new, folder, &|| self.is_stopped())?;
-        ssh.give(&running, &self.engine, self.container, self.console);
+        ssh.give(&running, self.container, self.console);
         let shells = self.shells(&running)?;
         let shells: Vec<&Path> = shells.iter().map(PathBuf::as_path).collect();
         let is_stopped = || self.is_stopped();
@@ -267,7 +267,8 @@ impl<'a> Inside<'a> {
         environment.extend(told(std::env::vars_os()));
         environment.entry("PATH".into()).or_insert_with(|| USUAL_PATH.into());
         let commands = ContainerCommands::new(running.link().clone(), environment, Arc::clone(&self.stop));
-        let commands = match drivers::container::installs_as(&self.engine) {
+        let user = drivers::container::installs_as(running.link()).map_err(|error| of_system(&error))?;
+        let commands = match user {
             Some(user) => commands.with_user(user),
             None => commands,
         };

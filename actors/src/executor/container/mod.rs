@@ -9,6 +9,7 @@ mod facts;
 mod inside;
 mod look;
 mod mounts;
+mod reclaim;
 mod running;
 mod scripts;
 mod ssh;
@@ -16,4 +17,5 @@ mod warm;
 
 pub use bake::{ImageEntry, ImageWish};
 pub(super) use inside::Inside;
+pub(super) use reclaim::reclaim;
 pub(super) use running::Running;

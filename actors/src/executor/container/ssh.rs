@@ -9,7 +9,7 @@ use std::ffi::OsStr;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
-use drivers::container::{Engine, OwnMount, give_private};
+use drivers::container::{OwnMount, give_private};
 use protocols::container::InternalMounts;
 use protocols::container::init::LINK_FOLDER;
 use protocols::order::ContainerOrder;
@@ -60,14 +60,14 @@ impl Ssh {
 
     /// Puts the files where programs of the container look for them. What cannot be done is no reason to end a task,
     /// which need not use ssh.
-    pub(super) fn give(&self, running: &Running, engine: &Engine, container: &ContainerOrder, console: &Console) {
+    pub(super) fn give(&self, running: &Running, container: &ContainerOrder, console: &Console) {
         if self.files.is_empty() {
             return;
         }
         let Some(place) = place(running, &container.mounts) else { return };
         let names: Vec<String> = self.files.iter().map(|(name, _)| format!("{FOLDER}/{name}")).collect();
         let put = running.folder().put_private(FOLDER, &self.files);
-        match put.and_then(|()| give_private(running.folder(), &names, running.link(), engine)) {
+        match put.and_then(|()| give_private(running.folder(), &names, running.link())) {
             Ok(true) => {}
             Ok(false) => {
                 let uid = running.hello().uid;
