@@ -6,6 +6,7 @@ mod failures;
 mod images;
 mod life;
 mod prefetch;
+mod rootless;
 mod services;
 mod ssh;
 mod told;
@@ -17,7 +18,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Api, Daemon, Draft, Place, Server, eventually};
+use crate::harness::{Api, Daemon, Draft, Place, Server, User, eventually};
 
 /// One second instead of ten between SIGTERM and SIGKILL.
 const SHORT_GRACE: (&str, &str) = ("CLEARML_AGENT__AGENT__HOSTLER__STOP_GRACE", "1");
@@ -31,6 +32,8 @@ pub(crate) struct Engine {
     pub(crate) variable: &'static str,
     /// `unix://..`
     pub(crate) address: String,
+    /// Whose it is, where it is not who tests: the engine of an unprivileged user.
+    pub(crate) user: Option<User>,
 }
 
 impl Engine {
@@ -40,7 +43,9 @@ impl Engine {
             [("--docker", "DOCKER_HOST", "HOSTLER_TEST_DOCKER"), ("--podman", "CONTAINER_HOST", "HOSTLER_TEST_PODMAN")];
         let found: Vec<Self> = named
             .into_iter()
-            .filter_map(|(flag, variable, test)| Some(Self { flag, variable, address: std::env::var(test).ok()? }))
+            .filter_map(|(flag, variable, test)| {
+                Some(Self { flag, variable, address: std::env::var(test).ok()?, user: None })
+            })
             .collect();
         if found.is_empty() {
             eprintln!("skipped: no container engine: eval what `scripts/containers start` prints");
@@ -51,6 +56,18 @@ impl Engine {
     /// Docker, where it runs here.
     pub(crate) fn docker() -> Option<Self> {
         Self::all().into_iter().find(|engine| engine.flag == "--docker")
+    }
+
+    /// Podman without root, where it runs here; says so where it does not.
+    pub(crate) fn rootless() -> Option<Self> {
+        let given = |name: &str| std::env::var(name).ok();
+        let Some((address, user)) = given("HOSTLER_TEST_ROOTLESS").zip(given("HOSTLER_TEST_ROOTLESS_USER")) else {
+            eprintln!("skipped: no rootless Podman: eval what `scripts/containers start` prints");
+            return None;
+        };
+        let (uid, gid) = user.split_once(':').unwrap();
+        let user = User { uid: uid.parse().unwrap(), gid: gid.parse().unwrap() };
+        Some(Self { flag: "--podman", variable: "CONTAINER_HOST", address, user: Some(user) })
     }
 
     pub(crate) fn call(&self, arguments: &[&str]) -> Output {
@@ -106,7 +123,7 @@ impl Farm {
     }
 
     fn start_with(engine: &Engine, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        let place = Place::new();
+        let place = engine.user.map_or_else(Place::new, Place::of);
         let server = Server::start(&place);
         let api = server.api();
         let daemon = Self::daemon(engine, &place, &server, arguments, environment);
@@ -123,7 +140,12 @@ impl Farm {
 
     /// A daemon on the state of the one before.
     fn again(&mut self, arguments: &[&str]) {
-        self.daemon = Self::daemon(&self.engine, &self.place, &self.server, arguments, &[]);
+        self.again_with(arguments, &[]);
+    }
+
+    /// As [`Self::again`], with further variables.
+    fn again_with(&mut self, arguments: &[&str], more: &[(&str, &str)]) {
+        self.daemon = Self::daemon(&self.engine, &self.place, &self.server, arguments, more);
     }
 
     /// A task with a container; its id.

@@ -17,7 +17,7 @@ pub(crate) use api::Api;
 pub(crate) use audit::{audit, audit_state, check as check_journal, journal_of, last_sequence};
 pub(crate) use daemon::Daemon;
 pub(crate) use gate::Gate;
-pub(crate) use place::Place;
+pub(crate) use place::{Place, User};
 pub(crate) use process::{Finished, ProcessExt, is_alive, kill};
 pub(crate) use python::{
     base_python, git, git_commit_all, new_repository, package_index, python_environment, run_scenario,

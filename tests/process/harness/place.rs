@@ -1,5 +1,7 @@
 //! A directory of its own for every test, and everything that runs there.
 
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -14,13 +16,22 @@ const MARK: &str = "HOSTLER_TEST_PLACE";
 #[derive(Debug)]
 pub(crate) struct Place {
     directory: tempfile::TempDir,
+    /// Whose programs run there, where that is not who tests.
+    user: Option<User>,
+}
+
+/// A user of this machine, by numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct User {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
 }
 
 impl Place {
     pub(crate) fn new() -> Self {
         // Unix socket paths are short: no deep target directory.
         let directory = tempfile::Builder::new().prefix("hostler-").tempdir().unwrap();
-        let place = Self { directory };
+        let place = Self { directory, user: None };
         for name in ["home", "bin", "logs"] {
             std::fs::create_dir(place.path(name)).unwrap();
         }
@@ -29,6 +40,16 @@ impl Place {
             let uv = Path::new(sdk_python()).parent().unwrap().join("uv");
             std::os::unix::fs::symlink(uv, place.path("bin/uv")).unwrap();
         }
+        place
+    }
+
+    /// One that belongs to a user, as whom all of its programs run.
+    pub(crate) fn of(user: User) -> Self {
+        let mut place = Self::new();
+        for path in ["", "home", "bin", "logs"] {
+            chown(place.path(path), Some(user.uid), Some(user.gid)).unwrap();
+        }
+        place.user = Some(user);
         place
     }
 
@@ -67,6 +88,9 @@ impl Place {
         }
         let python = Path::new(base_python()).parent().unwrap();
         let inherited = std::env::var_os("PATH").unwrap_or_default();
+        if let Some(user) = self.user {
+            command.gid(user.gid).uid(user.uid);
+        }
         let path = [self.path("bin"), python.to_path_buf()].into_iter().chain(std::env::split_paths(&inherited));
         command
             .current_dir(self.directory.path())
@@ -90,7 +114,7 @@ impl Place {
 
     /// A folder of downloads that outlives the test run; where nothing is downloaded, one of the place.
     fn cache(&self, name: &str) -> PathBuf {
-        if given_python().is_some() {
+        if given_python().is_some() || self.user.is_some() {
             return self.path("home/downloads").join(name);
         }
         Path::new(sdk_python()).ancestors().nth(3).unwrap().join("cache").join(name)
