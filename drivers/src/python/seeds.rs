@@ -30,7 +30,12 @@ impl Installer<'_> {
         }
         let failed = match is_about_seeds(&first.tail) {
             // An index of one's own need not have pip, and who asks for a setuptools of today gets it.
-            true => self.install_part(engine, site, self.requirements, &[])?,
+            true => {
+                (self.progress)(
+                    "that is about pip, setuptools and wheel, which nobody asked for: installing without them",
+                );
+                self.install_part(engine, site, self.requirements, &[])?
+            }
             false => self.install_contradicting(engine, site, &inputs, &[], first)?,
         };
         self.install_otherwise(engine, site, failed).map(|()| false)
@@ -78,9 +83,10 @@ impl Installer<'_> {
         })
     }
 
-    /// What every environment has; of setuptools, later versions have lost what old packages need it for.
+    /// What every environment has, and needs nothing in turn: later versions of wheel do. Later versions of setuptools
+    /// have lost what old packages need it for.
     pub(super) fn seeds(&self) -> &'static [&'static str] {
-        if self.interpreter.is_at_least(3, 12) { &["pip"] } else { &["pip", "setuptools<81", "wheel"] }
+        if self.interpreter.is_at_least(3, 12) { &["pip"] } else { &["pip", "setuptools<81", "wheel<0.46"] }
     }
 
     /// Those that the requirements do not name.
@@ -119,7 +125,11 @@ impl Installer<'_> {
             let command = CommandLine::new(uv).arguments(["pip", "install", "--quiet", "--no-deps"]);
             let command = command.arguments(offline).argument("--python").argument(&site.python);
             let command = command.arguments(&missing).directory(site.folder);
-            let command = self.dressed(command, site, self.uv_variables())?;
+            let mut command = self.dressed(command, site, self.uv_variables())?;
+            if self.commands.image().is_some() {
+                // A container may have no way out: who needs pip waits for that once, and not for minutes.
+                command = command.variable("UV_HTTP_RETRIES", "0").variable("UV_HTTP_CONNECT_TIMEOUT", "5");
+            }
             let finished = self.commands.run(command, &mut |_| {})?;
             if finished.is_success() {
                 return Ok(());
