@@ -89,6 +89,31 @@ fn some_words() -> impl Strategy<Value = Vec<String>> {
     proptest::collection::vec(word, 0..6).prop_map(|words| words.concat())
 }
 
+/// One text, as a task has it: switches and values with and without quotes and spaces between them, or anything.
+fn a_text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        3 => (some_words(), a_value()).prop_map(|(words, between)| words.join(&between)),
+        3 => some_words().prop_map(|words| words.join(" ")),
+        1 => any::<String>(),
+    ]
+}
+
+/// All that must hold for any text.
+fn hold_text(text: &str) {
+    match protocols::words::split(text) {
+        Ok(words) => {
+            assert_eq!(parse(text, Origin::Task).ok(), parse_words(words.clone(), Origin::Task).ok(), "{text:?}");
+            hold(&words);
+        }
+        Err(_) => assert!(parse(text, Origin::Task).is_err(), "{text:?} has no words, and is read"),
+    }
+}
+
+/// One of what a strategy makes.
+fn drawn<T: std::fmt::Debug>(from: &impl Strategy<Value = T>, runner: &mut TestRunner) -> T {
+    from.new_tree(runner).expect("it is made without conditions").current()
+}
+
 /// All that must hold for any words.
 fn hold(words: &[String]) {
     let Ok(arguments) = parse_words(words.to_vec(), Origin::Task) else {
@@ -167,11 +192,8 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_read_or_refused(text in any::<String>()) {
-        if let Ok(words) = protocols::words::split(&text) {
-            hold(&words);
-        }
-        let _ = parse(&text, Origin::Task);
+    fn any_text_is_read_or_refused(text in a_text()) {
+        hold_text(&text);
     }
 
     #[test]
@@ -195,13 +217,18 @@ fn fuzz() {
     let (mut rounds, mut accepted) = (0_u64, 0_u64);
     let begun = Instant::now();
     while begun.elapsed() < time {
-        let mut any = || some_words().new_tree(&mut runner).expect("words are made without conditions").current();
-        let (words, extra) = (any(), any());
+        let (words, extra) = (drawn(&some_words(), &mut runner), drawn(&some_words(), &mut runner));
+        let (text, filters) = (drawn(&a_text(), &mut runner), [drawn(&a_value(), &mut runner)]);
         let checked = std::panic::catch_unwind(|| {
             hold(&words);
+            hold_text(&text);
             decide_on(&words, &extra, &[]);
+            decide_on(&words, &extra, &filters);
         });
-        assert!(checked.is_ok(), "HOSTLER_FUZZ_SEED={seed}, round {rounds}: {words:?} with {extra:?}");
+        assert!(
+            checked.is_ok(),
+            "HOSTLER_FUZZ_SEED={seed}, round {rounds}: {words:?} with {extra:?} and {filters:?}, or {text:?}"
+        );
         let arguments = parse_words(words, Origin::Task);
         accepted += u64::from(arguments.is_ok_and(|arguments| ContainerSpec::of(&arguments).is_ok()));
         rounds += 1;
