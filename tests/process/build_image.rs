@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::containers::Engine;
+use crate::containers::interpreters::Downloads;
 use crate::harness::{Api, Draft, Finished, Place, ProcessExt as _, Server};
 
 const LIMIT: Duration = Duration::from_secs(240);
@@ -31,12 +32,17 @@ impl Workshop {
     }
 
     fn build(&self, task: &str, arguments: &[&str]) -> Finished {
+        self.build_with(task, arguments, &[])
+    }
+
+    fn build_with(&self, task: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Finished {
         let mut command = self.place.hostler();
         command
             .args(["build", "--json", "--state-dir"])
             .arg(self.place.path("state"))
             .args(["--id", task, "--target", &self.image])
             .args(arguments)
+            .envs(environment.iter().copied())
             .env("CLEARML_CONFIG_FILE", self.server.configuration_file())
             .env(self.engine.variable, &self.engine.address);
         command.finish_within(LIMIT)
@@ -140,6 +146,23 @@ fn an_image_without_an_entry_point_does_what_it_is_told() {
             assert_eq!(ran.status.code(), Some(7));
         }
     }
+}
+
+/// The image of the task has no Python; the one that is made of it has the one that was got.
+#[test]
+fn an_interpreter_that_was_got_for_the_image_is_in_it() {
+    let Some(engine) = Engine::docker() else { return };
+    let (shop, downloads) = (Workshop::open(&engine, "got"), Downloads::one());
+    let draft = Draft::script("got", PROGRAM).requirements("six==1.16.0");
+    let task = draft.with("binary", format!("python{}", downloads.version)).create(&shop.api);
+    shop.api.call("tasks.edit", json!({ "task": task, "container": { "image": "hostler-test/plain" } }));
+    let list = downloads.list();
+    let built = shop.build_with(&task, &[engine.flag], &[(Downloads::VARIABLE, &list)]).ok();
+    let built: Value = serde_json::from_str(&built).unwrap();
+    let words: Vec<&str> = built["command"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect();
+    let ran = shop.run(&["-e".to_owned(), format!("CLEARML_TASK_ID={task}")], &words);
+    assert!(String::from_utf8_lossy(&ran.stdout).contains("six 1.16.0 False"), "{ran:?}");
+    assert_eq!(ran.status.code(), Some(7));
 }
 
 #[test]

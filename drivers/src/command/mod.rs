@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
 pub(crate) use follow::{Followed, follow};
+use protocols::container::init::LibcFlavour;
 pub use system::SystemCommands;
 
 /// One program to run.
@@ -160,6 +161,8 @@ pub struct ImageSite<'a> {
     pub name: &'a str,
     /// Whether its interpreter has what virtual environments are made with.
     pub makes_venvs: bool,
+    /// Whose C library it has, if it has one that is known.
+    pub libc: Option<LibcFlavour>,
     /// Runs commands on this machine.
     pub here: &'a dyn CommandRunner,
 }

@@ -16,12 +16,14 @@ pub enum PythonError {
     NoInterpreter,
     /// As before, in a container.
     #[error(
-        "there is no Python 3.6 or newer in the image {image}: use an image that has one, or install it in the task's \
-         setup script (apt-get install -y python3)"
+        "there is no Python 3.6 or newer in the image {image}{why}: use an image that has one, or install it in the \
+         task's setup script (apt-get install -y python3)"
     )]
     NoInterpreterInImage {
         /// The image.
         image: String,
+        /// Why none could be got for it, as a part of the sentence; empty where none was to be got.
+        why: String,
     },
     /// Debian and Ubuntu ship Python without the means to make environments.
     #[error("{python} cannot make virtual environments; install {package} (apt install {package})")]

@@ -12,6 +12,8 @@ use crate::command::CommandRunner;
 
 /// Older interpreters cannot run the SDK.
 const OLDEST: [u32; 2] = [3, 6];
+/// What an image without Python gets for a task that names no version.
+const USUAL_VERSION: &str = "3.12";
 /// Where interpreters are when `PATH` does not say, as in a service.
 const USUAL_FOLDERS: [&str; 3] = ["/usr/local/bin", "/usr/bin", "/opt/homebrew/bin"];
 
@@ -47,28 +49,32 @@ impl PythonInterpreter {
 }
 
 /// Decides: the configured interpreter, else the file that the task names if it is here, else its version, else
-/// the machine's own Python. What was not there is said in one line.
+/// the machine's own Python. What was not there is said in one line. For an image that has none, one is got where
+/// it `is_needed`.
 pub(super) fn choose(
     wish: &Interpreter,
+    is_needed: bool,
     settings: &PythonSettings,
     cache_dir: &Path,
     commands: &dyn CommandRunner,
     progress: &dyn Fn(&str),
 ) -> Result<PythonInterpreter, PythonError> {
     let managed = Managed { settings, cache_dir, commands, progress };
-    let get = |version: &str, other: &PythonInterpreter| managed.provide(version, other);
-    Search { commands, prober: Prober::new(cache_dir, commands), usual_folders: &USUAL_FOLDERS, get: &get }
-        .choose(wish, settings, progress)
+    let get = |version: &str, other: Option<&PythonInterpreter>| managed.provide(version, other);
+    let prober = Prober::new(cache_dir, commands);
+    let search = Search { commands, prober, usual_folders: &USUAL_FOLDERS, get: &get, is_needed };
+    search.choose(wish, settings, progress)
 }
 
-/// Interpreters of a version that are got from elsewhere, or why there are none.
-type Get<'a> = dyn Fn(&str, &PythonInterpreter) -> Result<Result<Vec<PathBuf>, String>, PythonError> + 'a;
+/// Interpreters of a version that are got from elsewhere, or why there are none; with one that there is.
+type Get<'a> = dyn Fn(&str, Option<&PythonInterpreter>) -> Result<Result<Vec<PathBuf>, String>, PythonError> + 'a;
 
 struct Search<'a> {
     commands: &'a dyn CommandRunner,
     prober: Prober<'a>,
     usual_folders: &'a [&'a str],
     get: &'a Get<'a>,
+    is_needed: bool,
 }
 
 impl Search<'_> {
@@ -99,14 +105,14 @@ impl Search<'_> {
         {
             return Ok(found);
         }
-        let found = self.first(self.any(), None)?.ok_or_else(|| self.none())?;
+        let Some(found) = self.first(self.any(), None)? else { return self.without(version, progress) };
         let Some(version) = version else { return Ok(found) };
-        let get = |version: &str, found: &PythonInterpreter| match self.commands.image() {
-            // What would be got is for this machine.
-            Some(_) => Ok(Err(String::new())),
-            None => (self.get)(version, found),
+        let got = match self.commands.image() {
+            // Packages of the image come with its own Python alone.
+            Some(_) if settings.system_site_packages => Err(String::new()),
+            Some(_) | None => (self.get)(version, Some(&found))?,
         };
-        let why = match get(version, &found)? {
+        let why = match got {
             Ok(candidates) => match self.first(candidates, Some(version))? {
                 Some(got) => return Ok(got),
                 None => " (the one that uv got does not work)".to_owned(),
@@ -114,20 +120,38 @@ impl Search<'_> {
             Err(why) if why.is_empty() => String::new(),
             Err(why) => format!(" and cannot be had ({why})"),
         };
-        let (own, path) = (found.version_text(), found.path.display());
-        let place =
-            self.commands.image().map_or_else(|| "on this machine".to_owned(), |image| format!("in {}", image.name));
+        let (own, path, place) = (found.version_text(), found.path.display(), self.place());
         progress(&format!(
             "Python {version}, which the task asks for, is not {place}{why}; using Python {own} ({path})"
         ));
         Ok(found)
     }
 
-    fn none(&self) -> PythonError {
-        match self.commands.image() {
-            Some(image) => PythonError::NoInterpreterInImage { image: image.name.to_owned() },
-            None => PythonError::NoInterpreter,
+    /// Where there is none at all: an image gets one of the version that the task names, or of the usual one.
+    fn without(&self, version: Option<&str>, progress: &dyn Fn(&str)) -> Result<PythonInterpreter, PythonError> {
+        let Some(image) = self.commands.image() else { return Err(PythonError::NoInterpreter) };
+        let none = |why: String| PythonError::NoInterpreterInImage { image: image.name.to_owned(), why };
+        if !self.is_needed {
+            return Err(none(String::new()));
         }
+        let version = version.filter(|version| version.starts_with("3.")).unwrap_or(USUAL_VERSION);
+        let why = match (self.get)(version, None)? {
+            Ok(candidates) => match self.first(candidates, Some(version))? {
+                Some(got) => {
+                    let (own, name) = (got.version_text(), image.name);
+                    progress(&format!("there is no Python in {name}: using Python {own}, which was got for it"));
+                    return Ok(got);
+                }
+                None => "the one that uv got does not run there".to_owned(),
+            },
+            Err(why) => why,
+        };
+        let why = if why.is_empty() { why } else { format!(", and Python {version} cannot be had for it ({why})") };
+        Err(none(why))
+    }
+
+    fn place(&self) -> String {
+        self.commands.image().map_or_else(|| "on this machine".to_owned(), |image| format!("in {}", image.name))
     }
 
     /// The first candidate that works and has the version.
@@ -258,6 +282,7 @@ mod tests {
 
     use super::*;
     use crate::command::SystemCommands;
+    use crate::python::in_image::InImage;
 
     /// Something that answers like an interpreter of that version.
     fn write_python(path: &Path, version: &str) {
@@ -283,23 +308,78 @@ mod tests {
             machine
         }
 
-        fn choose(&self, binary: &str, configured: Option<&str>) -> (String, String) {
+        fn commands(&self) -> SystemCommands {
             let root = self.0.path().display();
             let environment = [
                 ("PATH".into(), format!("{root}/pyenv/shims:{root}/bin").into()),
                 ("PYENV_ROOT".into(), format!("{root}/pyenv").into()),
             ];
-            let commands = SystemCommands::new(environment, Arc::default());
+            SystemCommands::new(environment, Arc::default())
+        }
+
+        fn choose(&self, binary: &str, configured: Option<&str>) -> (String, String) {
+            let commands = self.commands();
             let version = binary.rsplit("python").next().filter(|it| !it.is_empty()).map(str::to_owned);
             let wish = Interpreter::Python { binary: binary.to_owned(), version };
             let settings = PythonSettings { binary: configured.map(str::to_owned), ..PythonSettings::default() };
             let lines = RefCell::new(String::new());
             let prober = Prober::new(&self.0.path().join("cache"), &commands);
-            let search =
-                Search { commands: &commands, prober, usual_folders: &[], get: &|_, _| Ok(Err(String::new())) };
+            let get: &Get<'_> = &|_, _| Ok(Err(String::new()));
+            let search = Search { commands: &commands, prober, usual_folders: &[], get, is_needed: true };
             let chosen = search.choose(&wish, &settings, &|line| lines.borrow_mut().push_str(line));
             (chosen.unwrap().path.strip_prefix(self.0.path()).unwrap().display().to_string(), lines.into_inner())
         }
+    }
+
+    /// Chooses on a machine that is taken for an image; what is got is `got/python3`, or there is a reason why not.
+    /// What was chosen, or why nothing was; and the versions that were to be got.
+    fn in_image(
+        pythons: &[(&str, &str)],
+        version: Option<&str>,
+        is_needed: bool,
+        has_packages: bool,
+        why_not: Option<&str>,
+    ) -> (String, Vec<String>) {
+        let machine = Machine::new(pythons);
+        let (commands, root) = (machine.commands(), machine.0.path());
+        let commands = InImage { machine: &commands, libc: None };
+        let asked = RefCell::new(Vec::new());
+        let get = |version: &str, _: Option<&PythonInterpreter>| {
+            asked.borrow_mut().push(version.to_owned());
+            Ok(why_not.map_or_else(|| Ok(vec![root.join("got/python3")]), |why| Err(why.to_owned())))
+        };
+        let prober = Prober::new(&root.join("cache"), &commands);
+        let search = Search { commands: &commands, prober, usual_folders: &[], get: &get, is_needed };
+        let wish = Interpreter::Python { binary: String::new(), version: version.map(str::to_owned) };
+        let settings = PythonSettings { system_site_packages: has_packages, ..PythonSettings::default() };
+        let chosen = match search.choose(&wish, &settings, &|_| {}) {
+            Ok(chosen) => chosen.path.strip_prefix(root).unwrap().display().to_string(),
+            Err(error) => error.to_string(),
+        };
+        (chosen, asked.take())
+    }
+
+    #[test]
+    fn an_image_without_python_gets_one_where_it_is_needed() {
+        let got = ("got/python3", "3.12.1");
+        assert_eq!(in_image(&[got], None, true, true, None), ("got/python3".into(), vec![USUAL_VERSION.into()]));
+        assert_eq!(in_image(&[got], Some("3.12"), true, true, None), ("got/python3".into(), vec!["3.12".into()]));
+        assert_eq!(in_image(&[got], Some("3"), true, true, None).1, [USUAL_VERSION]);
+        let (error, asked) = in_image(&[got], None, false, true, None);
+        assert!(error.contains("no Python 3.6 or newer in the image some/image: use") && asked.is_empty(), "{error}");
+        let (error, _) = in_image(&[got], Some("3.9"), true, true, Some("nobody is there"));
+        assert!(error.contains("some/image, and Python 3.9 cannot be had for it (nobody is there): use"), "{error}");
+        let (error, _) = in_image(&[], None, true, true, None);
+        assert!(error.contains("the one that uv got does not run there"), "{error}");
+    }
+
+    #[test]
+    fn an_image_without_a_version_gets_it_unless_its_own_packages_count() {
+        let pythons = [("bin/python3", "3.11.2"), ("got/python3", "3.12.1")];
+        assert_eq!(in_image(&pythons, Some("3.12"), true, false, None), ("got/python3".into(), vec!["3.12".into()]));
+        assert_eq!(in_image(&pythons, Some("3.12"), true, true, None), ("bin/python3".into(), vec![]));
+        assert_eq!(in_image(&pythons, Some("3.11"), true, false, None), ("bin/python3".into(), vec![]));
+        assert_eq!(in_image(&pythons, Some("3.12"), true, false, Some("no")).0, "bin/python3");
     }
 
     #[test]

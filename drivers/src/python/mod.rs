@@ -9,6 +9,8 @@
 
 mod error;
 mod flags;
+#[cfg(test)]
+mod in_image;
 mod in_order;
 mod indexes;
 mod installed;
@@ -40,8 +42,8 @@ use self::in_order::Order;
 use self::indexes::Indexes;
 use self::installer::Installer;
 use self::interpreter::PythonInterpreter;
-use self::managers::Finder;
 use self::managers::conda::{self, Conda};
+use self::managers::{Finder, Origin};
 use self::requirements::Requirements;
 use self::store::{Asker, BuildSite, Found, Lease, Limits, Outcome, Recipe, Store};
 use crate::command::{CommandLine, CommandRunner};
@@ -92,6 +94,8 @@ pub struct Environment {
     pub python_version: String,
     /// The environment of the store, where it is one.
     pub shared: Option<Shared>,
+    /// The folder in which its interpreter is, where that was got for an image: containers have to see it.
+    pub installation: Option<PathBuf>,
 }
 
 /// An environment of the store. It stays where it is for as long as this, or a clone of it, is there.
@@ -123,6 +127,7 @@ impl Environment {
             reused: true,
             python_version: version.map(|(_, version)| version.trim().to_owned()).unwrap_or_default(),
             shared: None,
+            installation: None,
         })
     }
 
@@ -259,35 +264,40 @@ impl EnvironmentStore {
                 is_apart: self.is_apart,
             });
         }
-        let chosen = interpreter::choose(request.interpreter, &self.settings, &cache_dir, commands, progress);
+        let chosen =
+            interpreter::choose(request.interpreter, needs_python, &self.settings, &cache_dir, commands, progress);
+        let mut interpreter = match chosen {
+            Err(PythonError::NoInterpreter | PythonError::NoInterpreterInImage { .. }) if !needs_python => {
+                return Ok(without_python());
+            }
+            chosen => chosen?,
+        };
+        let got = commands.image().and_then(|_| managed::installation(&interpreter.path, &cache_dir));
         if installs_nothing || !needs_python {
-            return match chosen {
-                Err(PythonError::NoInterpreter | PythonError::NoInterpreterInImage { .. }) if !needs_python => {
-                    Ok(without_python())
-                }
-                chosen => Ok(as_it_is(chosen?)),
-            };
+            return Ok(Environment { installation: got, ..as_it_is(interpreter) });
         }
-        let mut interpreter = chosen?;
         if self.is_apart {
             interpreter = managed::take_along(interpreter, &cache_dir, request.private_dir)?;
         }
-        let finder = Finder {
-            request,
-            settings: &self.settings,
-            cache_dir: &cache_dir,
-            interpreter: &interpreter,
-            commands,
-            progress,
-        };
+        let mut settings = self.settings.clone();
+        // What was got for an image has no packages that a task could count on.
+        settings.system_site_packages &= got.is_none();
+        let (settings, interpreter) = (&settings, &interpreter);
+        let finder = Finder { request, settings, cache_dir: &cache_dir, interpreter, commands, progress };
+        let environment = self.install_for(&finder, origin)?;
+        Ok(Environment { installation: got.filter(|_| !self.is_apart), ..environment })
+    }
+
+    fn install_for(&self, finder: &Finder<'_>, origin: Origin) -> Result<Environment, PythonError> {
+        let Finder { request, progress, .. } = *finder;
         let source = finder.source(origin)?;
         let mut requirements = Requirements::read(&source, request.code.as_ref(), progress)?;
-        let flags = Flags::read(&self.settings.packages.extra_flags);
+        let flags = Flags::read(&finder.settings.packages.extra_flags);
         if !flags.refused.is_empty() {
             progress(&format!("extra_pip_install_flags: {} cannot be used here", flags.refused.join(", ")));
         }
         requirements.add_options(flags.options);
-        self.install_optional(&finder, &requirements)
+        self.install_optional(finder, &requirements)
     }
 
     /// Leaves out what may be left out, where it cannot be installed with it.
@@ -311,16 +321,16 @@ impl EnvironmentStore {
         let Finder { cache_dir, interpreter, commands, progress, .. } = *finder;
         let torch = torch::Finder { settings: &self.settings.packages, cache_dir, interpreter, commands, progress };
         let Some(fitting) = torch.find(requirements)? else {
-            return self.install(finder, &self.settings, requirements);
+            return self.install(finder, finder.settings, requirements);
         };
-        let mut settings = self.settings.clone();
+        let mut settings = finder.settings.clone();
         settings.extra_index_urls.push(fitting.index);
         let mut fitted = requirements.clone();
         fitted.limit(fitting.limits);
         match self.install(finder, &settings, &fitted) {
             Err(PythonError::Install { detail, .. }) => {
                 progress(&format!("with the index of PyTorch it cannot be done ({detail}): doing without it"));
-                self.install(finder, &self.settings, requirements)
+                self.install(finder, finder.settings, requirements)
             }
             installed => installed,
         }
@@ -377,6 +387,11 @@ impl EnvironmentStore {
         Store::new(self.settings.store.folder.as_ref().unwrap_or(&self.cache_dir).join(STORE))
     }
 
+    /// Where the interpreters are that were got for images.
+    pub fn interpreters_for_images(&self) -> PathBuf {
+        managed::for_images(&self.cache_dir)
+    }
+
     /// How much the store may hold.
     pub fn limits(&self) -> Limits {
         Limits {
@@ -404,6 +419,7 @@ fn shared(found: Found) -> Environment {
         reused: found.outcome != Outcome::Built,
         python_version: found.ready.python_version,
         shared: Some(Shared { id: found.id, outcome: found.outcome, folder: found.folder, lease: found.lease }),
+        installation: None,
     }
 }
 
@@ -429,6 +445,7 @@ fn build_private(recipe: &dyn Recipe, private_dir: &Path, progress: &dyn Fn(&str
         reused: false,
         python_version: built.python_version,
         shared: None,
+        installation: None,
     })
 }
 
@@ -445,6 +462,7 @@ fn as_it_is(interpreter: PythonInterpreter) -> Environment {
         packages: None,
         reused: true,
         shared: None,
+        installation: None,
     }
 }
 
@@ -456,5 +474,6 @@ fn without_python() -> Environment {
         reused: true,
         python_version: String::new(),
         shared: None,
+        installation: None,
     }
 }

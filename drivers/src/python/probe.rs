@@ -42,6 +42,16 @@ struct Remembered {
     answer: Answer,
 }
 
+/// A remembered answer of an interpreter in an image.
+#[derive(Serialize, Deserialize)]
+struct RememberedInImage {
+    /// The file that gave it, where it is one of the caches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    file: Option<Identity>,
+    #[serde(flatten)]
+    answer: Answer,
+}
+
 #[derive(PartialEq, Eq, Serialize, Deserialize)]
 struct Identity {
     path: PathBuf,
@@ -85,17 +95,27 @@ impl<'a> Prober<'a> {
         Ok(Some(answer))
     }
 
-    /// An image does not change: what was answered once holds for ever.
+    /// An image does not change: what was answered once holds for ever. What was got for images is a file of this
+    /// machine, which may be another one tomorrow.
     fn ask_in_image(&self, path: &Path, image: &str) -> Result<Option<Answer>, PythonError> {
+        let file = match path.starts_with(&self.memory) {
+            true => match Identity::of(path) {
+                Some(file) => Some(file),
+                None => return Ok(None),
+            },
+            false => None,
+        };
         let name = Sha256::digest([path.as_os_str().as_encoded_bytes(), b"\0", image.as_bytes()].concat());
         let memory = self.memory.join("images").join(format!("{}.json", hex::encode(&name[..12])));
-        let remembered = fs::read(&memory).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        if let Some(answer) = remembered {
-            return Ok(Some(answer));
+        let remembered: Option<RememberedInImage> =
+            fs::read(&memory).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        if let Some(remembered) = remembered.filter(|it| it.file == file) {
+            return Ok(Some(remembered.answer));
         }
         let Some(answer) = self.run(path)? else { return Ok(None) };
-        write_atomically(&memory, &serde_json::to_vec(&answer).expect("paths that came as JSON are UTF-8"))?;
-        Ok(Some(answer))
+        let remembered = RememberedInImage { file, answer };
+        write_atomically(&memory, &serde_json::to_vec(&remembered).expect("paths that came as JSON are UTF-8"))?;
+        Ok(Some(remembered.answer))
     }
 
     fn run(&self, path: &Path) -> Result<Option<Answer>, PythonError> {
@@ -130,4 +150,48 @@ impl Identity {
 fn is_binary(path: &Path) -> bool {
     let mut start = [0; 2];
     fs::File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok() && &start != b"#!"
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::command::SystemCommands;
+    use crate::python::in_image::InImage;
+
+    fn write(path: &Path, minor: u32) {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let script = format!(
+            "#!/bin/sh\necho '{{\"executable\": \"{}\", \"version\": [3, {minor}, 1], \
+             \"implementation\": \"cpython\", \"platform\": \"linux\", \"base_prefix\": \"/usr\"}}'\n",
+            path.display()
+        );
+        // Another file, as an installation that takes the place of an earlier one has it.
+        let new = path.with_extension("new");
+        fs::write(&new, script).unwrap();
+        fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::rename(new, path).unwrap();
+    }
+
+    #[test]
+    fn what_is_in_an_image_is_asked_once_and_what_was_got_for_it_when_it_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let machine = SystemCommands::inheriting(Arc::default());
+        let commands = InImage { machine: &machine, libc: None };
+        let prober = Prober::new(folder.path(), &commands);
+        let minor = |path: &Path| prober.ask(path).unwrap().map(|answer| answer.version[1]);
+        let own = folder.path().join("image/usr/bin/python3");
+        let got = folder.path().join("interpreters/images/gnu/cpython-3.8.1-linux/bin/python3");
+        for path in [&own, &got] {
+            assert_eq!(minor(path), None);
+            write(path, 8);
+            assert_eq!(minor(path), Some(8));
+            write(path, 9);
+        }
+        assert_eq!((minor(&own), minor(&got)), (Some(8), Some(9)));
+        fs::remove_file(&got).unwrap();
+        assert_eq!(minor(&got), None);
+    }
 }

@@ -28,7 +28,11 @@ impl UvProvider<'_> {
     /// The program; `None`, with a line that says why, where pip has to do.
     pub(super) fn provide(&self) -> Result<Option<PathBuf>, PythonError> {
         if let Some(image) = self.commands.image() {
-            return self.provide_static(image.here);
+            let (cache_dir, indexes, commands, progress) = (self.cache_dir, self.indexes, self.commands, self.progress);
+            let found = StaticUv { cache_dir, indexes, commands, here: image.here, progress }.provide()?;
+            return Ok(found
+                .map_err(|why| progress(&format!("uv cannot be had for containers ({why}); using the image's pip")))
+                .ok());
         }
         for candidate in self.commands.find_all("uv") {
             if self.works(&candidate)? {
@@ -62,42 +66,10 @@ impl UvProvider<'_> {
         Ok(None)
     }
 
-    /// A uv that runs in every image, whatever its C library: installed on this machine, with its Python.
-    fn provide_static(&self, here: &dyn CommandRunner) -> Result<Option<PathBuf>, PythonError> {
-        let folder = self.cache_dir.join("tools/uv-static");
-        let program = folder.join("bin/uv");
-        if program.exists() {
-            return Ok(Some(program));
-        }
-        let waiting = || (self.progress)("waiting for another task that installs uv");
-        let lock = FileLock::acquire(&self.cache_dir.join("tools/uv-static.lock"), self.commands, waiting)?;
-        if program.exists() {
-            return Ok(Some(program));
-        }
-        let Some(python) = here.find("python3") else { return Ok(None) };
-        (self.progress)("getting a uv for containers, once for this machine");
-        let new = self.cache_dir.join("tools/uv-static.new");
-        remove(&new)?;
-        let pip = CommandLine::new(python).arguments(["-m", "pip"]);
-        let platform = format!("musllinux_1_1_{}", std::env::consts::ARCH);
-        let command = self.pip_install(pip, &new).argument("--platform").argument(platform);
-        let command = command.without_variables(PYTHON_VARIABLES).input(lock.for_child()?);
-        let finished = here.run(command, &mut |_| {})?;
-        if finished.is_success() && new.join("bin/uv").exists() {
-            remove(&folder)?;
-            fs::rename(&new, &folder).map_err(PythonError::io("move", &new))?;
-            return Ok(Some(program));
-        }
-        remove(&new)?;
-        let why = reason::reason(&finished.tail, self.indexes.scrubber());
-        (self.progress)(&format!("uv cannot be had for containers ({why}); using the image's pip"));
-        Ok(None)
-    }
-
     /// Installs into a folder of its own; the inner error is why it cannot be done.
     fn install(&self, into: &Path, lock: &FileLock) -> Result<Result<(), String>, PythonError> {
         let pip = CommandLine::new(&self.interpreter.path).arguments(["-m", "pip"]);
-        let mut finished = self.run(self.pip_install(pip, into), lock)?;
+        let mut finished = self.run(pip_install(self.indexes, pip, into), lock)?;
         if finished.tail.iter().any(|line| line.contains("No module named pip")) {
             // An interpreter without pip may still make an environment that has one.
             let helper = self.cache_dir.join("tools/uv.pip");
@@ -106,7 +78,7 @@ impl UvProvider<'_> {
                 self.run(CommandLine::new(&self.interpreter.path).arguments(["-m", "venv"]).argument(&helper), lock)?;
             if made.is_success() {
                 let pip = CommandLine::new(helper.join("bin/python")).arguments(["-m", "pip"]);
-                finished = self.run(self.pip_install(pip, into), lock)?;
+                finished = self.run(pip_install(self.indexes, pip, into), lock)?;
             }
             remove(&helper)?;
         }
@@ -114,16 +86,6 @@ impl UvProvider<'_> {
             return Ok(Ok(()));
         }
         Ok(Err(reason::reason(&finished.tail, self.indexes.scrubber())))
-    }
-
-    fn pip_install(&self, pip: CommandLine, into: &Path) -> CommandLine {
-        let mut command = pip
-            .arguments(["install", "--quiet", "--only-binary=:all:", "--retries", "1", "--timeout", TIMEOUT_SECONDS])
-            .argument("--target")
-            .argument(into)
-            .argument("uv");
-        command.variables.extend(self.indexes.pip_variables());
-        command.without_variables(["PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_CONSTRAINT"])
     }
 
     fn run(&self, command: CommandLine, lock: &FileLock) -> Result<Finished, PythonError> {
@@ -139,4 +101,59 @@ impl UvProvider<'_> {
             Err(CommandError::NotFound { .. } | CommandError::Run { .. }) => Ok(false),
         }
     }
+}
+
+/// Finds or installs a uv that runs in every image, whatever its C library, and on this machine.
+pub(super) struct StaticUv<'a> {
+    pub(super) cache_dir: &'a Path,
+    pub(super) indexes: &'a Indexes,
+    /// Ends the wait for others.
+    pub(super) commands: &'a dyn CommandRunner,
+    /// This machine, with whose Python it is installed.
+    pub(super) here: &'a dyn CommandRunner,
+    pub(super) progress: &'a dyn Fn(&str),
+}
+
+impl StaticUv<'_> {
+    /// The program, or why there is none.
+    pub(super) fn provide(&self) -> Result<Result<PathBuf, String>, PythonError> {
+        let folder = self.cache_dir.join("tools/uv-static");
+        let program = folder.join("bin/uv");
+        if program.exists() {
+            return Ok(Ok(program));
+        }
+        let waiting = || (self.progress)("waiting for another task that installs uv");
+        let lock = FileLock::acquire(&self.cache_dir.join("tools/uv-static.lock"), self.commands, waiting)?;
+        if program.exists() {
+            return Ok(Ok(program));
+        }
+        let Some(python) = self.here.find("python3") else {
+            return Ok(Err("this machine has no python3 to install it with".to_owned()));
+        };
+        (self.progress)("getting a uv for containers, once for this machine");
+        let new = self.cache_dir.join("tools/uv-static.new");
+        remove(&new)?;
+        let pip = CommandLine::new(python).arguments(["-m", "pip"]);
+        let platform = format!("musllinux_1_1_{}", std::env::consts::ARCH);
+        let command = pip_install(self.indexes, pip, &new).argument("--platform").argument(platform);
+        let command = command.without_variables(PYTHON_VARIABLES).input(lock.for_child()?);
+        let finished = self.here.run(command, &mut |_| {})?;
+        if finished.is_success() && new.join("bin/uv").exists() {
+            remove(&folder)?;
+            fs::rename(&new, &folder).map_err(PythonError::io("move", &new))?;
+            return Ok(Ok(program));
+        }
+        remove(&new)?;
+        Ok(Err(reason::reason(&finished.tail, self.indexes.scrubber())))
+    }
+}
+
+fn pip_install(indexes: &Indexes, pip: CommandLine, into: &Path) -> CommandLine {
+    let mut command = pip
+        .arguments(["install", "--quiet", "--only-binary=:all:", "--retries", "1", "--timeout", TIMEOUT_SECONDS])
+        .argument("--target")
+        .argument(into)
+        .argument("uv");
+    command.variables.extend(indexes.pip_variables());
+    command.without_variables(["PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_CONSTRAINT"])
 }

@@ -63,15 +63,9 @@ fn a_shell_script_runs_without_python_and_with_musl() {
 }
 
 #[test]
-fn an_image_without_python_or_without_a_shell_is_told_apart_from_a_broken_task() {
+fn an_image_without_a_shell_is_told_apart_from_a_broken_task() {
     let Some(engine) = Engine::docker() else { return };
     let farm = Farm::start(&engine, &["--workers", "1"]);
-    let task = farm.enqueue(&Draft::script("python", "print(1)"), json!({ "image": "hostler-test/plain" }));
-    let reason = farm.failure(&task);
-    assert!(
-        reason.contains("environment failure") && reason.contains("no Python 3.6 or newer in the image"),
-        "{reason}"
-    );
     let container = json!({ "image": "hostler-test/static", "setup_shell_script": "echo never" });
     let task = farm.enqueue(&Draft::script("static", "print(1)"), container);
     let reason = farm.failure(&task);

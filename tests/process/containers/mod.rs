@@ -4,6 +4,7 @@ mod crash;
 mod engine;
 mod failures;
 mod images;
+pub(crate) mod interpreters;
 mod life;
 mod prefetch;
 mod rootless;

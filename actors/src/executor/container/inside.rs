@@ -111,16 +111,16 @@ impl<'a> Inside<'a> {
         self.facts.has_packages
     }
 
-    /// Starts the container of the task itself, with these folders of the store, and runs its scripts. The container,
+    /// Starts the container of the task itself, with these folders of the caches, and runs its scripts. The container,
     /// and the environment of its programs.
     pub(in crate::executor) fn start(
         &self,
-        environments: &[PathBuf],
+        folders: &[PathBuf],
     ) -> Result<(Arc<Running>, BTreeMap<OsString, OsString>), StepError> {
         let ssh = Ssh::of(self.container);
-        let running = match self.take_warm(environments, &ssh)? {
+        let running = match self.take_warm(folders, &ssh)? {
             Some(running) => running,
-            None => self.start_new(environments, &ssh)?,
+            None => self.start_new(folders, &ssh)?,
         };
         self.hand_over(&running)?;
         ssh.give(&running, self.container, self.console);
@@ -130,11 +130,11 @@ impl<'a> Inside<'a> {
         Ok((running, environment))
     }
 
-    fn start_new(&self, environments: &[PathBuf], ssh: &Ssh) -> Result<Arc<Running>, StepError> {
+    fn start_new(&self, folders: &[PathBuf], ssh: &Ssh) -> Result<Arc<Running>, StepError> {
         let folder = self.folder("task")?;
         let mut own = mounts::basic(&self.init, folder.path());
         own.push(mounts::work(self.order));
-        own.extend(environments.iter().map(|folder| mounts::same(folder, false)));
+        own.extend(folders.iter().map(|folder| mounts::same(folder, false)));
         own.extend(self.container.gpu_mounts.iter().map(|folder| mounts::same(folder, true)));
         own.extend(mounts::of_operator(self.container).map_err(|error| of_system(&error))?);
         own.extend(ssh.mount());
@@ -150,15 +150,16 @@ impl<'a> Inside<'a> {
 
     /// A container that idles and is like the one that the task would get, where such are kept. That one was wanted is
     /// written down.
-    fn take_warm(&self, environments: &[PathBuf], ssh: &Ssh) -> Result<Option<Arc<Running>>, StepError> {
-        let store = EnvironmentStore::new(&self.order.cache_dir, &self.order.python).store().built();
+    fn take_warm(&self, folders: &[PathBuf], ssh: &Ssh) -> Result<Option<Arc<Running>>, StepError> {
+        let store = EnvironmentStore::new(&self.order.cache_dir, &self.order.python);
+        let seen = [store.store().built(), store.interpreters_for_images()];
         let Some(root) = self.container.warm_dir.as_ref().filter(|_| warm::can_idle(self.container)) else {
             return Ok(None);
         };
-        if !environments.iter().all(|folder| folder.starts_with(&store)) {
+        if !folders.iter().all(|folder| seen.iter().any(|seen| folder.starts_with(seen))) {
             return Ok(None);
         }
-        let mut template = warm::template(self.order, self.container, &self.image, &self.init, &store)
+        let mut template = warm::template(self.order, self.container, &self.image, &self.init, &seen)
             .map_err(|error| of_system(&error))?;
         template.container.mounts.extend(ssh.mount());
         template.container.environment = ssh.variable();
@@ -393,6 +394,7 @@ impl CommandRunner for Inside<'_> {
             id: &self.site,
             name: &self.container.image,
             makes_venvs: self.facts.makes_venvs,
+            libc: self.facts.probe.libc.as_ref().map(|libc| libc.flavour),
             here: self.host,
         })
     }

@@ -1,7 +1,7 @@
 //! Which containers may idle for tasks to come, and what they are like.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use drivers::container::{Image, NewContainer, WarmTemplate};
 use protocols::container::init::INIT_PATH;
@@ -20,17 +20,18 @@ pub(super) fn can_idle(container: &ContainerOrder) -> bool {
     spec.name.is_none() && spec.hostname.is_none() && !publishes && container.gpu_mounts.is_empty()
 }
 
-/// The container of a task without what is the attempt's: it sees all environments of the store, which nobody can
-/// write, and no folder of any attempt yet.
+/// The container of a task without what is the attempt's: it sees these folders of the caches, with all environments
+/// and interpreters, which nobody can write there, and no folder of any attempt yet.
 pub(super) fn template(
     order: &ExecutorOrder,
     container: &ContainerOrder,
     image: &Image,
     init: &Path,
-    environments: &Path,
+    caches: &[PathBuf],
 ) -> io::Result<WarmTemplate> {
-    std::fs::create_dir_all(environments)?;
-    let mut own = vec![mounts::init(init), mounts::same(environments, false)];
+    caches.iter().try_for_each(std::fs::create_dir_all)?;
+    let mut own = vec![mounts::init(init)];
+    own.extend(caches.iter().map(|folder| mounts::same(folder, false)));
     own.extend(mounts::of_operator(container)?);
     let labels = look::labels(order, "task").into_iter();
     let labels = labels.filter(|(name, _)| ![ATTEMPT_LABEL, WORKER_LABEL].contains(&name.as_str()));

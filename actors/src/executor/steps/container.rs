@@ -51,8 +51,10 @@ impl PrepareStep<'_> for StartContainer {
 
     fn run(&self, draft: &mut Draft<'_>) -> Result<(), StepError> {
         let Some(inside) = draft.inside.get() else { return Ok(()) };
-        let shared = draft.python.as_ref().and_then(|environment| environment.shared.as_ref());
-        let folders: Vec<PathBuf> = shared.map(|shared| shared.folder.clone()).into_iter().collect();
+        let python = draft.python.as_ref();
+        let shared = python.and_then(|environment| Some(environment.shared.as_ref()?.folder.clone()));
+        let interpreter = python.and_then(|environment| environment.installation.clone());
+        let folders: Vec<PathBuf> = shared.into_iter().chain(interpreter).collect();
         let (running, environment) = inside.start(&folders)?;
         if let Some(file) = draft.order.environment.get("CLEARML_CONFIG_FILE") {
             let copied = std::fs::read(Path::new(file)).and_then(|text| running.folder().put(CONFIG_FILE, &text));

@@ -156,7 +156,10 @@ fn hand_over(draft: &mut Draft<'_>, environment: Environment, time: Duration) ->
         // This process has the lease too, and outlives the task where nothing goes wrong.
         warn!(%error, "the task does not hold its environment itself");
     }
-    let place = draft.inside.get().map_or("the machine", |_| "the image");
+    let place = match draft.inside.get() {
+        Some(_) if environment.installation.is_none() => "the image",
+        Some(_) | None => "the machine",
+    };
     if let Some(line) = summary(&environment, place) {
         draft.console.say(&format!("environment ready in {:.2} s: {line}", time.as_secs_f64()));
     }
