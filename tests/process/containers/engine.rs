@@ -46,9 +46,11 @@ impl OwnEngine {
 
     fn spawn(folder: &Path, engine: &Engine, keeps_containers: bool) -> Child {
         let log = File::options().create(true).append(true).open(folder.join("log")).unwrap();
+        // An engine that is to have no bridge removes docker0, whose ever it is.
+        let bridge = if Path::new("/sys/class/net/docker0").exists() { "docker0" } else { "none" };
         let mut command = Command::new("dockerd");
         command
-            .args(["--host", &engine.address, "--iptables=false", "--ip6tables=false", "--bridge=none"])
+            .args(["--host", &engine.address, "--iptables=false", "--ip6tables=false", "--bridge", bridge])
             .arg("--data-root")
             .arg(folder.join("data"))
             .arg("--exec-root")
