@@ -4,15 +4,17 @@ use serde_json::json;
 
 use crate::harness::{Daemon, Draft, Place, Server, audit, eventually_some};
 
-/// A program that notes its beginning and its end, and prints what it sees of the GPUs.
-fn observer(place: &Place, number: usize) -> String {
+/// A program that notes its beginning and its end, and prints what it sees of the GPUs, once as many have begun as are to
+/// meet.
+fn observer(place: &Place, number: usize, meeting: usize) -> String {
     format!(
-        "import os\n\
+        "import os, time\n\
          def note(what): os.write(os.open({log:?}, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), (what + '\\n').encode())\n\
          note('begin {number}')\n\
          for name in ('CUDA_VISIBLE_DEVICES', 'NVIDIA_VISIBLE_DEVICES', 'CUDA_DEVICE_ORDER', 'CLEARML_WORKER_ID'):\n\
          \x20   print('SEES', name, os.environ.get(name), flush=True)\n\
-         sum(range(3000000))\n\
+         patience = time.monotonic() + 60\n\
+         while open({log:?}).read().count('begin') < {meeting} and time.monotonic() < patience: time.sleep(0.01)\n\
          note('end {number}')\n",
         log = place.path("observed"),
     )
@@ -36,7 +38,7 @@ fn two_gpu_sets_run_two_tasks_at_a_time_and_each_sees_its_own() {
     let server = Server::start(&place);
     let api = server.api();
     let tasks: Vec<String> = (0..6)
-        .map(|number| Draft::script(&format!("task {number}"), &observer(&place, number)).enqueue(&api))
+        .map(|number| Draft::script(&format!("task {number}"), &observer(&place, number, 2)).enqueue(&api))
         .collect();
     let daemon = Daemon::start(&place, &server, &["--gpus", "0,1", "--gpus", "2,3"]);
     let status = daemon.status(&place);
@@ -104,7 +106,7 @@ fn cpu_workers_hide_every_gpu_from_their_tasks() {
     let server = Server::start(&place);
     let api = server.api();
     let _daemon = Daemon::start(&place, &server, &["--cpu-only", "--workers", "1"]);
-    let task = Draft::script("cpu", &observer(&place, 0)).enqueue(&api);
+    let task = Draft::script("cpu", &observer(&place, 0, 1)).enqueue(&api);
     api.ended_as(&task, "completed");
     let lines = api.console_lines(&task, "SEES NVIDIA_VISIBLE_DEVICES");
     assert_eq!(lines, ["SEES NVIDIA_VISIBLE_DEVICES none"]);
@@ -119,7 +121,7 @@ fn queues_are_served_in_order_of_priority() {
     api.call("queues.create", json!({ "name": "urgent" }));
     let mut tasks = Vec::new();
     for (number, queue) in ["default", "default", "urgent", "urgent"].into_iter().enumerate() {
-        let task = Draft::script(queue, &observer(&place, number)).create(&api);
+        let task = Draft::script(queue, &observer(&place, number, 1)).create(&api);
         api.enqueue(&task, queue);
         tasks.push(task);
     }
