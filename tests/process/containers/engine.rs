@@ -96,8 +96,10 @@ impl Drop for OwnEngine {
             self.engine.call(&["rm", "--force", id]);
         }
         self.end();
-        for place in std::fs::read_dir(self.folder.path().join("exec/netns")).into_iter().flatten().flatten() {
-            let _ = Command::new("umount").arg(place.path()).status();
+        let namespaces = std::fs::read_dir(self.folder.path().join("exec/netns")).into_iter().flatten().flatten();
+        // One that was killed has mounted its folder over itself, too, and leaves that.
+        for place in namespaces.map(|place| place.path()).chain([self.folder.path().join("data")]) {
+            let _ = Command::new("umount").arg("--quiet").arg(place).status();
         }
     }
 }
