@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What it is made of, from the root of the project.
-const SOURCES: [&str; 6] = [
+const SOURCES: [&str; 7] = [
     "init/src",
     "init/Cargo.toml",
+    "protocols/src/container/frame.rs",
     "protocols/src/container/init.rs",
     "protocols/src/exit.rs",
     "Cargo.toml",

@@ -11,7 +11,8 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, recvmsg, send};
 
-use crate::frames::{FrameBuffer, FromInit, ToInit, encode};
+use crate::frame::{FrameBuffer, encode};
+use crate::vocabulary::{FromInit, ToInit};
 
 /// No request comes with more descriptors, and the kernel passes no more with one message.
 const MAX_DESCRIPTORS: usize = 253;

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::frames::SystemText;
+use crate::vocabulary::SystemText;
 
 /// The absolute folders of a `PATH`.
 pub(crate) fn folders(path: &OsStr) -> impl Iterator<Item = PathBuf> {

@@ -14,12 +14,12 @@ use nix::unistd::Pid;
 use crate::connection::Connection;
 use crate::exit::Exit;
 use crate::find::find;
-use crate::frames::{FromInit, Hello, LINK_VERSION, Program, RequestId, SystemText, ToInit};
 use crate::memory::oom_kills;
 use crate::own::own;
 use crate::probe::probe;
 use crate::processes::{Others, Reaped, reap, signal_group};
 use crate::spawn::{Outputs, spawn};
+use crate::vocabulary::{FromInit, Hello, LINK_VERSION, Program, RequestId, SystemText, ToInit};
 
 /// How long what is left may take to end by itself after SIGTERM, where nobody said how long.
 const LEFTOVER_GRACE: Duration = Duration::from_secs(2);

@@ -13,21 +13,24 @@ mod connection;
 #[path = "../../protocols/src/exit.rs"]
 mod exit;
 mod find;
-#[expect(dead_code, unreachable_pub, reason = "vocabulary of two programs, each of which needs a part of it")]
-#[path = "../../protocols/src/container/init.rs"]
-mod frames;
+#[expect(unreachable_pub, reason = "of two programs")]
+#[path = "../../protocols/src/container/frame.rs"]
+mod frame;
 mod init;
 mod memory;
 mod own;
 mod probe;
 mod processes;
 mod spawn;
+#[expect(dead_code, unreachable_pub, reason = "vocabulary of two programs, each of which needs a part of it")]
+#[path = "../../protocols/src/container/init.rs"]
+mod vocabulary;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::frames::{GIVES_WAY, LINK_FOLDER, NO_EXECUTOR_CODE, SOCKET_NAME};
 use crate::init::Init;
+use crate::vocabulary::{GIVES_WAY, LINK_FOLDER, NO_EXECUTOR_CODE, SOCKET_NAME};
 
 /// As with `nice -n 19`.
 const LEAST_PRIORITY: i32 = 19;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::StatVfsMountFlags;
 
 use crate::find::{find, folders, is_executable};
-use crate::frames::{Libc, LibcFlavour, PasswdEntry, Probe, SystemText};
+use crate::vocabulary::{Libc, LibcFlavour, PasswdEntry, Probe, SystemText};
 
 /// Searched after the `PATH`: `/opt/*/bin`, where conda lives, comes on top.
 const USUAL_FOLDERS: [&str; 4] = ["/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin"];

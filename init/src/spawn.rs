@@ -11,7 +11,7 @@ use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
 use rustix::fs::Mode;
 use rustix::process::{Gid, Uid};
 
-use crate::frames::{Program, User};
+use crate::vocabulary::{Program, User};
 
 /// Why a program does not run.
 #[derive(Debug)]

@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{ControlMessage, MsgFlags, getsockopt, sendmsg, sockopt};
+use protocols::container::frame::{FrameBuffer, FrameError, encode};
 use protocols::container::init::{
-    FrameBuffer, FrameError, FromInit, Hello, LINK_VERSION, Probe, Program, RequestId, SOCKET_NAME, SystemText, ToInit,
-    encode,
+    FromInit, Hello, LINK_VERSION, Probe, Program, RequestId, SOCKET_NAME, SystemText, ToInit,
 };
 use tracing::debug;
 

@@ -1,9 +1,9 @@
 //! The executor on the host and PID 1 of its container: what they say to each other over a mounted unix socket.
 //!
 //! The executor listens, the init connects as its first act and says [`FromInit::Hello`]. From then on the executor
-//! asks and the init answers; every answer carries the number of what was asked. Frames are length-delimited (four
-//! bytes, big endian), each one value in named MessagePack. The descriptors that a program is to have come with the
-//! first byte of its [`ToInit::Run`]. Both programs are of one build, so that versions never mix.
+//! asks and the init answers; every answer carries the number of what was asked. How it travels is said in `frame.rs`; the
+//! descriptors that a program is to have come with the first byte of its [`ToInit::Run`]. Both programs are of one
+//! build, so that versions never mix.
 //!
 //! The init compiles this file in (`init/src/main.rs`): it uses nothing of this crate but [`Exit`].
 
@@ -12,15 +12,13 @@ use std::fmt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use serde::de::{DeserializeOwned, Visitor};
+use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::exit::Exit;
 
 /// The version spoken here.
 pub const LINK_VERSION: u16 = 1;
-/// No frame is larger, in bytes.
-pub const MAX_FRAME_BYTES: usize = 8 * 1024 * 1024;
 /// Where the init is mounted in a container.
 pub const INIT_PATH: &str = "/.hostler/init";
 /// Where the folder with the socket is mounted in a container.
@@ -403,95 +401,9 @@ impl<'de> Deserialize<'de> for SystemText {
     }
 }
 
-/// Why bytes are not a frame, or a value cannot become one.
-#[derive(Debug)]
-pub enum FrameError {
-    /// Larger than [`MAX_FRAME_BYTES`].
-    TooLarge {
-        /// How large, in bytes.
-        bytes: usize,
-    },
-    /// Nothing that is known here.
-    Decode(rmp_serde::decode::Error),
-    /// A value that MessagePack cannot hold.
-    Encode(rmp_serde::encode::Error),
-}
-
-impl fmt::Display for FrameError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TooLarge { bytes } => {
-                write!(formatter, "a frame of {bytes} bytes is larger than the limit of {MAX_FRAME_BYTES}")
-            }
-            Self::Decode(_) => formatter.write_str("cannot understand a frame"),
-            Self::Encode(_) => formatter.write_str("cannot encode a frame"),
-        }
-    }
-}
-
-impl std::error::Error for FrameError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::TooLarge { .. } => None,
-            Self::Decode(source) => Some(source),
-            Self::Encode(source) => Some(source),
-        }
-    }
-}
-
-/// A frame as it travels.
-pub fn encode<T: Serialize>(frame: &T) -> Result<Vec<u8>, FrameError> {
-    let body = rmp_serde::to_vec_named(frame).map_err(FrameError::Encode)?;
-    let too_large = || FrameError::TooLarge { bytes: body.len() };
-    let length = u32::try_from(body.len()).map_err(|_| too_large())?;
-    if body.len() > MAX_FRAME_BYTES {
-        return Err(too_large());
-    }
-    let mut bytes = Vec::with_capacity(4 + body.len());
-    bytes.extend_from_slice(&length.to_be_bytes());
-    bytes.extend_from_slice(&body);
-    Ok(bytes)
-}
-
-/// Puts frames together again from the pieces in which they arrive.
-#[derive(Debug, Default)]
-pub struct FrameBuffer {
-    bytes: Vec<u8>,
-    /// How many of them have been given out.
-    taken: usize,
-}
-
-impl FrameBuffer {
-    /// Adds what has arrived.
-    pub fn push(&mut self, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
-    }
-
-    /// The next frame that has arrived whole. After an error the stream is of no use any more.
-    pub fn next_frame<T: DeserializeOwned>(&mut self) -> Result<Option<T>, FrameError> {
-        let rest = &self.bytes[self.taken..];
-        let Some((length, rest)) = rest.split_first_chunk::<4>() else { return Ok(None) };
-        let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
-        if length > MAX_FRAME_BYTES {
-            return Err(FrameError::TooLarge { bytes: length });
-        }
-        let Some(body) = rest.get(..length) else {
-            self.bytes.drain(..self.taken);
-            self.taken = 0;
-            return Ok(None);
-        };
-        let frame = rmp_serde::from_slice(body).map_err(FrameError::Decode)?;
-        self.taken += 4 + length;
-        if self.taken == self.bytes.len() {
-            self.bytes.clear();
-            self.taken = 0;
-        }
-        Ok(Some(frame))
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::frame::{FrameBuffer, FrameError, MAX_FRAME_BYTES, encode};
     use super::*;
 
     #[test]

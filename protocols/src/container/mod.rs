@@ -11,6 +11,7 @@ mod conceal;
 mod conflict;
 mod error;
 mod facts;
+pub mod frame;
 pub mod init;
 mod limits;
 mod name;

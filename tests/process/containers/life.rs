@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use super::{Engine, Farm, unique};
+use super::{DEAF, Engine, Farm, POLITE, unique};
 use crate::harness::{Draft, Gate, audit, eventually, eventually_some};
 
 const WHO: &str = "import os, sys\n\
@@ -105,12 +105,7 @@ fn setup_scripts_are_scripts() {
 fn an_abort_is_heard_and_otherwise_enforced() {
     for engine in Engine::all() {
         let farm = Farm::start(&engine, &["--workers", "2"]);
-        let polite = "import signal, sys, time\n\
-            def bye(*_):\n    print('last words', flush=True)\n    sys.exit(0)\n\
-            signal.signal(signal.SIGTERM, bye)\nprint('ready', flush=True)\ntime.sleep(600)\n";
-        let deaf = "import signal, subprocess, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n\
-            subprocess.Popen(['sleep', '600'], start_new_session=True)\nprint('ready', flush=True)\ntime.sleep(600)\n";
-        let tasks = [polite, deaf].map(|program| Draft::script("abort", program).enqueue(&farm.api));
+        let tasks = [POLITE, DEAF].map(|program| Draft::script("abort", program).enqueue(&farm.api));
         for task in &tasks {
             eventually("a task that is ready", || farm.api.console(task).lines().any(|line| line == "ready"));
         }

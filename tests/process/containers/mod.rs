@@ -24,6 +24,14 @@ use crate::harness::{Api, Daemon, Draft, Place, Server, User, eventually};
 /// One second instead of ten between SIGTERM and SIGKILL.
 const SHORT_GRACE: (&str, &str) = ("CLEARML_AGENT__AGENT__HOSTLER__STOP_GRACE", "1");
 
+/// A program that has last words when it is told to end.
+const POLITE: &str = "import signal, sys, time\n\
+    def bye(*_):\n    print('last words', flush=True)\n    sys.exit(0)\n\
+    signal.signal(signal.SIGTERM, bye)\nprint('ready', flush=True)\ntime.sleep(600)\n";
+/// One that does not hear it, and has a process in a session of its own.
+const DEAF: &str = "import signal, subprocess, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n\
+    subprocess.Popen(['sleep', '600'], start_new_session=True)\nprint('ready', flush=True)\ntime.sleep(600)\n";
+
 /// A container engine that runs here.
 #[derive(Clone, Debug)]
 pub(crate) struct Engine {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::{Engine, Farm};
+use super::{DEAF, Engine, Farm, POLITE};
 use crate::harness::{Draft, Gate, User, audit, eventually, is_alive, lines_with};
 
 /// Everything below a folder that is not a user's.
@@ -86,12 +86,7 @@ fn a_user_of_the_image_may_write_and_leaves_nothing_that_its_agent_cannot_remove
 fn an_abort_is_heard_and_otherwise_enforced() {
     let Some(engine) = Engine::rootless() else { return };
     let (farm, session) = farm(&engine, &["--workers", "2"]);
-    let polite = "import signal, sys, time\n\
-        def bye(*_):\n    print('last words', flush=True)\n    sys.exit(0)\n\
-        signal.signal(signal.SIGTERM, bye)\nprint('ready', flush=True)\ntime.sleep(600)\n";
-    let deaf = "import signal, subprocess, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n\
-        subprocess.Popen(['sleep', '600'], start_new_session=True)\nprint('ready', flush=True)\ntime.sleep(600)\n";
-    let tasks = [polite, deaf].map(|program| Draft::script("abort", program).enqueue(&farm.api));
+    let tasks = [POLITE, DEAF].map(|program| Draft::script("abort", program).enqueue(&farm.api));
     for task in &tasks {
         eventually("a task that is ready", || farm.api.console(task).lines().any(|line| line == "ready"));
     }
