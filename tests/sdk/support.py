@@ -43,7 +43,10 @@ def settings():
 
 
 def run(program, *arguments, code=0, folder=None, forked=False, **environment):
-    """Runs a program to its end and returns its task's id and what it printed. `forked`: see `settings`."""
+    """Runs a program to its end and returns its task's id and what it printed. `forked`: see `settings`.
+
+    A program prints a line and its end as one text: the SDK's threads print as well, in between where they can.
+    """
     folder = folder or folder_with(program)
     if forked:
         environment["CLEARML_CONFIG_FILE"] = settings()

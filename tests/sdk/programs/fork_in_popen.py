@@ -44,7 +44,7 @@ if len(sys.argv) > 1:
     forked.set()
 task = Task.init(project_name="Hostler/Sdk tests", task_name="fork", reuse_last_task_id=False,
                  auto_connect_frameworks=False)
-print("FORKS", len(forks), flush=True)
+print("FORKS %s\n" % len(forks), end="", flush=True)
 detection = task._detect_repo_async_thread
 detection.join(timeout=0 if forks else 60)
 stack = []
@@ -56,8 +56,8 @@ held = set()
 for pid in forks:
     for descriptor in os.listdir("/proc/%d/fd" % pid):
         held.add(os.readlink("/proc/%d/fd/%s" % (pid, descriptor)))
-print("WAITS", detection.is_alive() and "_execute_child" in stack, flush=True)
-print("HELD", bool(pipes) and pipes[0] in held, flush=True)
+print("WAITS %s\n" % (detection.is_alive() and "_execute_child" in stack,), end="", flush=True)
+print("HELD %s\n" % (bool(pipes) and pipes[0] in held,), end="", flush=True)
 for pid in forks:
     os.kill(pid, 9)
 os._exit(0)

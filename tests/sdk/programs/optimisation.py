@@ -24,10 +24,10 @@ optimizer = HyperParameterOptimizer(
 )
 optimizer.set_report_period(0.05)
 optimizer.set_time_limit(in_minutes=20)
-print("TASK", task.id, flush=True)
+print("TASK %s\n" % task.id, end="", flush=True)
 optimizer.start()
 optimizer.wait()
 for trial in optimizer.get_top_experiments_details(top_k=3):
-    print("TOP", trial["task_id"], trial["metrics"]["loss/train"]["value"], flush=True)
+    print("TOP %s %s\n" % (trial["task_id"], trial["metrics"]["loss/train"]["value"]), end="", flush=True)
 optimizer.stop()
 task.close()

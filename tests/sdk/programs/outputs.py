@@ -38,6 +38,6 @@ trained.tags = ["kept", "first"]
 
 if len(sys.argv) > 1:
     task.connect(InputModel(model_id=sys.argv[1]), name="start")
-print("MODEL", trained.id)
-print("TASK", task.id)
+print("MODEL %s\n" % trained.id, end="", flush=True)
+print("TASK %s\n" % task.id, end="", flush=True)
 task.close()

@@ -14,7 +14,7 @@ def count_up(count):
 def total(values, factor):
     """The second step, more than once: takes what the first one gave."""
     result = sum(values) * int(factor)
-    print("TOTAL %d of %r" % (result, values))
+    print("TOTAL %d of %r\n" % (result, values), end="", flush=True)
     return result
 
 
@@ -24,7 +24,7 @@ def controller(count=4):
     """The controller: its results are steps that run at the same time."""
     values = count_up(count)
     results = [total(values, factor) for factor in (3, 2)]
-    print("RESULTS %r" % [int(result) for result in results], flush=True)
+    print("RESULTS %r\n" % [int(result) for result in results], end="", flush=True)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ def count_up(count):
 def total(values, factor):
     """The second step: takes what the first one gave."""
     result = sum(values) * int(factor)
-    print("TOTAL %d of %r" % (result, values))
+    print("TOTAL %d of %r\n" % (result, values), end="", flush=True)
     return result
 
 
@@ -27,10 +27,10 @@ if __name__ == "__main__":
                            function_kwargs={"values": "${count.values}", "factor": 3})
     pipe.add_function_step(name="twice", function=total, function_return=["result"],
                            function_kwargs={"values": "${count.values}", "factor": 2}, parents=["count"])
-    print("TASK", pipe.id, flush=True)
+    print("TASK %s\n" % pipe.id, end="", flush=True)
     mode = sys.argv[1] if len(sys.argv) > 1 else "all"
     if mode == "all":
         pipe.start(queue="services")
     else:
         pipe.start_locally(run_pipeline_steps_locally=mode == "here")
-    print("SUCCESSFUL", pipe.is_successful())
+    print("SUCCESSFUL %s\n" % pipe.is_successful(), end="", flush=True)

@@ -14,9 +14,9 @@ pipe.add_parameter("rate", 0.5)
 pipe.add_step(name="first", base_task_id=arguments.template, parameter_override={"Args/rate": "${pipeline.rate}"})
 pipe.add_step(name="second", base_task_id=arguments.template, parents=["first"],
               parameter_override={"Args/rate": 0.25, "Args/start": "${first.artifacts.summary.url}"})
-print("TASK", pipe.id, flush=True)
+print("TASK %s\n" % pipe.id, end="", flush=True)
 if arguments.mode == "all":
     pipe.start(queue="services")
 else:
     pipe.start_locally(run_pipeline_steps_locally=arguments.mode == "here")
-print("SUCCESSFUL", pipe.is_successful())
+print("SUCCESSFUL %s\n" % pipe.is_successful(), end="", flush=True)

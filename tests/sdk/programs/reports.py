@@ -28,5 +28,5 @@ logger.report_image("samples", "array", iteration=3, image=pixels)
 with open("spoken.txt", "w") as file:
     file.write("words that were spoken")
 logger.report_media("media", "text", iteration=0, local_path=os.path.abspath("spoken.txt"))
-print("TASK", task.id)
+print("TASK %s\n" % task.id, end="", flush=True)
 task.close()

@@ -19,9 +19,9 @@ loss = 1.0
 for epoch in range(arguments.epochs):
     loss = loss * (1 - arguments.learning_rate)
     logger.report_scalar("loss", "train", value=loss, iteration=epoch)
-    print("epoch %d loss %.6f batch %s" % (epoch, loss, settings["batch"]))
+    print("epoch %d loss %.6f batch %s\n" % (epoch, loss, settings["batch"]), end="", flush=True)
 logger.report_text("a text that was reported")
 logger.report_single_value("final loss", loss)
 task.upload_artifact("summary", {"loss": loss, "momentum": settings["optimizer"]["momentum"]}, wait_on_upload=True)
-print("TASK", task.id)
+print("TASK %s\n" % task.id, end="", flush=True)
 task.close()

@@ -20,5 +20,5 @@ for epoch in range(3):
     loss *= 1 - arguments.rate / arguments.width
     task.get_logger().report_scalar("loss", "train", value=loss, iteration=epoch)
 task.upload_artifact("summary", {"loss": loss}, wait_on_upload=True)
-print("TASK", task.id)
+print("TASK %s\n" % task.id, end="", flush=True)
 task.close()
