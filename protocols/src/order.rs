@@ -91,12 +91,12 @@ pub struct ContainerOrder {
     pub messages: Vec<String>,
     /// What is run in it before the task, in order.
     pub scripts: Vec<SetupScript>,
-    /// UUIDs of its GPUs and MIG instances.
+    /// UUIDs of its GPUs and MIG instances; [`ALL_GPUS`] alone for all.
     pub gpus: Vec<String>,
     /// Folders that its GPUs need, at the same place.
     pub gpu_mounts: Vec<PathBuf>,
-    /// The engine is not asked for GPUs: an own runtime of it gives them, by `NVIDIA_VISIBLE_DEVICES`.
-    pub skips_gpu_request: bool,
+    /// Who gives them to it.
+    pub gpu_giver: GpuGiver,
     /// Folders of the machine that every container gets.
     pub mounts: InternalMounts,
     /// Its programs get nothing of the ssh of the agent's user.
@@ -110,6 +110,23 @@ pub struct ContainerOrder {
     pub port_mapping: String,
     /// Where containers idle that a task may step into; none where none do.
     pub warm_dir: Option<PathBuf>,
+}
+
+/// All GPUs that there are, in place of UUIDs.
+pub const ALL_GPUS: &str = "all";
+
+/// Who gives a container its GPUs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GpuGiver {
+    /// The engine, which is asked for them.
+    #[default]
+    Engine,
+    /// A runtime of the engine, which looks at `NVIDIA_VISIBLE_DEVICES`; the engine is not asked.
+    Runtime,
+    /// Nobody: they are simulated.
+    Nobody,
+    /// Whoever does: it was not said which GPUs tasks get, and none are known here.
+    Anybody,
 }
 
 /// A script of the shell that prepares a container.

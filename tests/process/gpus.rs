@@ -9,7 +9,7 @@ use crate::harness::{Daemon, Draft, Gate, Place, ProcessExt as _, Server, audit,
 use crate::real_cards;
 
 /// A simulated `libnvidia-ml.so.1` with this scenario, in the place's folder `driver`.
-fn simulate(place: &Place, scenario: &str) {
+pub(crate) fn simulate(place: &Place, scenario: &str) {
     std::fs::create_dir(place.path("driver")).unwrap();
     let built = std::env::current_exe().unwrap().with_file_name("libhostler_fake_nvml.so");
     std::fs::copy(built, place.path("driver/libnvidia-ml.so.1")).unwrap();

@@ -9,7 +9,7 @@ use protocols::container::{
 };
 use protocols::failure::{FailureClass, Phase, TaskFailure};
 use protocols::ids::{QueueId, WorkerId};
-use protocols::order::{ContainerOrder, SetupScript};
+use protocols::order::{ContainerOrder, GpuGiver, SetupScript};
 use rand::RngExt as _;
 use rand::distr::Alphanumeric;
 
@@ -25,6 +25,19 @@ pub struct ContainerHost {
     /// The server is reached by an address of this machine alone, which a container has not unless it shares the
     /// machine's network.
     pub needs_host_network: bool,
+    /// The GPUs of this machine.
+    pub gpus: HostGpus,
+}
+
+/// Whether a machine has GPUs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostGpus {
+    /// Its driver says so. A worker that is not told which it has gives all of them to its tasks.
+    Here,
+    /// None that anybody knows of.
+    Unknown,
+    /// They are simulated, and nothing that could be given to a container.
+    Simulated,
 }
 
 /// Which container a task gets, where tasks get one. Off the actor's thread: files are read.
@@ -102,7 +115,7 @@ impl ContainerHost {
             port_mapping,
             gpus: Vec::new(),
             gpu_mounts: Vec::new(),
-            skips_gpu_request: self.settings.skips_gpu_request,
+            gpu_giver: if self.settings.skips_gpu_request { GpuGiver::Runtime } else { GpuGiver::Engine },
             mounts: self.settings.mounts.clone(),
             warm_dir: None,
         })
@@ -147,7 +160,7 @@ mod tests {
     use super::*;
 
     fn host(settings: ContainerSettings) -> ContainerHost {
-        ContainerHost { socket: "/s".into(), settings, needs_host_network: false }
+        ContainerHost { socket: "/s".into(), settings, needs_host_network: false, gpus: HostGpus::Unknown }
     }
 
     fn facts(container: &serde_json::Value) -> TaskFacts {

@@ -46,7 +46,7 @@ mod watchdog;
 mod watched;
 
 pub use build::{BuildError, BuildInto, build};
-pub use containers::ContainerHost;
+pub use containers::{ContainerHost, HostGpus};
 pub use exit::{DaemonError, DaemonExit};
 pub use gpu::look as look_at_division;
 pub use outcome::{RunEnd, has_journal, run_end};

@@ -38,6 +38,13 @@ pub struct WorkerSettings {
     pub removed_environment: Vec<String>,
 }
 
+impl WorkerSettings {
+    /// Whether it was said which GPUs its tasks have, be it none.
+    pub(crate) fn says_which_gpus(&self) -> bool {
+        !self.gpus.is_empty() || self.environment.contains_key("NVIDIA_VISIBLE_DEVICES")
+    }
+}
+
 /// Cards that are given out to tasks as their queues demand.
 #[derive(Clone, Debug)]
 pub struct DynamicGpus {

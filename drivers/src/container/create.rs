@@ -4,31 +4,18 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use bollard::models::{
-    ContainerCreateBody, DeviceMapping, DeviceRequest, EndpointIpamConfig, EndpointSettings, HealthConfig, HostConfig,
+    ContainerCreateBody, DeviceMapping, EndpointIpamConfig, EndpointSettings, HealthConfig, HostConfig,
     HostConfigCgroupnsModeEnum, HostConfigLogConfig, Mount as EngineMount, MountBindOptions,
     MountBindOptionsPropagationEnum, MountImageOptions, MountTmpfsOptions, MountType, MountVolumeOptions,
     MountVolumeOptionsDriverConfig, NetworkingConfig, PortBinding, ResourcesBlkioWeightDevice, ResourcesUlimits,
     ThrottleDevice,
 };
 use protocols::container::{
-    BlockDevice, ContainerSpec, GpuRequest, HealthCheck, Mount, MountKind, Network, Propagation, Recursion,
+    BlockDevice, ContainerSpec, HealthCheck, Mount, MountKind, Network, Propagation, Recursion,
 };
 use serde::{Deserialize, Serialize};
 
-/// What CDI calls the cards of NVIDIA.
-const CDI_CARDS: &str = "nvidia.com/gpu=";
-
-/// The GPUs that a container gets. What its arguments say of cards does not count: its lease does.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum GpuAccess {
-    /// None.
-    #[default]
-    None,
-    /// Those with these UUIDs, of cards or of MIG instances, by the engine's NVIDIA runtime.
-    Cards(Vec<String>),
-    /// Those with these UUIDs, by the Container Device Interface.
-    Cdi(Vec<String>),
-}
+use super::gpus::GpuAccess;
 
 /// A file or folder of the host that we put into the container. It must exist.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,6 +81,8 @@ impl NewContainer {
         let mut variables: BTreeMap<&str, Option<&str>> = BTreeMap::new();
         variables.extend(self.spec.environment.iter().map(|(name, value)| (name.as_str(), value.as_deref())));
         variables.extend(self.environment.iter().map(|(name, value)| (name.as_str(), Some(value.as_str()))));
+        let of_gpus = self.gpus.variable();
+        variables.extend(of_gpus.iter().map(|(name, value)| (*name, Some(value.as_str()))));
         let text = |(name, value): (&str, Option<&str>)| match value {
             Some(value) => format!("{name}={value}"),
             None => name.to_owned(),
@@ -139,31 +128,12 @@ impl NewContainer {
             sysctls: some_map(&spec.sysctls),
             devices: some(devices(spec)),
             device_cgroup_rules: some(spec.device_rules.clone()),
-            device_requests: some(self.device_requests()),
+            device_requests: some(self.gpus.requests(spec)),
             runtime: spec.runtime.clone(),
             annotations: some_map(&spec.annotations),
             log_config: log_config(spec),
             ..limited(spec)
         }
-    }
-
-    /// The cards of the lease, with what the arguments say of how they are given; and other devices that are asked for.
-    fn device_requests(&self) -> Vec<DeviceRequest> {
-        let asked = self.spec.gpus.clone().unwrap_or_default();
-        let mut cdi: Vec<String> =
-            self.spec.cdi_devices.iter().filter(|device| !device.starts_with(CDI_CARDS)).cloned().collect();
-        let mut requests = Vec::new();
-        match &self.gpus {
-            GpuAccess::None => {}
-            GpuAccess::Cards(uuids) if uuids.is_empty() => {}
-            GpuAccess::Cards(uuids) => requests.push(cards(uuids, &asked)),
-            GpuAccess::Cdi(uuids) => cdi.extend(uuids.iter().map(|uuid| format!("{CDI_CARDS}{uuid}"))),
-        }
-        if !cdi.is_empty() {
-            let driver = Some("cdi".to_owned());
-            requests.push(DeviceRequest { driver, device_ids: Some(cdi), ..DeviceRequest::default() });
-        }
-        requests
     }
 }
 
@@ -172,24 +142,9 @@ fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
     (!list.is_empty()).then_some(list)
 }
 
-fn some_map<'a>(pairs: impl IntoIterator<Item = &'a (String, String)>) -> Option<HashMap<String, String>> {
+pub(super) fn some_map<'a>(pairs: impl IntoIterator<Item = &'a (String, String)>) -> Option<HashMap<String, String>> {
     let map: HashMap<String, String> = pairs.into_iter().cloned().collect();
     (!map.is_empty()).then_some(map)
-}
-
-fn cards(uuids: &[String], asked: &GpuRequest) -> DeviceRequest {
-    let mut capabilities = asked.capabilities.clone();
-    if !capabilities.iter().any(|capability| capability == "gpu") {
-        capabilities.push("gpu".to_owned());
-    }
-    DeviceRequest {
-        driver: asked.driver.clone(),
-        // A count and a list exclude each other.
-        count: None,
-        device_ids: Some(uuids.to_vec()),
-        capabilities: Some(vec![capabilities]),
-        options: some_map(&asked.options),
-    }
 }
 
 fn limited(spec: &ContainerSpec) -> HostConfig {

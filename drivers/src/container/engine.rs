@@ -138,14 +138,16 @@ impl Engine {
         if let Some(name) = name {
             options = options.name(name);
         }
-        let made = self.wait("make the container", self.docker.create_container(Some(options.build()), body))?;
+        let made = self.wait("make the container", self.docker.create_container(Some(options.build()), body));
+        let made = made.map_err(|error| self.of_gpus(error))?;
         made.warnings.iter().for_each(|warning| debug!(%warning, "the container engine warns"));
         Ok(made.id)
     }
 
     /// Starts a container.
     pub fn start(&self, id: &str) -> Result<(), EngineError> {
-        self.wait("start the container", self.docker.start_container(id, None::<StartContainerOptions>))
+        let started = self.wait("start the container", self.docker.start_container(id, None::<StartContainerOptions>));
+        started.map_err(|error| self.of_gpus(error))
     }
 
     /// Kills every process of a container. One that is gone, or does not run, is fine.
@@ -218,7 +220,7 @@ impl Engine {
         Ok(found.into_iter().map(container).collect())
     }
 
-    fn get<T: DeserializeOwned>(&self, path: &str, what: &str) -> Result<T, EngineError> {
+    pub(super) fn get<T: DeserializeOwned>(&self, path: &str, what: &str) -> Result<T, EngineError> {
         answer::get(&self.socket, path, what, Duration::from_secs(TIMEOUT_S))
     }
 

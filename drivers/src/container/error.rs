@@ -41,6 +41,14 @@ pub enum EngineError {
         /// Its own words.
         message: String,
     },
+    /// It gives no container the GPUs that were asked for.
+    #[error("the container engine does not give the task its GPUs: {message} ({advice})")]
+    Gpus {
+        /// Its own words.
+        message: String,
+        /// What somebody has to do on this machine.
+        advice: String,
+    },
     /// The connection broke, or the answer makes no sense.
     #[error("the container engine did not {what}")]
     Broken {
@@ -100,6 +108,7 @@ impl EngineError {
             // Podman has one status for everything.
             Self::Refused { message, .. } if message.contains("already in use") => FailureClass::Environment,
             Self::Refused { .. }
+            | Self::Gpus { .. }
             | Self::Away { .. }
             | Self::Permission { .. }
             | Self::NotLocal { .. }

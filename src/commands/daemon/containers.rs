@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use actors::daemon::ContainerHost;
+use actors::daemon::{ContainerHost, HostGpus};
 use protocols::container::{ContainerSettings, DefaultSource};
 use protocols::words;
 
@@ -38,7 +38,13 @@ pub(super) fn order(args: &DaemonArgs, config: &Config, server: &Server) -> anyh
         "--podman" => podman_socket(&config.environment)?,
         _ => docker_socket(&config.environment)?,
     };
-    Ok(Some(ContainerHost { socket, settings, needs_host_network: is_of_this_machine_alone(&server.hosts.api) }))
+    let needs_host_network = is_of_this_machine_alone(&server.hosts.api);
+    let gpus = match args.simulate {
+        Some(_) => HostGpus::Simulated,
+        None if super::gpus::are_here(config) => HostGpus::Here,
+        None => HostGpus::Unknown,
+    };
+    Ok(Some(ContainerHost { socket, settings, needs_host_network, gpus }))
 }
 
 /// What was given to `--docker`: an image and arguments of `docker run`, as words of their own or all in one.

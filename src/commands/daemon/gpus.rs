@@ -149,6 +149,12 @@ pub(super) fn driver_cuda(config: &Config) -> Option<String> {
     NvmlProbe::load(config.hostler.gpu_library.clone()).ok()?.report().ok()?.cuda
 }
 
+/// Whether the driver of this machine knows any card.
+pub(super) fn are_here(config: &Config) -> bool {
+    let inventory = NvmlProbe::load(config.hostler.gpu_library.clone()).and_then(|probe| probe.inventory());
+    inventory.is_ok_and(|cards| !cards.is_empty())
+}
+
 /// One worker for all lists, whose cards are divided among tasks; with a `record` those in MIG mode by hardware, too.
 fn dynamic(
     lists: &[String],

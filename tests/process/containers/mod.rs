@@ -3,9 +3,11 @@
 mod crash;
 mod engine;
 mod failures;
+mod gpus;
 mod images;
 pub(crate) mod interpreters;
 mod life;
+mod own_engine;
 mod prefetch;
 mod rootless;
 mod services;
@@ -14,7 +16,7 @@ mod told;
 mod warm;
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
@@ -23,6 +25,9 @@ use crate::harness::{Api, Daemon, Draft, Place, Server, User, eventually};
 
 /// One second instead of ten between SIGTERM and SIGKILL.
 const SHORT_GRACE: (&str, &str) = ("CLEARML_AGENT__AGENT__HOSTLER__STOP_GRACE", "1");
+
+/// The driver of a daemon that has GPUs; other daemons are started without.
+const GPU_LIBRARY: &str = "CLEARML_AGENT__AGENT__HOSTLER__GPU_LIBRARY";
 
 /// A program that has last words when it is told to end.
 const POLITE: &str = "import signal, sys, time\n\
@@ -90,6 +95,21 @@ impl Engine {
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
+    /// Gets the image of most tests from another engine.
+    fn take_image(&self, from: &Self) {
+        let mut save = Command::new("docker")
+            .args(["--host", &from.address, "save", "hostler-test/python"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let load = Command::new("docker")
+            .args(["--host", &self.address, "load"])
+            .stdin(save.stdout.take().unwrap())
+            .output()
+            .unwrap();
+        assert!(save.wait().unwrap().success() && load.status.success(), "{load:?}");
+    }
+
     /// The containers of a place's attempts.
     fn containers(&self, place: &Place) -> Vec<String> {
         self.owned(&place.path("state/attempts"))
@@ -132,7 +152,10 @@ impl Farm {
     }
 
     fn start_with(engine: &Engine, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        let place = engine.user.map_or_else(Place::new, Place::of);
+        Self::in_place(engine.user.map_or_else(Place::new, Place::of), engine, arguments, environment)
+    }
+
+    fn in_place(place: Place, engine: &Engine, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let server = Server::start(&place);
         let api = server.api();
         let daemon = Self::daemon(engine, &place, &server, arguments, environment);
@@ -140,8 +163,10 @@ impl Farm {
     }
 
     fn daemon(engine: &Engine, place: &Place, server: &Server, arguments: &[&str], more: &[(&str, &str)]) -> Daemon {
-        let workers = ["--cpu-only", engine.flag, "hostler-test/python"];
-        let all: Vec<&str> = workers.iter().chain(arguments).copied().collect();
+        let has_gpus = more.iter().any(|(name, _)| *name == GPU_LIBRARY);
+        let workers = [engine.flag, "hostler-test/python"];
+        let cpu_only = (!has_gpus).then_some("--cpu-only");
+        let all: Vec<&str> = cpu_only.into_iter().chain(workers).chain(arguments.iter().copied()).collect();
         let mut environment = vec![SHORT_GRACE, (engine.variable, engine.address.as_str())];
         environment.extend(more);
         Daemon::start_with(place, server, &all, &environment)

@@ -11,16 +11,17 @@ use protocols::failure::{FailureClass, Phase, TaskFailure};
 use protocols::gpu::{GpuGrant, describe_lease};
 use protocols::ids::{AttemptId, ProcessId};
 use protocols::lifecycle::{StopReason, TaskEvent, TaskState};
-use protocols::order::{ContainerOrder, ExecutorOrder, ORDER_VERSION, encode};
+use protocols::order::{ALL_GPUS, ContainerOrder, ExecutorOrder, GpuGiver, ORDER_VERSION, encode};
 use protocols::task::TaskSpec;
 use rand::RngExt as _;
 use tracing::{debug, info, warn};
 
 use super::{TaskRunner, infrastructure};
 use crate::daemon::attempt::AttemptDir;
-use crate::daemon::containers;
+use crate::daemon::containers::{self, HostGpus};
 use crate::daemon::gpu::mps_keeper::HoldMps;
 use crate::daemon::reporter::ReportItem;
+use crate::daemon::settings::WorkerSettings;
 use crate::kit::Backoff;
 
 /// Time before an attempt follows a lost one.
@@ -232,6 +233,13 @@ impl TaskRunner {
         }
         (order.gpus, order.gpu_mounts) = (grant.devices, grant.mounts);
         let settings = &self.tools.settings;
+        let is_told = settings.worker(&self.run.worker).is_none_or(WorkerSettings::says_which_gpus);
+        match settings.containers.as_ref().map_or(HostGpus::Unknown, |host| host.gpus) {
+            HostGpus::Simulated => order.gpu_giver = GpuGiver::Nobody,
+            HostGpus::Here if order.gpus.is_empty() && !is_told => order.gpus.push(ALL_GPUS.to_owned()),
+            HostGpus::Unknown if order.gpus.is_empty() && !is_told => order.gpu_giver = GpuGiver::Anybody,
+            HostGpus::Here | HostGpus::Unknown => {}
+        }
         let keeps_warm = settings.warm_containers > 0 && settings.only.is_none();
         order.warm_dir = keeps_warm.then(|| settings.warm_dir());
         Some(order)

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use drivers::command::{CommandError, CommandLine, CommandRunner, Finished, ImageSite, SystemCommands};
-use drivers::container::{ContainerCommands, Engine, EngineError, Image, NewContainer, OwnMount, RunFolder, WarmShelf};
+use drivers::container::{
+    ContainerCommands, Engine, EngineError, GpuAccess, Image, NewContainer, OwnMount, RunFolder, WarmShelf,
+};
 use drivers::python::EnvironmentStore;
 use protocols::container::init::{GIVES_WAY, INIT_PATH};
 use protocols::container::{ContainerSpec, PullPolicy};
@@ -19,7 +21,7 @@ use super::facts::QUESTION;
 use super::facts::{self, Facts};
 use super::running::{Running, of_engine, of_system};
 use super::ssh::Ssh;
-use super::{look, mounts, scripts, warm};
+use super::{gpus, look, mounts, scripts, warm};
 use crate::executor::console::Console;
 use crate::executor::steps::StepError;
 
@@ -118,10 +120,12 @@ impl<'a> Inside<'a> {
         folders: &[PathBuf],
     ) -> Result<(Arc<Running>, BTreeMap<OsString, OsString>), StepError> {
         let ssh = Ssh::of(self.container);
-        let running = match self.take_warm(folders, &ssh)? {
+        let access = gpus::access(&self.engine, self.container).map_err(|error| of_engine(&error))?;
+        let running = match self.take_warm(folders, &ssh, &access)? {
             Some(running) => running,
-            None => self.start_new(folders, &ssh)?,
+            None => self.start_new(folders, &ssh, &access)?,
         };
+        gpus::check(&access, self.container, &running).map_err(StepError::Failed)?;
         self.hand_over(&running)?;
         ssh.give(&running, self.container, self.console);
         let shells: Vec<&Path> = self.facts.probe.shells.iter().map(|shell| shell.as_path()).collect();
@@ -130,7 +134,7 @@ impl<'a> Inside<'a> {
         Ok((running, environment))
     }
 
-    fn start_new(&self, folders: &[PathBuf], ssh: &Ssh) -> Result<Arc<Running>, StepError> {
+    fn start_new(&self, folders: &[PathBuf], ssh: &Ssh, gpus: &GpuAccess) -> Result<Arc<Running>, StepError> {
         let folder = self.folder("task")?;
         let mut own = mounts::basic(&self.init, folder.path());
         own.push(mounts::work(self.order));
@@ -139,7 +143,7 @@ impl<'a> Inside<'a> {
         own.extend(mounts::of_operator(self.container).map_err(|error| of_system(&error))?);
         own.extend(ssh.mount());
         let new = NewContainer {
-            gpus: look::gpus(self.container),
+            gpus: gpus.clone(),
             environment: ssh.variable(),
             ..self.new_container("task", self.container.spec.clone(), own)
         };
@@ -150,7 +154,7 @@ impl<'a> Inside<'a> {
 
     /// A container that idles and is like the one that the task would get, where such are kept. That one was wanted is
     /// written down.
-    fn take_warm(&self, folders: &[PathBuf], ssh: &Ssh) -> Result<Option<Arc<Running>>, StepError> {
+    fn take_warm(&self, folders: &[PathBuf], ssh: &Ssh, gpus: &GpuAccess) -> Result<Option<Arc<Running>>, StepError> {
         let store = EnvironmentStore::new(&self.order.cache_dir, &self.order.python);
         let seen = [store.store().built(), store.interpreters_for_images()];
         let Some(root) = self.container.warm_dir.as_ref().filter(|_| warm::can_idle(self.container)) else {
@@ -163,6 +167,7 @@ impl<'a> Inside<'a> {
             .map_err(|error| of_system(&error))?;
         template.container.mounts.extend(ssh.mount());
         template.container.environment = ssh.variable();
+        template.container.gpus = gpus.clone();
         let shelf = WarmShelf::new(root);
         let key = template.key().map_err(|error| of_system(&error))?;
         let taken = shelf.take(&key, &self.order.mark(), &self.order.attempt_dir, &self.engine);
@@ -207,6 +212,7 @@ impl<'a> Inside<'a> {
             entrypoint: vec![INIT_PATH.to_owned()],
             mounts,
             labels: look::labels(self.order, role),
+            gpus: GpuAccess::None,
             ..NewContainer::default()
         }
     }

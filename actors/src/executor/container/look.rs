@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use drivers::container::GpuAccess;
 use protocols::container::{ContainerSpec, MountKind};
 use protocols::failure::{FailureClass, Phase, TaskFailure};
 use protocols::order::{ATTEMPT_LABEL, ContainerOrder, ExecutorOrder, OWNER_LABEL, ROLE_LABEL};
@@ -56,13 +55,4 @@ pub(super) fn check_mounts(container: &ContainerOrder) -> Result<(), TaskFailure
         let message = format!("--mount: {source} does not exist on this machine");
         Err(TaskFailure::because(FailureClass::Environment, Phase::Image, message))
     })
-}
-
-/// The cards of the lease.
-pub(super) fn gpus(container: &ContainerOrder) -> GpuAccess {
-    if container.gpus.is_empty() || container.skips_gpu_request {
-        GpuAccess::None
-    } else {
-        GpuAccess::Cards(container.gpus.clone())
-    }
 }

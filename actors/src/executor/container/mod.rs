@@ -6,6 +6,7 @@
 
 mod bake;
 mod facts;
+mod gpus;
 mod inside;
 mod look;
 mod mounts;

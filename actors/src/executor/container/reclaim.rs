@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use drivers::container::{Engine, NewContainer, RunFolder, fence, holds_files_of_others, init_program, take_back};
+use drivers::container::{
+    Engine, GpuAccess, NewContainer, RunFolder, fence, holds_files_of_others, init_program, take_back,
+};
 use protocols::container::init::INIT_PATH;
 use protocols::container::{ContainerSpec, Network};
 use protocols::failure::{FailureClass, Phase};
@@ -43,6 +45,7 @@ fn reclaim_folder(order: &ExecutorOrder, container: &ContainerOrder, work: &Path
         entrypoint: vec![INIT_PATH.to_owned()],
         mounts: own,
         labels: look::labels(order, "reclaim"),
+        gpus: GpuAccess::None,
         ..NewContainer::default()
     };
     let running = Running::start(&engine, &new, folder, &|| false)?;

@@ -44,7 +44,6 @@ pub(super) fn template(
             entrypoint: vec![INIT_PATH.to_owned()],
             mounts: own,
             labels: labels.collect(),
-            gpus: look::gpus(container),
             ..NewContainer::default()
         },
         attempts: order.attempt_dir.parent().unwrap_or(&order.attempt_dir).to_owned(),
