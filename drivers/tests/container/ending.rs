@@ -259,9 +259,9 @@ fn the_end_of_a_container_is_the_end_of_every_wait() {
     let mut inside = Inside::start(Place::Beside);
     let mut main = inside.main("echo up; exec sleep 1000");
     assert_eq!(main.line(), "up");
+    let FromInit::Started { pid, .. } = main.answer() else { panic!("not started") };
     inside.around.kill().unwrap();
     assert_eq!(inside.status().signal(), Some(9));
-    let FromInit::Started { pid, .. } = main.answer() else { panic!("not started") };
     assert!(matches!(main.asked.next(PATIENCE), Err(LinkError::Closed)));
     assert!(matches!(inside.link.probe("/bin"), Err(LinkError::Closed)));
     assert!(matches!(inside.link.stop(LONG), Err(LinkError::Closed)));
