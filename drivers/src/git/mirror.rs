@@ -118,10 +118,7 @@ impl<'a> Mirror<'a> {
                 .or_else(|| named(id))
                 .or_else(|| mirror.revparse_single(id).ok()?.peel_to_commit().ok().map(|commit| commit.id())),
             Revision::Tag(tag) => named(tag),
-            Revision::Branch(branch) => {
-                let branch = branch_name(branch);
-                peel(&mirror, &format!("refs/heads/{branch}")).or_else(|| named(branch))
-            }
+            Revision::Branch(branch) => peel(&mirror, &branch_reference(branch)).or_else(|| named(branch_name(branch))),
             Revision::Default => peel(&mirror, DEFAULT),
         })
     }
@@ -241,10 +238,16 @@ fn refspec(revision: &Revision) -> Option<String> {
         }
         Revision::Commit(_) => return None,
         Revision::Tag(tag) => format!("refs/tags/{tag}"),
-        Revision::Branch(branch) => format!("refs/heads/{}", branch_name(branch)),
+        Revision::Branch(branch) => branch_reference(branch),
         Revision::Default => return Some(format!("+HEAD:{DEFAULT}")),
     };
     git2::Reference::is_valid_name(&reference).then(|| format!("+{reference}:{reference}"))
+}
+
+/// The reference that a branch's name stands for: it may be a whole one (`refs/pull/1/head`).
+fn branch_reference(branch: &str) -> String {
+    let is_whole = branch.starts_with("refs/") && !branch.starts_with("refs/heads/");
+    if is_whole { branch.to_owned() } else { format!("refs/heads/{}", branch_name(branch)) }
 }
 
 /// A branch may be recorded as the remote-tracking branch that it is on the recording machine.
@@ -321,6 +324,8 @@ mod tests {
         check(Revision::Commit("abc123".into()), None);
         check(Revision::Tag("v1".into()), Some("+refs/tags/v1:refs/tags/v1"));
         check(Revision::Branch("origin/a/b".into()), Some("+refs/heads/a/b:refs/heads/a/b"));
+        check(Revision::Branch("refs/heads/a".into()), Some("+refs/heads/a:refs/heads/a"));
+        check(Revision::Branch("refs/pull/1/head".into()), Some("+refs/pull/1/head:refs/pull/1/head"));
         check(Revision::Branch("a:b".into()), None);
         check(Revision::Branch("x*".into()), None);
         check(Revision::Default, Some("+HEAD:refs/hostler/default"));

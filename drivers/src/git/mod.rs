@@ -4,6 +4,7 @@
 //! `git` program, which knows the machine's ssh, proxies and certificates. Blocking throughout.
 
 mod access;
+mod archival;
 mod credential;
 mod diff;
 mod error;
@@ -12,6 +13,7 @@ mod fetch_arguments;
 mod keeping;
 mod mirror;
 mod output;
+mod package_source;
 mod packages;
 mod patch;
 mod url;
@@ -27,6 +29,7 @@ pub use self::error::GitError;
 pub use self::explain::{Explanation, explain};
 pub use self::keeping::RepositoryLease;
 use self::mirror::Mirror;
+pub(crate) use self::package_source::PackageSource;
 pub use self::packages::{PackageAccess, takes_from_git};
 pub use self::worktree::own_objects;
 use crate::command::CommandRunner;

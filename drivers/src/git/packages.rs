@@ -1,19 +1,29 @@
-//! Access to repositories that packages come from: the installer starts git itself, and git asks us.
+//! Access to repositories that packages come from: the installer starts git itself, and git asks us. Where packages are
+//! installed in an image that has no git, they are checked out for it.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use protocols::git::GitSettings;
 
 use super::access::Access;
 use super::error::GitError;
+use super::package_source::{PackageSource, split_revision};
 use super::url::RepositoryUrl;
+use super::{Checkout, archival};
 use crate::command::{CommandError, CommandLine, CommandRunner, Finished, ImageSite};
 
 /// Runs commands whose git children get the credentials that code gets.
 pub struct PackageAccess<'a> {
     access: Access<'a>,
+    settings: &'a GitSettings,
+    cache_dir: &'a Path,
     commands: &'a dyn CommandRunner,
+    /// URLs of repositories as the lines have them now, and as they were written.
+    written: Vec<(String, String)>,
+    /// Whether an image has to do without git, once that was looked for.
+    lacks_git: OnceLock<bool>,
 }
 
 impl std::fmt::Debug for PackageAccess<'_> {
@@ -24,25 +34,60 @@ impl std::fmt::Debug for PackageAccess<'_> {
 
 impl<'a> PackageAccess<'a> {
     /// For requirement `lines`, which come back without the credentials in URLs of repositories: those would be on
-    /// the command line of git, and in the metadata of the environment.
+    /// the command line of git, and in the metadata of the environment. `cache_dir` is the root of the machine's caches.
     pub fn new(
         lines: &[String],
-        settings: &GitSettings,
+        settings: &'a GitSettings,
+        cache_dir: &'a Path,
         commands: &'a dyn CommandRunner,
     ) -> Result<(Self, Vec<String>), GitError> {
         let urls: Vec<&str> = lines.iter().filter_map(|line| git_url(line)).collect();
         let (first, others) = urls.split_first().map_or(("", &[][..]), |(first, others)| (*first, others));
         let access = Access::with_others(first, others, settings, commands)?;
-        let lines = lines.iter().map(|line| match git_url(line) {
-            Some(url) => {
-                let (repository, rest) = split_revision(url);
-                let clean = RepositoryUrl::parse(repository).without_secrets();
-                line.replacen(url, &format!("{clean}{rest}"), 1)
-            }
-            None => line.clone(),
-        });
-        let lines = lines.collect();
-        Ok((Self { access, commands }, lines))
+        let mut written = Vec::new();
+        let mut cleaned = Vec::with_capacity(lines.len());
+        for line in lines {
+            let Some(url) = git_url(line) else {
+                cleaned.push(line.clone());
+                continue;
+            };
+            let (repository, rest) = split_revision(url);
+            let clean = RepositoryUrl::parse(repository).without_secrets();
+            cleaned.push(line.replacen(url, &format!("{clean}{rest}"), 1));
+            written.push((clean, repository.to_owned()));
+        }
+        Ok((Self { access, settings, cache_dir, commands, written, lacks_git: OnceLock::new() }, cleaned))
+    }
+
+    /// Whether installers run in an image that has no git: then what they need has to be checked out for them.
+    pub(crate) fn lacks_git(&self) -> bool {
+        *self.lacks_git.get_or_init(|| self.commands.image().is_some() && self.commands.find_all("git").is_empty())
+    }
+
+    /// Checks out what a package is built from, submodules and large files included, with the git and the credentials of
+    /// this machine. `into` is made, and has no repository afterwards; what builds read from one to find out their
+    /// version is in `.git_archival.txt`. Returns the id of the commit. Lines for people go to `progress`, without
+    /// secrets.
+    pub(crate) fn check_out(
+        &self,
+        source: &PackageSource,
+        into: &Path,
+        progress: &dyn Fn(&str),
+    ) -> Result<String, GitError> {
+        let url = source.url_with_secrets();
+        let url = self.written.iter().find(|(clean, _)| clean == url).map_or(url, |(_, written)| written);
+        let checkout = Checkout {
+            url,
+            revision: &source.revision(),
+            diff: "",
+            into,
+            cache_dir: self.cache_dir,
+            settings: self.settings,
+            commands: self.commands.image().map_or(self.commands, |image| image.here),
+        };
+        let checked_out = checkout.run(progress)?;
+        archival::leave_repository(into, &checked_out.commit)?;
+        Ok(checked_out.commit)
     }
 }
 
@@ -59,16 +104,12 @@ fn git_url(line: &str) -> Option<&str> {
     Some(&rest[..end]).filter(|url| url.contains("://"))
 }
 
-/// The repository, and `@revision#fragment`.
-fn split_revision(url: &str) -> (&str, &str) {
-    let start = url.find("://").map_or(0, |at| at + 3);
-    let path = url[start..].find('/').map_or(url.len(), |at| start + at);
-    let end = url[path..].find(['@', '#']).map_or(url.len(), |at| path + at);
-    url.split_at(end)
-}
-
 impl CommandRunner for PackageAccess<'_> {
     fn run(&self, mut command: CommandLine, output: &mut dyn FnMut(&str)) -> Result<Finished, CommandError> {
+        if self.lacks_git() {
+            // Nobody would ask for them.
+            return self.commands.run(command, output);
+        }
         let scrubber = self.access.scrubber();
         let git = self.access.remote_git(Path::new("/"));
         for (name, value) in git.variables {
@@ -117,7 +158,8 @@ mod tests {
             "c @ git+https://h.org/o/c ; python_version > '3' # me@x",
         ]
         .map(str::to_owned);
-        let (access, clean) = PackageAccess::new(&lines, &GitSettings::default(), &commands).unwrap();
+        let (settings, cache) = (GitSettings::default(), Path::new("/cache"));
+        let (access, clean) = PackageAccess::new(&lines, &settings, cache, &commands).unwrap();
         assert_eq!(clean[0], lines[0]);
         assert_eq!(clean[1], "a @ git+https://h.org/o/a.git@v1#subdirectory=x");
         assert_eq!(clean[2..], lines[2..]);

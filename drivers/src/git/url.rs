@@ -59,6 +59,17 @@ impl RepositoryUrl {
         }
     }
 
+    /// [`Self::without_secrets`] with a scheme: what stands in a requirement.
+    pub(crate) fn as_url(&self) -> String {
+        match &self.0 {
+            Form::Scp { user, host, path } => {
+                let login = user.as_ref().map(|user| format!("{user}@")).unwrap_or_default();
+                format!("ssh://{login}{host}/{}", path.trim_start_matches('/'))
+            }
+            Form::Http(_) | Form::Ssh(_) | Form::Local(_) | Form::Other(_) => self.without_secrets(),
+        }
+    }
+
     /// What git itself is given: [`Self::without_secrets`], except for transports that are not known here.
     pub(crate) fn for_git(&self) -> String {
         match &self.0 {

@@ -7,6 +7,7 @@ use protocols::failure::FailureClass;
 
 use crate::command::CommandError;
 use crate::file_lock::LockError;
+use crate::git::GitError;
 
 /// Why there is no environment. No text holds a secret.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +49,15 @@ pub enum PythonError {
         detail: String,
         /// Whether a later try may succeed: the network failed, not the requirements.
         is_transient: bool,
+    },
+    /// What a package is to be built from cannot be had.
+    #[error("cannot get {requirement}, which is to be installed")]
+    Repository {
+        /// The part of the requirement that names the repository, without secrets.
+        requirement: String,
+        /// Why not.
+        #[source]
+        source: GitError,
     },
     /// The manager of the task's project cannot say what it needs.
     #[error("{manager} cannot tell what the project needs: {detail}")]
@@ -99,6 +109,9 @@ impl PythonError {
             | Self::Create { .. }
             | Self::Install { .. }
             | Self::Project { .. } => FailureClass::Environment,
+            // A repository of packages is no code of the task.
+            Self::Repository { source, .. } if source.class() == FailureClass::Code => FailureClass::Environment,
+            Self::Repository { source, .. } => source.class(),
             Self::DiskFull { .. } | Self::Io { .. } | Self::Command { .. } | Self::Unshared => {
                 FailureClass::Infrastructure
             }
@@ -110,6 +123,7 @@ impl PythonError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Install { is_transient, .. } => *is_transient,
+            Self::Repository { source, .. } => source.is_transient(),
             Self::NoInterpreter
             | Self::NoInterpreterInImage { .. }
             | Self::NoVenv { .. }
@@ -126,6 +140,17 @@ impl PythonError {
     /// Whether the work was ended because the task was stopped.
     pub fn is_stopped(&self) -> bool {
         matches!(self, Self::Stopped)
+    }
+
+    /// A repository that a requirement names cannot be had.
+    pub(crate) fn of_repository(error: GitError, requirement: &str) -> Self {
+        if let GitError::DiskFull { path } = error {
+            return Self::DiskFull { path };
+        }
+        if error.is_stopped() {
+            return Self::Stopped;
+        }
+        Self::Repository { requirement: requirement.to_owned(), source: error }
     }
 
     /// A failed action on a file.

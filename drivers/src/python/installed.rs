@@ -45,7 +45,8 @@ pub(super) fn names(environment: &Path) -> Vec<String> {
         .collect()
 }
 
-fn metadata_folders(environment: &Path) -> impl Iterator<Item = PathBuf> {
+/// Where the metadata of the packages of a virtual environment are.
+pub(super) fn metadata_folders(environment: &Path) -> impl Iterator<Item = PathBuf> {
     let folders = site_packages(environment).into_iter().filter_map(|folder| fs::read_dir(folder).ok());
     let paths = folders.flatten().filter_map(|entry| Some(entry.ok()?.path()));
     paths.filter(|path| path.extension().is_some_and(|extension| extension == "dist-info"))

@@ -10,6 +10,7 @@ use protocols::order::PythonSettings;
 
 use super::error::PythonError;
 use super::flags::Flags;
+use super::from_git::Copies;
 use super::in_order::Order;
 use super::indexes::Indexes;
 use super::installed;
@@ -23,6 +24,7 @@ use super::store::{BuildSite, Built, FORMAT, Question, Recipe};
 use super::uv::UvProvider;
 use crate::command::{CommandLine, CommandRunner, Finished};
 use crate::file_lock::FileLock;
+use crate::git::PackageAccess;
 use crate::scrub::scrub_urls;
 
 /// Requirement options that uv takes on its command line, from its environment, or not at all.
@@ -43,6 +45,10 @@ pub(super) struct Installer<'a> {
     /// With what; empty before it was looked for.
     pub(super) engine: OnceCell<Engine>,
     pub(super) indexes: &'a Indexes,
+    /// Where packages from git come from; absent where there are none.
+    pub(super) repositories: Option<&'a PackageAccess<'a>>,
+    /// Those that stand for them; empty before one was needed.
+    pub(super) copies: OnceCell<Copies<'a>>,
     pub(super) working_dir: Option<&'a Path>,
     pub(super) commands: &'a dyn CommandRunner,
     pub(super) progress: &'a dyn Fn(&str),
@@ -56,8 +62,10 @@ pub(super) enum Engine {
 
 /// What the installer reads.
 pub(super) struct Inputs {
-    requirements: PathBuf,
-    constraints: Option<PathBuf>,
+    pub(super) requirements: PathBuf,
+    pub(super) constraints: Option<PathBuf>,
+    /// For uv: what counts instead of what packages ask for.
+    pub(super) overrides: Option<PathBuf>,
 }
 
 /// One folder being filled.
@@ -144,7 +152,7 @@ impl Recipe for Installer<'_> {
             return Err(self.failure(&site, &first)?);
         }
         let text = fs::read_to_string(&output).map_err(PythonError::io("read", &output))?;
-        Ok(Some(logical_lines([text.as_str()])))
+        Ok(Some(self.originals(logical_lines([text.as_str()]))))
     }
 
     fn build(&self, site: &BuildSite<'_>, resolution: Option<&[String]>) -> Result<Built, PythonError> {
@@ -162,6 +170,7 @@ impl Recipe for Installer<'_> {
             (Engine::Uv(uv), None) => self.beside_seeds(uv, &site, || self.install(&engine, &site))?,
             (Engine::Pip, _) => self.install(&engine, &site)?,
         }
+        self.name_origins(&site)?;
         let names = self.requirements.names();
         let left_out: Vec<&str> = SEEDS.into_iter().filter(|seed| !names.iter().any(|name| name == seed)).collect();
         let mut packages = installed::packages(&site.environment, &left_out);
@@ -329,13 +338,18 @@ impl Installer<'_> {
             Engine::Uv(_) => &NOT_FOR_UV,
             Engine::Pip => &[],
         };
-        let constraints = requirements.constraints_text();
-        let requirements = write_input(site.scratch, "requirements.txt", &requirements.file_text(left_out))?;
+        let constraints = self.stand_in(site, requirements.constraints_text())?;
+        let text = self.stand_in(site, requirements.file_text(left_out))?;
+        let requirements = write_input(site.scratch, "requirements.txt", &text)?;
         let constraints = match constraints.is_empty() {
             true => None,
             false => Some(write_input(site.scratch, "constraints.txt", &constraints)?),
         };
-        Ok(Inputs { requirements, constraints })
+        let inputs = Inputs { requirements, constraints, overrides: None };
+        match engine {
+            Engine::Uv(_) => self.add_overrides(site, inputs),
+            Engine::Pip => Ok(inputs),
+        }
     }
 
     /// A set of pins that contradict each other, which `pip freeze` of a working environment often is, is installed
@@ -369,8 +383,8 @@ impl Installer<'_> {
         if self.requirements.has("--pre") {
             command = command.arguments(["--prerelease", "allow"]);
         }
-        if let Some(pins) = pins {
-            command = command.argument("--override").argument(pins);
+        for overrides in pins.into_iter().chain(inputs.overrides.as_deref()) {
+            command = command.argument("--override").argument(overrides);
         }
         if let Some(constraints) = &inputs.constraints {
             command = command.argument("-c").argument(constraints);
@@ -405,8 +419,8 @@ impl Installer<'_> {
                 if self.requirements.has("--require-hashes") {
                     command = command.argument("--require-hashes");
                 }
-                if let Some(pins) = pins {
-                    command = command.argument("--override").argument(pins);
+                for overrides in pins.into_iter().chain(inputs.overrides.as_deref()) {
+                    command = command.argument("--override").argument(overrides);
                 }
                 command.arguments(flags.for_uv())
             }

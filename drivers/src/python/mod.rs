@@ -9,6 +9,7 @@
 
 mod error;
 mod flags;
+mod from_git;
 #[cfg(test)]
 mod in_image;
 mod in_order;
@@ -44,9 +45,11 @@ use self::installer::Installer;
 use self::interpreter::PythonInterpreter;
 use self::managers::conda::{self, Conda};
 use self::managers::{Finder, Origin};
+pub use self::requirement_line::code_path;
 use self::requirements::Requirements;
 use self::store::{Asker, BuildSite, Found, Lease, Limits, Outcome, Recipe, Store};
 use crate::command::{CommandLine, CommandRunner};
+use crate::git::PackageAccess;
 
 /// Name of the store's folder.
 const STORE: &str = "environments";
@@ -75,6 +78,8 @@ pub struct EnvironmentRequest<'a> {
     pub conda: Option<&'a [String]>,
     /// Its code, where it has any.
     pub code: Option<CodeFolder<'a>>,
+    /// Access to the repositories that packages come from, where some do.
+    pub repositories: Option<&'a PackageAccess<'a>>,
     /// A folder of the attempt's own, for an environment that cannot be shared. It need not exist yet.
     pub private_dir: &'a Path,
 }
@@ -354,6 +359,8 @@ impl EnvironmentStore {
             order: Order::of(&settings.packages, requirements).into(),
             engine: std::cell::OnceCell::new(),
             indexes: &indexes,
+            repositories: finder.request.repositories,
+            copies: std::cell::OnceCell::new(),
             working_dir: finder.request.code.map(|code| code.working_dir),
             commands: finder.commands,
             progress: finder.progress,

@@ -100,6 +100,17 @@ pub(super) fn local_path(requirement: &str) -> Option<&str> {
     (path.starts_with(['.', '/', '~']) || path.contains('/') || is_archive).then_some(path)
 }
 
+/// The path of the task's code that a requirement line refers to: a project, an archive, another list.
+pub fn code_path(line: &str) -> Option<String> {
+    match as_option(line) {
+        Some(("--requirement" | "--editable" | "--constraint", value)) if !is_remote(&value) => {
+            Some(local_path(&value).unwrap_or(&value).split('[').next().unwrap_or_default().to_owned())
+        }
+        Some(_) => None,
+        None => local_path(line).map(str::to_owned),
+    }
+}
+
 /// Whether a line means the same wherever it is read: the name of a package, or an option without a path.
 pub(super) fn is_free_of_code(line: &str) -> bool {
     match as_option(line) {
@@ -228,6 +239,18 @@ mod tests {
         check("a @ https://h/a.whl", None);
         check("git+ssh://git@h/r", None);
         check("a==1.0 ; sys_platform == 'linux'", None);
+    }
+
+    #[test]
+    fn a_line_may_refer_to_the_code() {
+        let check = |line: &str, expected: Option<&str>| assert_eq!(code_path(line).as_deref(), expected, "{line}");
+        check("-e .[dev]", Some("."));
+        check("-e lib", Some("lib"));
+        check("-r more/list.txt", Some("more/list.txt"));
+        check("./lib[x]", Some("./lib"));
+        check("-e git+https://h/r", None);
+        check("--extra-index-url https://h/s", None);
+        check("six==1.17.0", None);
     }
 
     #[test]

@@ -51,7 +51,7 @@ impl Installer<'_> {
     ) -> Result<bool, PythonError> {
         let mut text = self.requirements.options_text(&NOT_FOR_UV);
         resolution.iter().for_each(|line| text.extend([line.as_str(), "\n"]));
-        let exact = write_input(site.scratch, "exact.txt", &text)?;
+        let exact = write_input(site.scratch, "exact.txt", &self.stand_in(site, text)?)?;
         let names: Vec<String> = resolution.iter().filter_map(|line| package_name(line)).collect();
         let seeds = self.seeds_besides(&names);
         let engine = Engine::Uv(uv.to_owned());

@@ -82,6 +82,7 @@ impl Fixture {
         let lines: Option<Vec<String>> = requirements.map(|lines| lines.iter().map(|line| (*line).into()).collect());
         let (root, working_dir) = (self.path("code"), self.path("code/src"));
         let request = EnvironmentRequest {
+            repositories: None,
             conda: None,
             task: "one",
             interpreter,
@@ -134,6 +135,7 @@ pub(crate) fn shared_cache() -> PathBuf {
     let path = [("PATH".into(), std::env::join_paths(path).unwrap())];
     let commands = SystemCommands::new(variables.chain(path), Arc::default());
     let request = EnvironmentRequest {
+        repositories: None,
         conda: None,
         task: "",
         interpreter: &Interpreter::Python { binary: "python3".into(), version: None },

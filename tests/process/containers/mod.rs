@@ -3,6 +3,7 @@
 mod crash;
 mod engine;
 mod failures;
+mod from_git;
 mod gpus;
 mod images;
 pub(crate) mod interpreters;

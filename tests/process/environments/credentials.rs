@@ -1,8 +1,6 @@
 //! A server for code and packages that wants a password: everything works, and the password is nowhere.
 
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -12,59 +10,11 @@ use serde_json::{Value, json};
 
 use super::packages::write_wheel;
 use crate::harness::{
-    Daemon, Draft, Gate, Place, ProcessExt, Server, audit, base_python, eventually, git, git_commit_all, new_repository,
+    Daemon, Draft, Gate, GitServer, Place, ProcessExt, Server, audit, eventually, git, git_commit_all, new_repository,
 };
-use crate::tls::certificates;
 
-const PASSWORD: &str = "t0ken$(id)%/x@Y";
-const SERVER: &str = include_str!("git_server.py");
+const PASSWORD: &str = GitServer::PASSWORD;
 const LIMIT: Duration = Duration::from_secs(60);
-
-/// `git http-backend` behind https and a password, and an index of packages.
-struct GitServer {
-    child: Child,
-    authority: PathBuf,
-    folder: PathBuf,
-    address: String,
-}
-
-impl GitServer {
-    fn start(place: &Place) -> Self {
-        let [authority, certificate, key] = certificates(place);
-        let (script, password, folder) = (place.path("git_server.py"), place.path("password"), place.path("served"));
-        std::fs::write(&script, SERVER).unwrap();
-        std::fs::write(&password, PASSWORD).unwrap();
-        std::fs::create_dir_all(folder.join("wheels")).unwrap();
-        let mut command = place.command(base_python());
-        command.arg(script).args([&folder, &certificate, &key, &password]);
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut port = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut port).unwrap();
-        Self { child, authority, folder, address: format!("127.0.0.1:{}", port.trim()) }
-    }
-
-    fn url(&self, name: &str) -> String {
-        format!("https://{}/{name}.git", self.address)
-    }
-
-    /// Makes what is in a folder available under a name.
-    fn publish(&self, repository: &Path, name: &str) {
-        let bare = self.folder.join(format!("{name}.git"));
-        git(repository, &["clone", "--quiet", "--bare", ".", bare.to_str().unwrap()]);
-    }
-
-    /// A package of one module as a wheel.
-    fn publish_wheel(&self, name: &str, version: &str) {
-        write_wheel(&self.folder.join("wheels"), name, version, "");
-    }
-}
-
-impl Drop for GitServer {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 /// The forms in which the password might be written down.
 fn forms() -> Vec<String> {
@@ -126,7 +76,7 @@ fn publish_code(place: &Place, server: &GitServer, gate: &Gate) {
         [project]\nname = 'hostlerlib'\nversion = '1.0'\n[tool.setuptools]\npy-modules = ['hostlerlib']\n";
     new_repository(&library, &[("pyproject.toml", project), ("hostlerlib.py", "VERSION = '1.0'\n")]);
     server.publish(&library, "library");
-    server.publish_wheel("hostlerwheel", "4.2");
+    write_wheel(&server.folder.join("wheels"), "hostlerwheel", "4.2", "");
     let outer = place.path("outer");
     let program = format!(
         "import os, subprocess\nprint('ENV', dict(os.environ), flush=True)\n{}\nfrom inner import word\n\
@@ -164,7 +114,7 @@ fn a_password_opens_code_submodule_and_packages_and_is_found_nowhere() {
     let server = Server::start(&place);
     let api = server.api();
     let config = configuration(&place, &server, &code);
-    let authority = bundle(&place, &code.authority);
+    let authority = code.authorities(&place);
     let uv_cache = place.path("home/uv");
     let variables = [
         ("CLEARML_CONFIG_FILE", config.to_str().unwrap()),
@@ -213,16 +163,6 @@ fn a_password_opens_code_submodule_and_packages_and_is_found_nowhere() {
     explained(&place, &config, &code, &authority);
     drop(daemon);
     audit(&place);
-}
-
-/// The machine's authorities and ours, as one file.
-fn bundle(place: &Place, authority: &Path) -> String {
-    let machines = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from).into_iter();
-    let usual = ["/etc/ssl/certs/ca-certificates.crt", "/etc/ssl/cert.pem"].map(PathBuf::from);
-    let machines = machines.chain(usual).find_map(|path| std::fs::read(path).ok()).unwrap_or_default();
-    let path = place.path("authorities.pem");
-    std::fs::write(&path, [machines, std::fs::read(authority).unwrap()].concat()).unwrap();
-    path.to_str().unwrap().to_owned()
 }
 
 /// What the user's own process has in its environment.

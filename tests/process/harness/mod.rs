@@ -4,6 +4,7 @@ mod api;
 mod audit;
 mod daemon;
 mod gate;
+mod git_server;
 mod place;
 mod process;
 mod python;
@@ -17,6 +18,7 @@ pub(crate) use api::Api;
 pub(crate) use audit::{audit, audit_state, check as check_journal, journal_of, last_sequence};
 pub(crate) use daemon::Daemon;
 pub(crate) use gate::Gate;
+pub(crate) use git_server::GitServer;
 pub(crate) use place::{Place, User};
 pub(crate) use process::{Finished, ProcessExt, is_alive, kill};
 pub(crate) use python::{

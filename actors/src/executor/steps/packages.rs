@@ -64,6 +64,7 @@ impl PrepareStep<'_> for Packages {
             requirements: asked.lines(),
             conda: conda.as_deref(),
             code,
+            repositories: asked.repositories(),
             private_dir: &private_dir,
         };
         let mut settings = draft.order.python.clone();
@@ -137,6 +138,7 @@ pub(super) fn begin<'scope>(
                     requirements: asked.lines(),
                     conda: None,
                     code: None,
+                    repositories: asked.repositories(),
                     private_dir: &order.attempt_dir.join("work").join("environment"),
                 };
                 let made = store.prepare(&request, asked.commands(), &|line| console.line(line));

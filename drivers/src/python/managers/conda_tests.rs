@@ -49,6 +49,7 @@ impl Machine {
         let path = format!("{}:/usr/bin:/bin", root.join("bin").display());
         let commands = SystemCommands::new([("PATH".into(), path.into())], Arc::default());
         let request = EnvironmentRequest {
+            repositories: None,
             task: "one",
             interpreter: &Interpreter::Python { binary: "python3.10".into(), version: Some("3.10".into()) },
             requirements: pip.as_deref(),

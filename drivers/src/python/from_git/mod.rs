@@ -1,0 +1,231 @@
+//! Packages from git for an image that has no git: checked out on this machine, and installed from there.
+//!
+//! What the installer reads names folders (`file:`) where the task names repositories (`git+`), in requirement lines as
+//! in the files of what was checked out, whose own dependencies may come from git in turn. Everywhere else, and in the
+//! environment when it is ready, stand the repositories.
+
+mod origins;
+mod project_files;
+
+use std::cell::RefCell;
+use std::fs;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+use url::Url;
+
+use self::project_files::Wanted;
+use super::error::PythonError;
+use super::installer::{Inputs, Installer, Site, write_input};
+use super::requirement_line::{local_path, package_name};
+use crate::git::{PackageAccess, PackageSource};
+
+/// Where the token of a URL ends, in a line as in a program's text.
+const ENDS: [char; 10] = ['"', '\'', '`', '\\', ',', ')', ']', '>', '|', '\0'];
+
+/// One package that was checked out.
+#[derive(Clone)]
+struct Copy {
+    /// What was asked for.
+    source: PackageSource,
+    commit: String,
+    /// In every path and URL of it, and in nothing else.
+    mark: String,
+    /// Where its project is.
+    folder: PathBuf,
+}
+
+impl Copy {
+    /// What stands for it in a requirement.
+    fn url(&self) -> String {
+        Url::from_directory_path(&self.folder).map_or_else(
+            |()| format!("file://{}", self.folder.display()),
+            |url| url.as_str().trim_end_matches('/').into(),
+        )
+    }
+}
+
+/// All that one environment needs.
+pub(super) struct Copies<'a> {
+    access: &'a PackageAccess<'a>,
+    folder: PathBuf,
+    progress: &'a dyn Fn(&str),
+    made: RefCell<Vec<Copy>>,
+}
+
+impl<'a> Copies<'a> {
+    /// In a folder that installers see, too. It need not exist yet.
+    pub(super) fn new(access: &'a PackageAccess<'a>, folder: PathBuf, progress: &'a dyn Fn(&str)) -> Self {
+        Self { access, folder, progress, made: RefCell::default() }
+    }
+
+    /// Requirement lines with folders instead of repositories.
+    fn stand_in(&self, text: &str) -> Result<String, PythonError> {
+        let mut result = String::with_capacity(text.len());
+        for line in text.split_inclusive('\n') {
+            let mut rest = line;
+            while let Some((range, source)) = first_token(rest) {
+                let wanted = Wanted::of(&rest[..range.start]);
+                result.push_str(&rest[..range.start]);
+                result.push_str(&self.copy(&source, wanted)?.url());
+                rest = &rest[range.end..];
+            }
+            result.push_str(rest);
+        }
+        Ok(result)
+    }
+
+    /// Requirement lines with the commits instead of the folders.
+    fn originals(&self, line: &str) -> String {
+        let made = self.made.borrow();
+        let Some(copy) = made.iter().find(|copy| line.contains(&copy.mark)) else { return line.to_owned() };
+        replace_folder(line, copy, &copy.source.at(&copy.commit).requirement())
+    }
+
+    /// Checks out what is not there yet, with what it needs in turn.
+    fn copy(&self, source: &PackageSource, wanted: Wanted) -> Result<Copy, PythonError> {
+        let is_it = |copy: &&Copy| copy.source == *source || copy.source.at(&copy.commit) == *source;
+        let known = self.made.borrow().iter().find(is_it).cloned();
+        if let Some(copy) = known {
+            if wanted == Wanted::Extras {
+                self.provide_dependencies(&copy, wanted)?;
+            }
+            return Ok(copy);
+        }
+        let requirement = source.requirement();
+        (self.progress)(&format!("checking out {requirement}: the image has no git"));
+        let mark = hex::encode(&Sha256::digest(requirement.as_bytes())[..10]);
+        let new = self.folder.join(&mark);
+        fs::create_dir_all(&self.folder).map_err(PythonError::io("make", &self.folder))?;
+        let commit = self
+            .access
+            .check_out(source, &new, self.progress)
+            .map_err(|error| PythonError::of_repository(error, &requirement))?;
+        let is_same = |copy: &&Copy| copy.commit == commit && copy.source.at("") == source.at("");
+        let same = self.made.borrow().iter().find(is_same).cloned();
+        if let Some(same) = same {
+            // Asked for by a branch and by its commit: for installers it has to be one folder.
+            super::store::remove(&new)?;
+            let copy = Copy { source: source.clone(), ..same };
+            self.made.borrow_mut().push(copy.clone());
+            return Ok(copy);
+        }
+        // A branch that has moved since is another folder: installers keep what they have built of one.
+        let mark = format!("{mark}-{}", &commit[..12.min(commit.len())]);
+        let root = self.folder.join(format!("{}-{mark}", source.name()));
+        super::store::remove(&root)?;
+        fs::rename(&new, &root).map_err(PythonError::io("move", &new))?;
+        let folder = source.subdirectory().map_or_else(|| root.clone(), |below| root.join(below));
+        let copy = Copy { source: source.clone(), commit, mark, folder };
+        // Before its own needs: two may need each other.
+        self.made.borrow_mut().push(copy.clone());
+        self.provide_dependencies(&copy, wanted)?;
+        Ok(copy)
+    }
+
+    fn provide_dependencies(&self, copy: &Copy, wanted: Wanted) -> Result<(), PythonError> {
+        let mut stopped = None;
+        let mut replace = |source: &PackageSource| match self.copy(source, Wanted::NoExtras) {
+            Ok(found) => Some(found.folder),
+            Err(error @ (PythonError::Stopped | PythonError::DiskFull { .. })) => {
+                stopped.get_or_insert(error);
+                None
+            }
+            Err(error) => {
+                // It may never be needed. If it is, the installer says so.
+                (self.progress)(&format!("{} names it, and {error}", copy.source.name()));
+                None
+            }
+        };
+        project_files::rewrite(&copy.folder, wanted, &mut replace)?;
+        stopped.map_or(Ok(()), Err)
+    }
+
+    /// Requirement lines for what projects of the task's own code need from git. Their files stay as they are.
+    fn of_local(&self, lines: &[String]) -> Result<String, PythonError> {
+        let mut text = String::new();
+        for line in lines {
+            let line = line.strip_prefix("-e ").unwrap_or(line);
+            let Some(folder) = local_path(line).map(Path::new).filter(|folder| folder.is_dir()) else { continue };
+            for (name, source) in project_files::dependencies(folder, Wanted::of(line)) {
+                let copy = self.copy(&source, Wanted::NoExtras)?;
+                text.push_str(&format!("{name} @ {}\n", copy.url()));
+            }
+        }
+        Ok(text)
+    }
+}
+
+impl Installer<'_> {
+    /// The copies that this environment needs; `None` where installers have git.
+    fn copies(&self, site: &Site<'_>) -> Option<&Copies<'_>> {
+        let access = self.repositories.filter(|access| access.lacks_git())?;
+        Some(self.copies.get_or_init(|| Copies::new(access, site.scratch.join("git"), self.progress)))
+    }
+
+    /// What installers are to read instead of these lines.
+    pub(super) fn stand_in(&self, site: &Site<'_>, text: String) -> Result<String, PythonError> {
+        match self.copies(site) {
+            Some(copies) => copies.stand_in(&text),
+            None => Ok(text),
+        }
+    }
+
+    /// What is to be kept of lines that an installer wrote.
+    pub(super) fn originals(&self, lines: Vec<String>) -> Vec<String> {
+        match self.copies.get() {
+            Some(copies) => lines.iter().map(|line| copies.originals(line)).collect(),
+            None => lines,
+        }
+    }
+
+    /// Tells uv where the packages from git are that the task's own projects need.
+    pub(super) fn add_overrides(&self, site: &Site<'_>, inputs: Inputs) -> Result<Inputs, PythonError> {
+        let Some(copies) = self.copies(site).filter(|_| self.requirements.is_local()) else { return Ok(inputs) };
+        let text = copies.of_local(self.requirements.lines())?;
+        let names: Vec<String> = self.requirements.names();
+        let lines = text.lines().filter(|line| !package_name(line).is_some_and(|name| names.contains(&name)));
+        let text: String = lines.map(|line| format!("{line}\n")).collect();
+        if text.is_empty() {
+            return Ok(inputs);
+        }
+        Ok(Inputs { overrides: Some(write_input(site.scratch, "overrides.txt", &text)?), ..inputs })
+    }
+
+    /// Has the environment name repositories instead of folders that are gone soon.
+    pub(super) fn name_origins(&self, site: &Site<'_>) -> Result<(), PythonError> {
+        match self.copies.get() {
+            Some(copies) => origins::restore(&site.environment, &copies.made.borrow()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The first repository that a text names, and where.
+fn first_token(text: &str) -> Option<(Range<usize>, PackageSource)> {
+    text.match_indices("git+").find_map(|(start, _)| {
+        let is_part = |letter: char| letter.is_alphanumeric() || matches!(letter, '-' | '_' | '.' | '+' | '/');
+        if text[..start].ends_with(is_part) {
+            return None;
+        }
+        let rest = &text[start..];
+        let end = rest.find(|letter: char| letter.is_whitespace() || ENDS.contains(&letter)).unwrap_or(rest.len());
+        PackageSource::parse(&rest[..end]).map(|source| (start..start + end, source))
+    })
+}
+
+/// The text with something else instead of the URL of a copy.
+fn replace_folder(text: &str, copy: &Copy, with: &str) -> String {
+    let mut result = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(&copy.mark) {
+        let Some(start) = rest[..at].rfind("file:") else { break };
+        let end = rest[at..].find(|letter: char| letter.is_whitespace() || ENDS.contains(&letter) || letter == ';');
+        result.push_str(&rest[..start]);
+        result.push_str(with);
+        rest = end.map_or("", |end| &rest[at + end..]);
+    }
+    result.push_str(rest);
+    result
+}
