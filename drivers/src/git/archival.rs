@@ -1,4 +1,4 @@
-//! A work tree without its repository, for builds of packages.
+//! A work tree without its repository, for builds of packages that have no git.
 //!
 //! Many packages take their version from git. Without it they read `.git_archival.txt`, which `git archive` fills in and
 //! setuptools-scm defines.

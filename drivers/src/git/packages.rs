@@ -1,5 +1,5 @@
 //! Access to repositories that packages come from: the installer starts git itself, and git asks us. Where packages are
-//! installed in an image that has no git, they are checked out for it.
+//! installed in an image, which need not have a git and must not have a credential, they are checked out for it.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use super::access::Access;
 use super::error::GitError;
 use super::package_source::{PackageSource, split_revision};
 use super::url::RepositoryUrl;
-use super::{Checkout, archival};
+use super::{Checkout, archival, own_objects};
 use crate::command::{CommandError, CommandLine, CommandRunner, Finished, ImageSite};
 
 /// Runs commands whose git children get the credentials that code gets.
@@ -22,8 +22,8 @@ pub struct PackageAccess<'a> {
     commands: &'a dyn CommandRunner,
     /// URLs of repositories as the lines have them now, and as they were written.
     written: Vec<(String, String)>,
-    /// Whether an image has to do without git, once that was looked for.
-    lacks_git: OnceLock<bool>,
+    /// Whether there is a git where packages are installed, once that was looked for.
+    has_git: OnceLock<bool>,
 }
 
 impl std::fmt::Debug for PackageAccess<'_> {
@@ -56,18 +56,22 @@ impl<'a> PackageAccess<'a> {
             cleaned.push(line.replacen(url, &format!("{clean}{rest}"), 1));
             written.push((clean, repository.to_owned()));
         }
-        Ok((Self { access, settings, cache_dir, commands, written, lacks_git: OnceLock::new() }, cleaned))
+        Ok((Self { access, settings, cache_dir, commands, written, has_git: OnceLock::new() }, cleaned))
     }
 
-    /// Whether installers run in an image that has no git: then what they need has to be checked out for them.
-    pub(crate) fn lacks_git(&self) -> bool {
-        *self.lacks_git.get_or_init(|| self.commands.image().is_some() && self.commands.find_all("git").is_empty())
+    /// Whether what installers need is checked out for them: they run in an image, and this machine has git.
+    pub(crate) fn checks_out(&self) -> bool {
+        self.commands.image().is_some_and(|image| image.here.find("git").is_some())
+    }
+
+    fn has_git(&self) -> bool {
+        *self.has_git.get_or_init(|| !self.commands.find_all("git").is_empty())
     }
 
     /// Checks out what a package is built from, submodules and large files included, with the git and the credentials of
-    /// this machine. `into` is made, and has no repository afterwards; what builds read from one to find out their
-    /// version is in `.git_archival.txt`. Returns the id of the commit. Lines for people go to `progress`, without
-    /// secrets.
+    /// this machine. `into` is made. Where builds have no git, there is no repository in it: what they read from one to
+    /// find out their version is in `.git_archival.txt`. Returns the id of the commit. Lines for people go to `progress`,
+    /// without secrets.
     pub(crate) fn check_out(
         &self,
         source: &PackageSource,
@@ -76,6 +80,7 @@ impl<'a> PackageAccess<'a> {
     ) -> Result<String, GitError> {
         let url = source.url_with_secrets();
         let url = self.written.iter().find(|(clean, _)| clean == url).map_or(url, |(_, written)| written);
+        let here = self.commands.image().map_or(self.commands, |image| image.here);
         let checkout = Checkout {
             url,
             revision: &source.revision(),
@@ -83,10 +88,15 @@ impl<'a> PackageAccess<'a> {
             into,
             cache_dir: self.cache_dir,
             settings: self.settings,
-            commands: self.commands.image().map_or(self.commands, |image| image.here),
+            commands: here,
         };
         let checked_out = checkout.run(progress)?;
-        archival::leave_repository(into, &checked_out.commit)?;
+        if !self.has_git() {
+            archival::leave_repository(into, &checked_out.commit)?;
+        } else if self.settings.cache.path.is_some() {
+            // Containers see what is in the usual place.
+            own_objects(into, here)?;
+        }
         Ok(checked_out.commit)
     }
 }
@@ -106,8 +116,8 @@ fn git_url(line: &str) -> Option<&str> {
 
 impl CommandRunner for PackageAccess<'_> {
     fn run(&self, mut command: CommandLine, output: &mut dyn FnMut(&str)) -> Result<Finished, CommandError> {
-        if self.lacks_git() {
-            // Nobody would ask for them.
+        if self.checks_out() {
+            // Programs of packages run in there.
             return self.commands.run(command, output);
         }
         let scrubber = self.access.scrubber();

@@ -1,4 +1,4 @@
-//! Packages from repositories, in images that have no git.
+//! Packages from repositories, in images that need no git.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{Engine, Farm};
-use crate::harness::{Draft, GitServer, ProcessExt, audit, git, git_commit_all, new_repository};
+use crate::harness::{Draft, GitServer, Place, ProcessExt, audit, git, git_commit_all, new_repository, package_index};
 
 /// A build backend of a version, so that no index is asked twice.
 const SETUPTOOLS: &str = "[build-system]\nrequires = ['setuptools==75.8.0']\nbuild-backend = 'setuptools.build_meta'\n";
@@ -19,7 +19,7 @@ struct Site {
 
 impl Site {
     fn start(engine: &Engine, variables: &[(&str, &str)]) -> Self {
-        let place = crate::harness::Place::new();
+        let place = engine.user.map_or_else(Place::new, Place::of);
         let code = GitServer::start(&place);
         let authorities = code.authorities(&place);
         let mut all = vec![
@@ -118,7 +118,7 @@ const FAMILY: &str = "import importlib.metadata as m, shutil, second, third\nfro
 
 #[test]
 fn packages_their_submodules_and_what_they_need_in_turn_come_from_git() {
-    for engine in Engine::all() {
+    for engine in Engine::docker().into_iter().chain(Engine::rootless()) {
         let site = Site::start(&engine, &[]);
         site.publish_family();
         let draft =
@@ -204,6 +204,54 @@ fn a_project_of_the_tasks_own_code_finds_them() {
     let (_, console) = site.run(&draft);
     assert!(console.contains("GOT inner second third 1.0 2.5 3.0") && console.contains("OWN 1"), "{console}");
     site.is_whole();
+}
+
+/// What uv has decided, a commit for each repository.
+#[test]
+fn a_lock_of_uv_names_commits() {
+    let Some(engine) = Engine::docker() else { return };
+    let site = Site::start(&engine, &[]);
+    site.publish_family();
+    let project = format!(
+        "{SETUPTOOLS}[project]\nname = 'own'\nversion = '1'\nrequires-python = '>=3.9'\ndependencies = ['hostler-library']\n\
+         [tool.setuptools]\npy-modules = []\n[tool.uv.sources]\nhostler-library = {{ git = '{}', branch = 'main' }}\n",
+        site.code.url("library")
+    );
+    let own = site.path("own");
+    new_repository(&own, &[("pyproject.toml", &project), ("run.py", FAMILY)]);
+    let mut lock = site.farm.place.command(site.path("bin/uv"));
+    lock.args(["lock", "--quiet"]).current_dir(&own).env("GIT_SSL_CAINFO", site.code.authorities(&site.farm.place));
+    let [name, value] = site.code.with_password();
+    lock.env("GIT_CONFIG_COUNT", "1").env("GIT_CONFIG_KEY_0", name).env("GIT_CONFIG_VALUE_0", value);
+    lock.finish_within(Duration::from_secs(200)).ok();
+    git_commit_all(&own, &[]);
+    site.code.publish(&own, "own");
+    let (task, console) = site.run(&Draft::repository("own", &site.code.url("own"), "run.py"));
+    assert!(console.contains("GOT inner second third 1.0 2.5 3.0") && console.contains("uv.lock"), "{console}");
+    let commit = git(&site.path("library"), &["rev-parse", "HEAD"]);
+    assert!(site.recorded(&task).contains(&format!("library.git@{commit}")), "{}", site.recorded(&task));
+    site.is_whole();
+}
+
+/// poetry runs in the container, and what it says is found outside.
+#[test]
+fn a_project_of_poetry_is_installed() {
+    let Some(engine) = Engine::docker() else { return };
+    let manager = ("CLEARML_AGENT__AGENT__PACKAGE_MANAGER__TYPE", "poetry");
+    for engine in std::iter::once(engine).chain(Engine::rootless()) {
+        let site = Site::start(&engine, &[manager]);
+        let project = format!(
+            "[tool.poetry]\npackage-mode = false\n[[tool.poetry.source]]\nname = 'index'\nurl = '{}'\n\
+             [tool.poetry.dependencies]\npython = '>=3.9,<4'\nsix = '1.16.0'\n",
+            package_index()
+        );
+        let program = "import six\nprint('SIX', six.__version__)\n";
+        site.publish("own", &[("pyproject.toml", &project), ("run.py", program)], None);
+        let draft = Draft::repository("own", &site.code.url("own"), "run.py");
+        let (_, console) = site.run(&draft);
+        assert!(console.contains("SIX 1.16.0") && console.contains("a project of poetry"), "{console}");
+        site.is_whole();
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use super::{Place, base_python, git};
 use crate::tls::certificates;
@@ -29,7 +29,8 @@ impl GitServer {
         std::fs::write(&script, SERVER).unwrap();
         std::fs::write(&password, Self::PASSWORD).unwrap();
         std::fs::create_dir_all(folder.join("wheels")).unwrap();
-        let mut command = place.command(base_python());
+        // Of whoever tests: a user of the place need not be able to run it.
+        let mut command = Command::new(base_python());
         command.arg(script).args([&folder, &certificate, &key, &password]);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let mut port = String::new();
@@ -39,6 +40,13 @@ impl GitServer {
 
     pub(crate) fn url(&self, name: &str) -> String {
         format!("https://{}/{name}.git", self.address)
+    }
+
+    /// A setting of git that has the password.
+    pub(crate) fn with_password(&self) -> [String; 2] {
+        let encoded: String = Self::PASSWORD.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let base = format!("https://{}/", self.address);
+        [format!("url.https://robot:{encoded}@{}/.insteadOf", self.address), base]
     }
 
     /// Makes what is in a folder available under a name.

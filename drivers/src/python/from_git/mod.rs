@@ -1,4 +1,4 @@
-//! Packages from git for an image that has no git: checked out on this machine, and installed from there.
+//! Packages from git for an image: checked out on this machine, and installed from there.
 //!
 //! What the installer reads names folders (`file:`) where the task names repositories (`git+`), in requirement lines as
 //! in the files of what was checked out, whose own dependencies may come from git in turn. Everywhere else, and in the
@@ -94,7 +94,7 @@ impl<'a> Copies<'a> {
             return Ok(copy);
         }
         let requirement = source.requirement();
-        (self.progress)(&format!("checking out {requirement}: the image has no git"));
+        (self.progress)(&format!("checking out {requirement}"));
         let mark = hex::encode(&Sha256::digest(requirement.as_bytes())[..10]);
         let new = self.folder.join(&mark);
         fs::create_dir_all(&self.folder).map_err(PythonError::io("make", &self.folder))?;
@@ -142,15 +142,21 @@ impl<'a> Copies<'a> {
         stopped.map_or(Ok(()), Err)
     }
 
-    /// Requirement lines for what projects of the task's own code need from git. Their files stay as they are.
+    /// Requirement lines for what projects of the task's own code need from git, as far as the others do not say it. Their
+    /// files stay as they are.
     fn of_local(&self, lines: &[String]) -> Result<String, PythonError> {
         let mut text = String::new();
         for line in lines {
             let line = line.strip_prefix("-e ").unwrap_or(line);
             let Some(folder) = local_path(line).map(Path::new).filter(|folder| folder.is_dir()) else { continue };
             for (name, source) in project_files::dependencies(folder, Wanted::of(line)) {
-                let copy = self.copy(&source, Wanted::NoExtras)?;
-                text.push_str(&format!("{name} @ {}\n", copy.url()));
+                let said = lines.iter().find(|line| package_name(line).as_ref() == Some(&name));
+                let line = match said {
+                    Some(line) => self.stand_in(line.split(" --hash=").next().unwrap_or(line))?,
+                    None => format!("{name} @ {}", self.copy(&source, Wanted::NoExtras)?.url()),
+                };
+                text.push_str(&line);
+                text.push('\n');
             }
         }
         Ok(text)
@@ -158,9 +164,9 @@ impl<'a> Copies<'a> {
 }
 
 impl Installer<'_> {
-    /// The copies that this environment needs; `None` where installers have git.
+    /// The copies that this environment needs; `None` where installers run git themselves.
     fn copies(&self, site: &Site<'_>) -> Option<&Copies<'_>> {
-        let access = self.repositories.filter(|access| access.lacks_git())?;
+        let access = self.repositories.filter(|access| access.checks_out())?;
         Some(self.copies.get_or_init(|| Copies::new(access, site.scratch.join("git"), self.progress)))
     }
 
@@ -184,9 +190,6 @@ impl Installer<'_> {
     pub(super) fn add_overrides(&self, site: &Site<'_>, inputs: Inputs) -> Result<Inputs, PythonError> {
         let Some(copies) = self.copies(site).filter(|_| self.requirements.is_local()) else { return Ok(inputs) };
         let text = copies.of_local(self.requirements.lines())?;
-        let names: Vec<String> = self.requirements.names();
-        let lines = text.lines().filter(|line| !package_name(line).is_some_and(|name| names.contains(&name)));
-        let text: String = lines.map(|line| format!("{line}\n")).collect();
         if text.is_empty() {
             return Ok(inputs);
         }

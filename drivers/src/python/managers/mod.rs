@@ -95,9 +95,14 @@ fn plain_source<'a>(request: &EnvironmentRequest<'a>, force_files: bool) -> Sour
 struct Exported(TempDir);
 
 impl Exported {
-    fn new() -> Result<Self, PythonError> {
-        let folder = tempfile::Builder::new().prefix("hostler-export-").tempdir();
-        folder.map(Self).map_err(PythonError::io("make a temporary folder in", std::env::temp_dir()))
+    fn new(finder: &Finder<'_>) -> Result<Self, PythonError> {
+        // A container sees what is the attempt's own, and not the temporary files of this machine.
+        let parent = match finder.commands.image() {
+            Some(_) => super::made(finder.request.private_dir)?,
+            None => std::env::temp_dir(),
+        };
+        let folder = tempfile::Builder::new().prefix("hostler-export-").tempdir_in(&parent);
+        folder.map(Self).map_err(PythonError::io("make a temporary folder in", parent))
     }
 
     fn path(&self) -> PathBuf {

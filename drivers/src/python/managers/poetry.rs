@@ -37,7 +37,7 @@ pub(super) fn lines(finder: &Finder<'_>, project: &Project) -> Result<Option<Vec
         poetry.run(&["lock", "--no-interaction"])?;
     }
     finder.say("this is a project of poetry: taking what poetry.lock says");
-    let output = Exported::new()?;
+    let output = Exported::new(finder)?;
     let path = output.path().display().to_string();
     let mut arguments = vec!["export", "--no-interaction", "--format", "requirements.txt", "--output", &path];
     let groups = groups::installed(&project.text).join(",");
@@ -70,9 +70,10 @@ fn exported(arguments: &[String]) -> Vec<String> {
     found
 }
 
-/// Where poetry is installed: one folder for each version and interpreter.
+/// Where poetry is installed: one folder for each version and interpreter, which images may have in one place.
 fn home(finder: &Finder<'_>) -> PathBuf {
-    let what = format!("{} {}", requirement(finder), finder.interpreter.path.display());
+    let image = finder.commands.image().map(|image| format!(" {}", image.id)).unwrap_or_default();
+    let what = format!("{} {}{image}", requirement(finder), finder.interpreter.path.display());
     finder.cache_dir.join("tools").join(format!("poetry-{}", hex::encode(&Sha256::digest(what)[..6])))
 }
 
@@ -97,7 +98,7 @@ impl Poetry<'_> {
         self.home.join("bin/poetry")
     }
 
-    /// Installs poetry with its plugin, once for this machine.
+    /// Installs poetry with its plugin, once for this machine, or for an image.
     fn provide(&self) -> Result<(), PythonError> {
         // The folder gets its name when it is whole.
         if self.program().exists() {
@@ -108,7 +109,8 @@ impl Poetry<'_> {
         if self.program().exists() {
             return Ok(());
         }
-        self.finder.say("installing poetry, once for this machine");
+        let place = if self.finder.commands.image().is_some() { "image" } else { "machine" };
+        self.finder.say(&format!("installing poetry, once for this {place}"));
         remove(&self.home)?;
         if let Err(error) = self.install(&lock) {
             // A half installation must not count.
@@ -171,6 +173,14 @@ impl Poetry<'_> {
             .variable("POETRY_VIRTUALENVS_CREATE", "false")
             .variable("POETRY_WARNINGS_EXPORT", "false")
             .variable("NO_COLOR", "1");
+        let command = match self.finder.commands.image() {
+            // Whoever runs it there need not have a home.
+            Some(_) => command
+                .variable("POETRY_CACHE_DIR", self.finder.cache_dir.join("poetry"))
+                .variable("POETRY_CONFIG_DIR", self.home.join("config"))
+                .variable("POETRY_DATA_DIR", self.home.join("data")),
+            None => command,
+        };
         let scrubber = self.indexes.scrubber();
         let finished = self.finder.commands.run(command, &mut |_| {})?;
         if finished.is_success() {

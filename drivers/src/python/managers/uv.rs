@@ -27,7 +27,7 @@ pub(super) fn lines(finder: &Finder<'_>, project: &Project) -> Result<Option<Vec
             false => Ok(None),
         };
     };
-    let output = Exported::new()?;
+    let output = Exported::new(finder)?;
     let run = |locked: bool| -> Result<Finished, PythonError> {
         let mut command = CommandLine::new(&uv)
             .arguments(["export", "--quiet", "--format", "requirements-txt", "--no-header", "--no-annotate"])
