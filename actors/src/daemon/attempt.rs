@@ -71,6 +71,18 @@ impl AttemptDir {
         decode(&std::fs::read(self.path.join(ORDER_FILE)).ok()?).ok()
     }
 
+    /// Removes it with everything in it, whosever that is. Blocks.
+    fn remove(&self) -> io::Result<()> {
+        let order = self.read_order();
+        match (std::fs::remove_dir_all(&self.path), order) {
+            (Err(error), Some(order)) if error.kind() == io::ErrorKind::PermissionDenied => {
+                drivers::container::reclaim(&order);
+                std::fs::remove_dir_all(&self.path)
+            }
+            (removed, _) => removed,
+        }
+    }
+
     /// The executor's own record.
     pub(crate) fn read_record(&self) -> Record {
         match std::fs::read(self.path.join(RECORD_FILE)) {
@@ -93,7 +105,7 @@ pub(crate) fn console_files(attempts_dir: &Path, task: &TaskId, pull: u64, last:
 pub(crate) fn remove_attempts(attempts_dir: &Path, task: &TaskId, pull: u64) {
     for attempt in 1..=protocols::lifecycle::MAX_LOST_ATTEMPTS {
         let directory = AttemptDir::new(attempts_dir, task, pull, AttemptId(attempt));
-        match std::fs::remove_dir_all(&directory.path) {
+        match directory.remove() {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
@@ -126,7 +138,7 @@ pub(crate) fn remove_leftovers<'a>(attempts_dir: &Path, open: impl IntoIterator<
             continue;
         }
         tracing::debug!(%name, "removing the folder of a settled attempt");
-        if let Err(error) = std::fs::remove_dir_all(entry.path()) {
+        if let Err(error) = (AttemptDir { path: entry.path(), mark: name.to_string() }).remove() {
             tracing::warn!(path = %entry.path().display(), %error, "cannot remove an attempt's folder");
         }
     }

@@ -110,8 +110,13 @@ async fn prepare(settings: DaemonSettings, server: Arc<dyn TaskServer>) -> Resul
         Recovered::fold(&entries).map_err(|source| DaemonError::Contradiction { path: journal_file, source })?;
     let open = recovered.runs.iter().filter(|(_, run)| !matches!(run.state, TaskState::Settled(_)));
     let open: Vec<_> = open.map(|(task, run)| (task, run.pull)).collect();
-    remove_leftovers(&settings.attempts_dir(), open.iter().copied());
     remove_containers(&settings, &open).await;
+    let (attempts, still) = (settings.attempts_dir(), open.iter().map(|(task, pull)| ((*task).clone(), *pull)));
+    let still: Vec<(TaskId, u64)> = still.collect();
+    let removing = tokio::task::spawn_blocking(move || {
+        remove_leftovers(&attempts, still.iter().map(|(task, pull)| (task, *pull)))
+    });
+    removing.await.expect("removing folders does not panic");
     let executors = drivers::ipc::bind(&settings.executor_socket())?;
     let control = drivers::ipc::bind(&control_socket(&settings.state_dir))?;
     let metrics = match settings.metrics_listen {

@@ -17,7 +17,6 @@ use tracing::{error, info, warn};
 use super::child::Child;
 use super::children::{Children, Parent};
 use super::console::Console;
-use super::container::reclaim;
 use super::environment_builder::{PreparationNews, Prepare, StopPreparation};
 use super::exit::{ExecutorExit, ExitSlot};
 use super::launch::{Launch, Prepared};
@@ -247,7 +246,7 @@ fn bury(order: &ExecutorOrder, console: &Console, ended: &Ended) {
         if container::fence(&container.socket, &order.mark()) > 0 {
             console.say("the container of the task could not be removed: its engine does not do it");
         }
-        reclaim(order, container);
+        container::reclaim(order);
     }
     loop {
         let (_, left) = kill_descendants(KILL_PATIENCE);

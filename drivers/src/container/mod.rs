@@ -20,6 +20,7 @@ mod link;
 mod ownership;
 mod program;
 mod pull;
+mod reclaim;
 mod run_folder;
 mod warm;
 
@@ -32,8 +33,9 @@ pub use self::fence::{fence, remove_leftovers};
 pub use self::gpus::GpuAccess;
 pub use self::host_files::{HostFileError, busy_ports, read_host_files};
 pub use self::link::{Asked, Descriptors, InitLink, InitSocket, LinkError, Ownership};
-pub use self::ownership::{give_private, holds_files_of_others, installs_as, share, take_back};
+pub use self::ownership::{give_private, installs_as, share};
 pub use self::program::{InitProgramError, init_program};
+pub use self::reclaim::reclaim;
 pub use self::run_folder::{RunFolder, forget_run_folder};
 pub use self::warm::{Taken, WarmError, WarmShelf, WarmTemplate, warm_mark};
 

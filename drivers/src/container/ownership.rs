@@ -44,15 +44,17 @@ pub fn installs_as(link: &InitLink) -> io::Result<Option<User>> {
     Ok((uid != 0 && relation(link)? != Relation::Same).then(|| User { uid, gid, groups: Vec::new() }))
 }
 
-/// Lets the user of a container write into a folder of this user, and sees to it that what is written there is this
-/// user's in the end, as far as the container can do that itself: see [`holds_files_of_others`].
-pub fn share(folder: &Path, link: &InitLink) -> io::Result<()> {
+/// Lets the user of a container write into a folder of this user, and sees to it that what is written there, and into
+/// caches by their paths in the container, is this user's in the end, as far as the container can do that itself; see
+/// [`reclaim`](super::reclaim()) for the rest.
+pub fn share(folder: &Path, caches: &[PathBuf], link: &InitLink) -> io::Result<()> {
     match relation(link)? {
         Relation::Same => Ok(()),
         // This user may do anything: also remove what it has given away.
         Relation::Ruled(uid, gid) => each(folder, &mut |path, _| lchown(path, Some(uid), Some(gid))),
         Relation::Root => {
-            let asked = link.own_at_end(&[folder.to_owned()], geteuid().as_raw(), getegid().as_raw());
+            let folders: Vec<PathBuf> = [folder.to_owned()].into_iter().chain(caches.iter().cloned()).collect();
+            let asked = link.own_at_end(&folders, geteuid().as_raw(), getegid().as_raw());
             asked.map(drop).map_err(io::Error::other)
         }
         Relation::Stranger => {
@@ -89,7 +91,7 @@ pub fn give_private(folder: &RunFolder, names: &[String], link: &InitLink) -> io
 }
 
 /// Whether something in a folder belongs to somebody whose files this process may not remove. Never so for root.
-pub fn holds_files_of_others(folder: &Path) -> bool {
+pub(super) fn holds_files_of_others(folder: &Path) -> bool {
     let own = geteuid().as_raw();
     let mut is_others = |_: &Path, metadata: &fs::Metadata| match metadata.uid() == own {
         true => Ok(()),
@@ -100,7 +102,7 @@ pub fn holds_files_of_others(folder: &Path) -> bool {
 }
 
 /// Gives this user everything in a folder, by the root of a container in which it is mounted under the same path.
-pub fn take_back(folder: &Path, link: &InitLink) -> io::Result<()> {
+pub(super) fn take_back(folder: &Path, link: &InitLink) -> io::Result<()> {
     let user = match relation(link)? {
         Relation::Same => (link.hello().uid, link.hello().gid),
         Relation::Ruled(..) | Relation::Root | Relation::Stranger => (geteuid().as_raw(), getegid().as_raw()),

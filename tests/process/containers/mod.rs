@@ -9,6 +9,7 @@ mod images;
 pub(crate) mod interpreters;
 mod life;
 mod own_engine;
+mod ownership;
 mod prefetch;
 mod rootless;
 mod services;
@@ -83,6 +84,18 @@ impl Engine {
         let (uid, gid) = user.split_once(':').unwrap();
         let user = User { uid: uid.parse().unwrap(), gid: gid.parse().unwrap() };
         Some(Self { flag: "--podman", variable: "CONTAINER_HOST", address, user: Some(user) })
+    }
+
+    /// Docker of root, for the user of [`Self::rootless`] as one of the group whose socket it is.
+    fn of_group() -> Option<Self> {
+        use std::os::unix::fs::MetadataExt as _;
+        let (docker, user) = (Self::docker()?, Self::rootless()?.user?);
+        let socket = std::fs::metadata(docker.address.trim_start_matches("unix://")).unwrap();
+        if socket.gid() == 0 || socket.mode() & 0o060 != 0o060 {
+            eprintln!("skipped: the socket of Docker belongs to no group that a user could be in");
+            return None;
+        }
+        Some(Self { user: Some(User { gid: socket.gid(), ..user }), ..docker })
     }
 
     pub(crate) fn call(&self, arguments: &[&str]) -> Output {

@@ -10,7 +10,7 @@ use super::{DEAF, Engine, Farm, POLITE};
 use crate::harness::{Draft, Gate, User, audit, eventually, is_alive, lines_with};
 
 /// Everything below a folder that is not a user's.
-fn of_others(folder: &Path, user: User) -> Vec<PathBuf> {
+pub(super) fn of_others(folder: &Path, user: User) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let (path, metadata) = (entry.path(), entry.metadata().unwrap());
@@ -25,7 +25,7 @@ fn of_others(folder: &Path, user: User) -> Vec<PathBuf> {
 }
 
 /// A farm whose daemon is told nothing but what every session of a user knows.
-fn farm(engine: &Engine, arguments: &[&str]) -> (Farm, PathBuf) {
+pub(super) fn farm(engine: &Engine, arguments: &[&str]) -> (Farm, PathBuf) {
     let socket = Path::new(engine.address.trim_start_matches("unix://"));
     let session = socket.ancestors().nth(2).unwrap().to_owned();
     let environment = [("XDG_RUNTIME_DIR", session.to_str().unwrap()), ("CONTAINER_HOST", "")];
@@ -33,7 +33,7 @@ fn farm(engine: &Engine, arguments: &[&str]) -> (Farm, PathBuf) {
 }
 
 /// Nothing is left of its tasks, and nothing that is there is anybody else's.
-fn is_left_clean(farm: &Farm, session: &Path) {
+pub(super) fn is_left_clean(farm: &Farm, session: &Path) {
     farm.is_clean();
     let user = farm.engine.user.unwrap();
     for folder in ["state", "home"] {

@@ -121,11 +121,15 @@ impl TaskRunner {
             return;
         }
         let directory = self.attempt_dir(attempt);
-        let engine = directory.read_order().and_then(|order| order.container).map(|container| container.socket);
         let fencing = tokio::task::spawn_blocking(move || {
+            let order = directory.read_order();
+            let engine = order.as_ref().and_then(|order| order.container.as_ref()).map(|container| &container.socket);
             // The container first: its processes may be another user's.
-            let containers = engine.map_or(0, |socket| container::fence(&socket, directory.mark()));
+            let containers = engine.map_or(0, |socket| container::fence(socket, directory.mark()));
             let left = containers + process::fence(directory.mark()).left.len();
+            if let (0, Some(order)) = (containers, &order) {
+                container::reclaim(order);
+            }
             (left, directory.read_record())
         });
         let fencing = async move { fencing.await.expect("fencing does not panic") };

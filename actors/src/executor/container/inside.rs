@@ -202,7 +202,9 @@ impl<'a> Inside<'a> {
     fn hand_over(&self, running: &Running) -> Result<(), StepError> {
         // By its own path, which is the same in there.
         let work = self.order.attempt_dir.join("work").canonicalize().map_err(|error| of_system(&error))?;
-        drivers::container::share(&work, running.link()).map_err(|error| of_system(&error))
+        let caches = mounts::of_operator(self.container).map_err(|error| of_system(&error))?;
+        let caches: Vec<PathBuf> = caches.into_iter().map(|mount| mount.container.into()).collect();
+        drivers::container::share(&work, &caches, running.link()).map_err(|error| of_system(&error))
     }
 
     pub(super) fn new_container(&self, role: &str, spec: ContainerSpec, mounts: Vec<OwnMount>) -> NewContainer {

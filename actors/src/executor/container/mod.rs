@@ -10,7 +10,6 @@ mod gpus;
 mod inside;
 mod look;
 mod mounts;
-mod reclaim;
 mod running;
 mod scripts;
 mod ssh;
@@ -18,5 +17,4 @@ mod warm;
 
 pub use bake::{ImageEntry, ImageWish};
 pub(super) use inside::Inside;
-pub(super) use reclaim::reclaim;
 pub(super) use running::Running;
