@@ -114,7 +114,7 @@ async fn prepare(settings: DaemonSettings, server: Arc<dyn TaskServer>) -> Resul
     let (attempts, still) = (settings.attempts_dir(), open.iter().map(|(task, pull)| ((*task).clone(), *pull)));
     let still: Vec<(TaskId, u64)> = still.collect();
     let removing = tokio::task::spawn_blocking(move || {
-        remove_leftovers(&attempts, still.iter().map(|(task, pull)| (task, *pull)))
+        remove_leftovers(&attempts, still.iter().map(|(task, pull)| (task, *pull)));
     });
     removing.await.expect("removing folders does not panic");
     let executors = drivers::ipc::bind(&settings.executor_socket())?;
