@@ -38,10 +38,12 @@ impl Bench {
     /// `hostler execute --id TASK ARGUMENTS..`
     fn command(&self, task: &str, arguments: &[&str]) -> Command {
         let mut command = self.place.hostler();
+        command.arg("execute");
+        if !arguments.contains(&"--state-dir") {
+            command.arg("--state-dir").arg(self.place.path("state"));
+        }
         command
-            .args(["execute", "--cpu-only", "--state-dir"])
-            .arg(self.place.path("state"))
-            .args(["--id", task])
+            .args(["--cpu-only", "--id", task])
             .args(arguments)
             .env("CLEARML_CONFIG_FILE", self.server.configuration_file())
             .env(SHORT_GRACE.0, SHORT_GRACE.1);

@@ -61,3 +61,33 @@ fn what_runs_already_runs_once() {
     assert_eq!(bench.count(&of_daemon, "ran"), 1);
     audit(&bench.place);
 }
+
+#[test]
+fn of_two_who_execute_a_draft_at_the_same_moment_one_runs_it_and_the_other_is_told() {
+    let bench = Bench::new();
+    for _ in 0..3 {
+        let ran = bench.place.path("ran");
+        let _ = std::fs::remove_file(&ran);
+        let mut gate = Gate::shut(&bench.place.path("gate"));
+        let task = bench.draft(&format!("open({ran:?}, 'a').write('x')\n{}", gate.python()));
+        // Of two machines: neither finds the other in its state directory.
+        let state = |name: &str| bench.place.path(name).to_str().unwrap().to_owned();
+        let states = ["one", "two"].map(state);
+        let both = std::thread::scope(|scope| {
+            let run = |state| {
+                let (bench, task) = (&bench, &task);
+                scope.spawn(move || bench.execute(task, &["--state-dir", state]))
+            };
+            let threads = [&states[0], &states[1]].map(|state| run(state.as_str()));
+            eventually("one who was told", || threads.iter().any(|thread| thread.is_finished()));
+            gate.open();
+            threads.map(|thread| thread.join().unwrap())
+        });
+        let [won, lost] = if both[0].code() == 0 { [&both[0], &both[1]] } else { [&both[1], &both[0]] };
+        assert_eq!(won.code(), 0, "{both:#?}");
+        refused(lost, 1, &[&task, "--clone"]);
+        assert_eq!(std::fs::read_to_string(&ran).unwrap(), "x", "{both:#?}");
+        bench.api.ended_as(&task, "completed");
+    }
+    bench.is_clean();
+}

@@ -1,7 +1,9 @@
 //! One task instead of queues: taken wherever it is, once.
 //!
 //! Written down as every pull is. Out of a queue a task is taken by its removal, which only one of two who try hears to
-//! have worked; a task that stands in none is taken by its status, with a message that has the worker's name in it.
+//! have worked; a task that stands in none is taken by its status, with a message that has the worker's name in it. A
+//! server without our extensions changes a status for everybody who asks: there it is looked, a moment later, whose message
+//! it is.
 
 use std::time::Duration;
 
@@ -171,13 +173,26 @@ impl One {
             Claim::In(status) => {
                 let message = status_message(worker);
                 match server.started(task, "starting execution soon", &message, &[*status]).await {
-                    Ok(()) => Ok(true),
+                    Ok(()) if self.tools.long_poll.is_there() => Ok(true),
+                    Ok(()) => self.is_still_ours(worker).await,
                     Err(error) if error.is_status_refused() => Ok(false),
                     Err(error) => Err(error),
                 }
             }
         }
     }
+    /// Whether nobody else has begun the task at the same moment, where the server lets several do so: the last one who
+    /// wrote has it. Who saw it free before this worker wrote has written by then, and who sees it now leaves it alone.
+    async fn is_still_ours(&self, worker: &WorkerId) -> Result<bool, ClientError> {
+        tokio::time::sleep(JUST_TAKEN).await;
+        let task = self.tools.server.task(&self.only.task).await?;
+        Ok(task.is_some_and(|task| !is_of_another(&task.status_message, worker)))
+    }
+}
+
+/// Whether a message says that another worker than this one has changed the task's status.
+fn is_of_another(message: &str, worker: &WorkerId) -> bool {
+    message.starts_with(&status_message(&WorkerId::from(""))) && message != status_message(worker)
 }
 
 /// Whether a task may be run here, and how it is taken. As the stock agent, which runs what has ended once more; but not

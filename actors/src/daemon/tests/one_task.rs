@@ -1,13 +1,13 @@
 //! A daemon for one task.
 
-use drivers::clearml::FakeServer;
+use drivers::clearml::{FakeServer, TaskServer as _};
 use protocols::clearml::status::TaskStatus;
 use protocols::ids::TaskId;
 use protocols::ipc::ExecutorFact;
 use protocols::lifecycle::{Exit, Outcome};
 use protocols::order::Ended;
 
-use super::rig::{Player, Rig};
+use super::rig::{Player, Rig, eventually};
 use crate::daemon::{DaemonExit, OneTask, RunEnd, run_end};
 
 /// A machine that is to run one task: the second of the queue, or, with a status, one that stands in none.
@@ -74,4 +74,27 @@ async fn what_is_not_to_be_run_is_left_alone() {
     let mut rig = Rig::new(FakeServer::new(), 1);
     rig.only = Some(OneTask { task: "none".into(), must_be_queued: false });
     assert!(matches!(rig.start().ended().await, DaemonExit::NothingToRun(_)));
+}
+
+#[tokio::test]
+async fn of_two_who_begin_a_draft_at_once_one_runs_it_where_the_server_lets_both() {
+    for last_is_other in [true, false] {
+        let (rig, task) = rig(FakeServer::new(), Some(TaskStatus::Created));
+        let daemon = rig.start();
+        let begun = || (rig.server.task_now(&task)?.status == TaskStatus::InProgress).then_some(());
+        eventually("a task that was begun", begun).await;
+        let other = "Changed by clearml-agent other:7";
+        let by_whom = if last_is_other { other } else { "stopping" };
+        rig.server.started(&task, "starting execution soon", by_whom, &[]).await.unwrap();
+        if last_is_other {
+            let DaemonExit::NothingToRun(why) = daemon.ended().await else { panic!("it was run twice") };
+            assert!(why.contains("in_progress"), "{why}");
+            assert_eq!(rig.server.task_now(&task).unwrap().status_message, other, "the other's task is left alone");
+            assert_eq!(run_end(&rig.state_dir(), &task).unwrap(), RunEnd::NotTaken);
+        } else {
+            // An abort is no other worker: the task is this one's to stop.
+            assert_eq!(daemon.ended().await, DaemonExit::Drained);
+            assert_eq!(rig.server.task_now(&task).unwrap().status, TaskStatus::Stopped);
+        }
+    }
 }
