@@ -27,7 +27,12 @@ pub struct ContainerHost {
     pub needs_host_network: bool,
     /// The GPUs of this machine.
     pub gpus: HostGpus,
+    /// Where others reach this machine, for tasks whose ports are published on it.
+    pub address: Option<String>,
 }
+
+/// Variable of a container with published ports, as under the stock agent.
+const HOST_ADDRESS: &str = "CLEARML_AGENT_HOST_IP";
 
 /// Whether a machine has GPUs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +103,8 @@ impl ContainerHost {
         };
         let has_ports = spec.networks.first().is_none_or(is_own);
         let port_mapping = if has_ports { decision.port_mapping() } else { String::new() };
+        let address = self.address.clone().filter(|_| !port_mapping.is_empty());
+        spec.environment.extend(address.map(|address| (HOST_ADDRESS.to_owned(), Some(address))));
         spec.labels.extend(self.settings.extra_labels.iter().cloned());
         Ok(ContainerOrder {
             socket: self.socket.clone(),
@@ -160,7 +167,13 @@ mod tests {
     use super::*;
 
     fn host(settings: ContainerSettings) -> ContainerHost {
-        ContainerHost { socket: "/s".into(), settings, needs_host_network: false, gpus: HostGpus::Unknown }
+        ContainerHost {
+            socket: "/s".into(),
+            settings,
+            needs_host_network: false,
+            gpus: HostGpus::Unknown,
+            address: Some("10.1.2.3".into()),
+        }
     }
 
     fn facts(container: &serde_json::Value) -> TaskFacts {
@@ -201,6 +214,20 @@ mod tests {
             .decide(&facts(&json!({"image": "a", "arguments": "-e TOKEN=hunter2 --ipc=host"})))
             .unwrap();
         assert!(order.shown.contains("--ipc=host") && !order.shown.contains("hunter2"), "{}", order.shown);
+    }
+
+    #[test]
+    fn who_publishes_ports_is_told_where_the_machine_is() {
+        let address = |arguments: &str| {
+            let container = json!({"image": "a", "arguments": arguments});
+            let spec = host(ContainerSettings::default()).decide(&facts(&container)).unwrap().spec;
+            spec.environment.iter().rfind(|(name, _)| name == HOST_ADDRESS).and_then(|(_, value)| value.clone())
+        };
+        assert_eq!(address("-p 127.0.0.1::80").as_deref(), None, "the engine chooses a port that nobody is told of");
+        assert_eq!(address("-p 18080:80 -e CLEARML_AGENT_HOST_IP=mine").as_deref(), Some("10.1.2.3"));
+        for arguments in ["", "-p 18080:80 --network host", "-p 18080:80 --network none"] {
+            assert_eq!(address(arguments), None, "{arguments}");
+        }
     }
 
     #[test]

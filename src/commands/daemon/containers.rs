@@ -1,6 +1,6 @@
 //! Whether tasks run in containers, and where these are started.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use actors::daemon::{ContainerHost, HostGpus};
@@ -44,7 +44,9 @@ pub(super) fn order(args: &DaemonArgs, config: &Config, server: &Server) -> anyh
         None if super::gpus::are_here(config) => HostGpus::Here,
         None => HostGpus::Unknown,
     };
-    Ok(Some(ContainerHost { socket, settings, needs_host_network, gpus }))
+    let address = config.environment.get("CLEARML_AGENT_FORCE_HOST_MACHINE_IP").map(str::to_owned);
+    let address = address.or_else(|| own_address(&server.hosts.api).map(|address| address.to_string()));
+    Ok(Some(ContainerHost { socket, settings, needs_host_network, gpus, address }))
 }
 
 /// What was given to `--docker`: an image and arguments of `docker run`, as words of their own or all in one.
@@ -84,14 +86,30 @@ fn local(variable: &str, text: &str) -> anyhow::Result<PathBuf> {
     }
 }
 
-/// Whether an address leads nowhere from another machine.
-fn is_of_this_machine_alone(url: &str) -> bool {
+/// The address of this machine on its way to the server; where that is on this machine, on its way to anywhere else.
+fn own_address(server: &str) -> Option<IpAddr> {
+    // Nothing is sent: the kernel says from where it would be.
+    let towards = |host: &str| {
+        let socket = UdpSocket::bind(if host.contains(':') { "[::]:0" } else { "0.0.0.0:0" }).ok()?;
+        socket.connect((host, 80)).ok()?;
+        Some(socket.local_addr().ok()?.ip()).filter(|address| !address.is_loopback() && !address.is_unspecified())
+    };
+    // Of the block for documentation, which is nobody's.
+    towards(host_of(server)).or_else(|| towards("192.0.2.1"))
+}
+
+fn host_of(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = rest.split('/').next().unwrap_or(rest);
-    let host = match authority.strip_prefix('[') {
+    match authority.strip_prefix('[') {
         Some(address) => address.split(']').next().unwrap_or(address),
         None => authority.split(':').next().unwrap_or(authority),
-    };
+    }
+}
+
+/// Whether an address leads nowhere from another machine.
+fn is_of_this_machine_alone(url: &str) -> bool {
+    let host = host_of(url);
     host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
