@@ -1,9 +1,8 @@
 //! `build`.
 
-use std::path::PathBuf;
-
 use clap::Args;
 
+use super::execute::TaskArgs;
 use super::service::EntryPointArg;
 
 /// What `build` is for.
@@ -52,16 +51,6 @@ pub(crate) struct BuildArgs {
     /// Another version of Python than the task asks for: `3.11`
     #[arg(long, value_name = "VERSION")]
     pub(crate) python_version: Option<String>,
-    /// Where it is kept while it is built, below `build` [default: the XDG state directory, ~/.local/state/hostler/daemon]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) state_dir: Option<PathBuf>,
-    /// Where repositories and downloads are cached [default: the XDG cache directory, ~/.cache/hostler]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) cache_dir: Option<PathBuf>,
-    /// User name for git
-    #[arg(long, value_name = "NAME")]
-    pub(crate) git_user: Option<String>,
-    /// Refused: a secret on a command line is seen by everybody
-    #[arg(long, value_name = "SECRET", hide = true)]
-    pub(crate) git_pass: Option<String>,
+    #[command(flatten)]
+    pub(crate) common: TaskArgs,
 }

@@ -65,10 +65,18 @@ pub(crate) struct ExecuteArgs {
     #[arg(long, value_name = "LEVEL", ignore_case = true,
         value_parser = ["DEBUG", "INFO", "WARN", "WARNING", "ERROR", "CRITICAL"])]
     pub(crate) log_level: Option<String>,
-    /// Where it is kept while it runs, below `execute` [default: the XDG state directory, ~/.local/state/hostler/daemon]
+    #[command(flatten)]
+    pub(crate) common: TaskArgs,
+}
+
+/// Flags of every command whose work is one task.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct TaskArgs {
+    /// Where it is kept meanwhile, below the command's name [default: the XDG state directory,
+    /// ~/.local/state/hostler/daemon]
     #[arg(long, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
-    /// Where repositories and environments are cached [default: the XDG cache directory, ~/.cache/hostler]
+    /// Where repositories, environments and downloads are cached [default: the XDG cache directory, ~/.cache/hostler]
     #[arg(long, value_name = "DIR")]
     pub(crate) cache_dir: Option<PathBuf>,
     /// User name for git

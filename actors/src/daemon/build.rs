@@ -11,8 +11,9 @@ use protocols::task::TaskSpec;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::attempt::AttemptDir;
-use super::prefetcher::work::{NO_ATTEMPT, NO_PULL, blocking, clear_away, order, wait};
+use super::prefetcher::work::{NO_ATTEMPT, NO_PULL, clear_away, order, wait};
 use super::settings::DaemonSettings;
+use crate::kit::blocking;
 
 /// Why nothing was built.
 #[derive(Debug, thiserror::Error)]

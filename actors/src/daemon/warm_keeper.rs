@@ -18,7 +18,7 @@ use tracing::{debug, info};
 
 use super::child::Child;
 use super::settings::DaemonSettings;
-use crate::kit::Lifeline;
+use crate::kit::{Lifeline, blocking};
 
 /// How often it is looked what is wanted, and what is there.
 const LOOK: Duration = Duration::from_millis(500);
@@ -146,10 +146,6 @@ fn spawn(settings: &DaemonSettings, key: &str) -> Result<ProcessId, process::Spa
     let path = std::env::var_os("PATH").unwrap_or_default();
     let (program, arguments) = process::giving_way(&settings.program, arguments, &path);
     process::spawn_executor(&program, arguments, "warm", b"", &settings.warm_dir().join("keepers.log"))
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    tokio::task::spawn_blocking(work).await.expect("files and processes are handled without a panic")
 }
 
 impl Actor for WarmKeeper {

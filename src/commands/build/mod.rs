@@ -25,10 +25,10 @@ use crate::output::{note, quote};
 const STOPPED: u8 = 254;
 
 pub(super) fn run(context: &Context, mut args: BuildArgs) -> anyhow::Result<Exit> {
-    daemon::refuse_password(args.git_pass.as_deref())?;
+    daemon::refuse_password(args.common.git_pass.as_deref())?;
     refuse_what_does_not_fit(&args)?;
     let mut config = context.config()?;
-    config.agent.git.user = args.git_user.take().or(config.agent.git.user);
+    config.agent.git.user = args.common.git_user.take().or(config.agent.git.user);
     let server = config.server()?;
     let task = task(context, &args.id, &api::Api::new(&server)?)?;
     let mut spec = TaskSpec::from_task(&task)
@@ -42,10 +42,14 @@ pub(super) fn run(context: &Context, mut args: BuildArgs) -> anyhow::Result<Exit
         false => BuildInto::Folder(folder(&args, &id)?),
         true => image(context, &args, task, &api::Api::new(&server)?)?,
     };
-    let place = TaskPlace::take(&config.state_dir(args.state_dir)?.join("build"), &id)?;
+    let place = TaskPlace::take(&config.state_dir(args.common.state_dir)?.join("build"), &id)?;
     // Nothing of it runs here: which cards there are does not matter.
-    let wishes =
-        DaemonArgs { docker: args.docker, podman: args.podman, cache_dir: args.cache_dir, ..DaemonArgs::default() };
+    let wishes = DaemonArgs {
+        docker: args.docker,
+        podman: args.podman,
+        cache_dir: args.common.cache_dir,
+        ..DaemonArgs::default()
+    };
     let settings = daemon::settings(context, &wishes, &config, &server, place.directory(), Vec::new(), None)?;
     let terminal = Terminal::follow(place.directory(), &id, None, true)?;
     let built = actors::daemon::build(&settings, spec, &into);

@@ -23,14 +23,14 @@ use crate::exit::{Exit, Problem};
 use crate::output::note;
 
 pub(super) fn run(context: &Context, mut args: ExecuteArgs) -> anyhow::Result<Exit> {
-    daemon::refuse_password(args.git_pass.as_deref())?;
+    daemon::refuse_password(args.common.git_pass.as_deref())?;
     if args.standalone_mode && !standalone::is_on(&context.environment) {
         return Err(standalone::start_again());
     }
     let mut config = context.config()?;
-    config.agent.git.user = args.git_user.take().or(config.agent.git.user);
+    config.agent.git.user = args.common.git_user.take().or(config.agent.git.user);
     let server = config.server()?;
-    let states = config.state_dir(args.state_dir.clone())?.join("execute");
+    let states = config.state_dir(args.common.state_dir.clone())?.join("execute");
     let task = task(context, &args, &server, &states)?;
     let place = TaskPlace::take(&states, &task)?;
     if let Some(end) = earlier_end(place.directory(), &task)? {
@@ -126,7 +126,7 @@ fn as_daemon(args: &ExecuteArgs) -> DaemonArgs {
         cpu_only: args.cpu_only,
         docker: args.docker.clone(),
         podman: args.podman.clone(),
-        cache_dir: args.cache_dir.clone(),
+        cache_dir: args.common.cache_dir.clone(),
         ..DaemonArgs::default()
     }
 }

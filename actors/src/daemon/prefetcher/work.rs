@@ -15,6 +15,7 @@ use tracing::{debug, warn};
 
 use crate::daemon::attempt::AttemptDir;
 use crate::daemon::settings::DaemonSettings;
+use crate::kit::blocking;
 
 /// How long one that was told to stop may take.
 const GRACE: Duration = Duration::from_secs(5);
@@ -171,8 +172,4 @@ pub(in crate::daemon) fn clear_away(mark: &str, folder: &Path) {
         }
         Ok(()) | Err(_) => {}
     }
-}
-
-pub(in crate::daemon) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    tokio::task::spawn_blocking(work).await.expect("files and processes are handled without a panic")
 }
