@@ -68,7 +68,7 @@ fn with_keep_id_a_task_is_its_agents_user_and_one_of_the_image_is_not() {
     let user = engine.user.unwrap();
     for (image, uid) in [("hostler-test/python", user.uid), ("hostler-test/user", 1234)] {
         let container = json!({ "image": image, "arguments": "--userns=keep-id" });
-        let program = format!("import six\nprint('six', six.__version__)\n{}", WRITER);
+        let program = format!("import six\nprint('six', six.__version__)\n{WRITER}");
         let draft = Draft::script("keeps", &program).requirements("six==1.16.0");
         let task = farm.enqueue(&draft, container);
         farm.api.ended_as(&task, "completed");
