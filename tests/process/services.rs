@@ -150,6 +150,35 @@ fn the_limit_of_services_holds_through_the_death_of_their_daemon() {
     audit(&place);
 }
 
+/// An operator who changes his mind: what runs keeps its name on the server, and leaves it with its end.
+#[test]
+fn services_stay_workers_under_a_daemon_that_has_no_services_mode() {
+    let place = Place::new();
+    let server = Server::start(&place);
+    let api = server.api();
+    let mut gate = Gate::shut(&place.path("gate"));
+    let draft = Draft::script("service", &service(&gate));
+    let tasks = [(); 2].map(|()| draft.enqueue(&api));
+    let mut daemon = Daemon::start_with(&place, &server, &["--services-mode"], &[NAME]);
+    tasks.iter().for_each(|task| runs(&api, task));
+    eventually("two services", || workers(&api) == with_services(&tasks));
+    daemon.kill();
+    // The server forgets them: only who reports is known to it.
+    for worker in workers(&api).keys() {
+        api.call("workers.unregister", json!({ "worker": worker }));
+    }
+    assert!(workers(&api).is_empty());
+    daemon = Daemon::start_with(&place, &server, &["--cpu-only"], &[NAME]);
+    eventually("they are known again", || workers(&api) == with_services(&tasks));
+    assert_eq!(daemon.status(&place).services, None);
+    gate.open();
+    for task in &tasks {
+        api.ended_as(task, "completed");
+    }
+    eventually("the daemon alone", || workers(&api) == with_services([]));
+    audit(&place);
+}
+
 #[test]
 fn stop_ends_the_services_and_their_workers() {
     let place = Place::new();

@@ -93,13 +93,12 @@ impl Metrics {
         if let (Some(manager), true) = (self.settings.workers.first(), self.settings.dynamic.is_some()) {
             return Some((WorkerSettings { id, gpus: message.gpus.clone(), ..manager.clone() }, Life::Lease));
         }
-        // It serves no queue: those are its daemon's.
-        let daemon = self.settings.services.and_then(|_| self.settings.worker(&id))?;
-        let (queues, queue_names) = (Vec::new(), Vec::new());
-        message
-            .task
-            .is_some()
-            .then(|| (WorkerSettings { id, queues, queue_names, gpus: Vec::new(), ..daemon.clone() }, Life::Service))
+        // A service, or a task that an earlier daemon began under another configuration: for both it is only a name, and
+        // serves no queue. Those are the daemon's.
+        let known = self.settings.worker(&id).or(self.settings.workers.first())?;
+        let (queues, queue_names, gpus) = (Vec::new(), Vec::new(), message.gpus.clone());
+        let worker = || WorkerSettings { id, queues, queue_names, gpus, ..known.clone() };
+        message.task.is_some().then(|| (worker(), Life::Task))
     }
 }
 
@@ -111,7 +110,7 @@ enum Life {
     /// For the server only while it has a task; the next one of its cards has the same name.
     Lease,
     /// As long as its task.
-    Service,
+    Task,
 }
 
 impl Actor for Metrics {
@@ -194,7 +193,7 @@ impl Heart {
             if self.life != Life::Daemon && task.is_none() {
                 self.unregister().await;
                 // The task may have been taken again meanwhile.
-                if self.life == Life::Service && changed.borrow().is_none() {
+                if self.life == Life::Task && changed.borrow().is_none() {
                     return;
                 }
                 continue;
@@ -260,7 +259,7 @@ impl Heart {
             queues: self.worker.queues.clone(),
             machine_stats,
             tags: None,
-            is_daemon: self.life != Life::Service,
+            is_daemon: self.life != Life::Task,
         };
         let answer = self.server.status_report(report).await;
         let reachable = answer.as_ref().map_or_else(|error| error.api().is_some(), |()| true);
