@@ -8,6 +8,7 @@
 //! The vocabulary is compiled in, file by file: the whole of `hostler-protocols` would double the time that this
 //! program, built apart from all others, takes to build.
 
+mod condas;
 mod connection;
 #[expect(dead_code, unreachable_pub, reason = "vocabulary of two programs, each of which needs a part of it")]
 #[path = "../../protocols/src/exit.rs"]

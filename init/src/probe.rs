@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::StatVfsMountFlags;
 
+use crate::condas::condas;
 use crate::find::{find, folders, is_executable};
 use crate::vocabulary::{Libc, LibcFlavour, PasswdEntry, Probe, SystemText};
 
@@ -40,6 +41,7 @@ pub(crate) fn probe(path: &OsStr) -> Probe {
     Probe {
         shells,
         pythons: pythons(path),
+        condas: condas(Path::new("/"), path, |name| std::env::var_os(name)),
         libc: libc(),
         user: passwd_entry(rustix::process::geteuid().as_raw()),
         package_managers: PACKAGE_MANAGERS

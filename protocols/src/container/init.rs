@@ -295,6 +295,8 @@ pub struct Probe {
     /// Everything that is called `python3`, `python` or `python3.N`, in the order of a search: the `PATH` given,
     /// then the usual places. No path twice; symbolic links as they are.
     pub pythons: Vec<SystemText>,
+    /// Everything that is called `micromamba`, `mamba` or `conda`, in the order of a search as before. No path twice.
+    pub condas: Vec<SystemText>,
     /// The C library that programs of the image are linked with; `None` where there is none.
     pub libc: Option<Libc>,
     /// The entry of `/etc/passwd` for the init's own user.

@@ -61,7 +61,7 @@ impl Facts {
 
     /// Files of that name among what was found.
     pub(super) fn programs<'a>(&'a self, name: &'a str) -> impl Iterator<Item = PathBuf> + 'a {
-        let all = self.probe.pythons.iter().chain(&self.probe.shells);
+        let all = self.probe.pythons.iter().chain(&self.probe.condas).chain(&self.probe.shells);
         all.map(|path| path.as_path().to_owned()).filter(move |path| path.file_name().is_some_and(|it| it == name))
     }
 
@@ -69,7 +69,7 @@ impl Facts {
     pub(super) fn knows(name: &str) -> bool {
         let version = name.strip_prefix("python").map(|rest| rest.strip_prefix("3.").unwrap_or(rest));
         let is_python = version.is_some_and(|rest| rest.chars().all(|letter| letter.is_ascii_digit()));
-        is_python || matches!(name, "sh" | "bash")
+        is_python || matches!(name, "sh" | "bash" | "micromamba" | "mamba" | "conda")
     }
 }
 
@@ -89,12 +89,26 @@ mod tests {
             ("python3.11", true),
             ("sh", true),
             ("bash", true),
+            ("conda", true),
+            ("micromamba", true),
             ("uv", false),
             ("zsh", false),
             ("python-config", false),
         ] {
             assert_eq!(Facts::knows(name), expected, "{name}");
         }
+    }
+
+    /// An image that was looked at by a version which did not look for conda is looked at again.
+    #[test]
+    fn facts_that_say_too_little_are_none() {
+        let mut old: serde_json::Value =
+            protocols::order::decode(&protocols::order::encode(&Facts::default())).unwrap();
+        old["probe"].as_object_mut().unwrap().remove("condas").unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        Facts::default().write(folder.path(), "a").unwrap();
+        std::fs::write(file(folder.path(), "a"), protocols::order::encode(&old)).unwrap();
+        assert_eq!(Facts::read(folder.path(), "a"), None);
     }
 
     #[test]
