@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::containers::Engine;
+use crate::containers::conda::{self, CondaImage};
 use crate::containers::interpreters::Downloads;
 use crate::harness::{Api, Draft, Finished, Place, ProcessExt as _, Server};
 
@@ -163,6 +164,32 @@ fn an_interpreter_that_was_got_for_the_image_is_in_it() {
     let ran = shop.run(&["-e".to_owned(), format!("CLEARML_TASK_ID={task}")], &words);
     assert!(String::from_utf8_lossy(&ran.stdout).contains("six 1.16.0 False"), "{ran:?}");
     assert_eq!(ran.status.code(), Some(7));
+}
+
+/// What conda writes its place into is where it will be, binary files included.
+#[test]
+fn an_environment_of_conda_is_made_for_its_place_in_the_image() {
+    let program = "import os, sys, thing\n\
+        prefix = os.environ.get('CONDA_PREFIX')\n\
+        written = open(os.path.join(sys.prefix, 'lib/prefix.bin'), 'rb').read().strip(b'\\0').decode()\n\
+        print('GOT', thing.VERSION, sys.prefix == prefix == written, prefix)\nsys.exit(7)\n";
+    for engine in Engine::all() {
+        let (shop, base) = (Workshop::open(&engine, "conda"), CondaImage::with(&engine, "/opt/conda/bin/conda"));
+        let task = conda::draft(program, "thing=6.0", "").create(&shop.api);
+        shop.api.call("tasks.edit", json!({ "task": task, "container": { "image": base.name } }));
+        let built = shop.build_with(&task, &[engine.flag], &[conda::TYPE, conda::CHANNELS]).ok();
+        let built: Value = serde_json::from_str(&built).unwrap();
+        let words: Vec<&str> = built["command"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect();
+        let expected = "GOT 6.0 True /hostler/task/environment/venv";
+        let ran = shop.run(&["-e".to_owned(), format!("CLEARML_TASK_ID={task}")], &words);
+        assert!(String::from_utf8_lossy(&ran.stdout).contains(expected), "{ran:?}");
+        if engine.flag == "--docker" {
+            shop.build_with(&task, &["--docker", "--entry-point", "reuse_task"], &[conda::TYPE, conda::CHANNELS]).ok();
+            let ran = shop.run(&shop.access(), &[]);
+            let out = String::from_utf8_lossy(&ran.stdout);
+            assert!(ran.status.code() == Some(7) && out.contains(expected), "{ran:?}");
+        }
+    }
 }
 
 #[test]

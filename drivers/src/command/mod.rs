@@ -135,7 +135,7 @@ pub enum CommandError {
         /// As it was asked for.
         program: String,
     },
-    /// It could not be started, or not be read from.
+    /// It could not be started, or not be read from. The cause is of kind `Other` where the container is gone.
     #[error("cannot run {program}")]
     Run {
         /// As it was asked for.
@@ -163,8 +163,18 @@ pub struct ImageSite<'a> {
     pub makes_venvs: bool,
     /// Whose C library it has, if it has one that is known.
     pub libc: Option<LibcFlavour>,
+    /// A folder of this machine that becomes a part of another image, and its name there, which commands know it by, too.
+    pub made: Option<(&'a Path, &'a Path)>,
     /// Runs commands on this machine.
     pub here: &'a dyn CommandRunner,
+}
+
+impl ImageSite<'_> {
+    /// What a path is called in the image that is made, if it is to be in one.
+    pub fn name_in_made(&self, path: &Path) -> Option<PathBuf> {
+        let (folder, name) = self.made?;
+        path.strip_prefix(folder).ok().map(|inside| name.join(inside))
+    }
 }
 
 impl fmt::Debug for ImageSite<'_> {

@@ -111,7 +111,7 @@ impl CommandRunner for ContainerCommands {
             let is_sought = command.program.components().count() == 1;
             return Err(match is_missing && is_sought {
                 true => CommandError::NotFound { program: name },
-                false => failed(io::Error::other(error)),
+                false => failed(io::Error::new(io::ErrorKind::InvalidInput, error)),
             });
         }
         // The lock of an input is the program's from now on; ours goes with the command.

@@ -67,6 +67,33 @@ pub enum PythonError {
         /// The line of its output that matters.
         detail: String,
     },
+    /// Nothing that makes environments of conda.
+    #[error(
+        "none of micromamba, mamba and conda is on PATH: install one of them, or set agent.package_manager.type to \
+         another one than conda"
+    )]
+    NoConda,
+    /// As before, in a container.
+    #[error(
+        "none of micromamba, mamba and conda is in the image {image}, {why}: use an image that has one, install it in \
+         the task's setup script, or set agent.package_manager.type to another one than conda"
+    )]
+    NoCondaInImage {
+        /// The image.
+        image: String,
+        /// Why nothing else can take its place, as a part of the sentence.
+        why: String,
+    },
+    /// The environment of conda cannot be made.
+    #[error("{tool} cannot make the environment: {detail}")]
+    Conda {
+        /// Name of the program.
+        tool: &'static str,
+        /// The line of its output that matters.
+        detail: String,
+        /// Whether a later try may succeed.
+        is_transient: bool,
+    },
     /// The disk is full.
     #[error("no space left on the disk of {path}")]
     DiskFull {
@@ -108,7 +135,10 @@ impl PythonError {
             | Self::NoVenv { .. }
             | Self::Create { .. }
             | Self::Install { .. }
-            | Self::Project { .. } => FailureClass::Environment,
+            | Self::Project { .. }
+            | Self::NoConda
+            | Self::NoCondaInImage { .. }
+            | Self::Conda { .. } => FailureClass::Environment,
             // A repository of packages is no code of the task.
             Self::Repository { source, .. } if source.class() == FailureClass::Code => FailureClass::Environment,
             Self::Repository { source, .. } => source.class(),
@@ -122,13 +152,15 @@ impl PythonError {
     /// Whether the same attempt may succeed later without anybody changing anything.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Install { is_transient, .. } => *is_transient,
+            Self::Install { is_transient, .. } | Self::Conda { is_transient, .. } => *is_transient,
             Self::Repository { source, .. } => source.is_transient(),
             Self::NoInterpreter
             | Self::NoInterpreterInImage { .. }
             | Self::NoVenv { .. }
             | Self::Create { .. }
             | Self::Project { .. }
+            | Self::NoConda
+            | Self::NoCondaInImage { .. }
             | Self::DiskFull { .. }
             | Self::Io { .. }
             | Self::Command { .. }

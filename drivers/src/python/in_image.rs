@@ -25,6 +25,13 @@ impl CommandRunner for InImage<'_> {
     }
 
     fn image(&self) -> Option<ImageSite<'_>> {
-        Some(ImageSite { id: "0123", name: "some/image", makes_venvs: true, libc: self.libc, here: self.machine })
+        Some(ImageSite {
+            id: "0123",
+            name: "some/image",
+            makes_venvs: true,
+            libc: self.libc,
+            made: None,
+            here: self.machine,
+        })
     }
 }

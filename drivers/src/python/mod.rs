@@ -43,7 +43,7 @@ use self::in_order::Order;
 use self::indexes::Indexes;
 use self::installer::Installer;
 use self::interpreter::PythonInterpreter;
-use self::managers::conda::{self, Conda};
+use self::managers::conda::{self, Conda, is_of_conda};
 use self::managers::{Finder, Origin};
 pub use self::requirement_line::code_path;
 use self::requirements::Requirements;
@@ -122,15 +122,20 @@ impl Environment {
     pub fn of_build(folder: &Path) -> Option<Self> {
         let environment = folder.join("environment/venv");
         let python = environment.join("bin/python");
-        let settings = std::fs::read_to_string(environment.join("pyvenv.cfg")).ok()?;
-        let mut values = settings.lines().filter_map(|line| line.split_once('='));
-        let version = values.find(|(key, _)| matches!(key.trim(), "version" | "version_info"));
+        let version = if is_of_conda(&environment) {
+            conda::python_version(&environment)
+        } else {
+            let settings = std::fs::read_to_string(environment.join("pyvenv.cfg")).ok()?;
+            let mut values = settings.lines().filter_map(|line| line.split_once('='));
+            let version = values.find(|(key, _)| matches!(key.trim(), "version" | "version_info"));
+            version.map(|(_, version)| version.trim().to_owned())
+        };
         Some(Self {
             bin_dir: python.parent().map(Path::to_owned),
             python,
             packages: None,
             reused: true,
-            python_version: version.map(|(_, version)| version.trim().to_owned()).unwrap_or_default(),
+            python_version: version.unwrap_or_default(),
             shared: None,
             installation: None,
         })
@@ -174,7 +179,9 @@ impl Environment {
     /// As [`Environment::start_sealing`], for an environment of an image: what is to be run there, at the lowest
     /// priority; `None` where that was done or somebody is at it.
     pub fn sealing_in_image(&self) -> std::io::Result<Option<CommandLine>> {
-        let Some(shared) = &self.shared else { return Ok(None) };
+        let Some(shared) = self.shared.as_ref().filter(|shared| !is_of_conda(&shared.folder.join("venv"))) else {
+            return Ok(None);
+        };
         store::sealing_command(&shared.folder, &shared.folder.join("venv/bin/python"))
     }
 }
@@ -257,6 +264,7 @@ impl EnvironmentStore {
         let installs_nothing = self.settings.skip_install || self.settings.packages.manager == PackageManager::None;
         if self.settings.packages.manager == PackageManager::Conda && needs_python && !installs_nothing {
             let folder = made(self.settings.store.folder.as_deref().unwrap_or(&cache_dir))?;
+            let downloads = self.settings.store.download_folder.as_ref().unwrap_or(&folder).join("conda");
             return conda::provide(&Conda {
                 request,
                 settings: &self.settings,
@@ -264,6 +272,7 @@ impl EnvironmentStore {
                 commands,
                 progress,
                 store: &Store::new(folder.join(STORE)),
+                downloads: &downloads,
                 limits: self.limits(),
                 is_for_later: self.is_for_later,
                 is_apart: self.is_apart,
@@ -454,11 +463,6 @@ fn build_private(recipe: &dyn Recipe, private_dir: &Path, progress: &dyn Fn(&str
         shared: None,
         installation: None,
     })
-}
-
-/// Environments of conda are used as conda makes them.
-fn is_of_conda(environment: &Path) -> bool {
-    environment.join("conda-meta").is_dir()
 }
 
 fn as_it_is(interpreter: PythonInterpreter) -> Environment {

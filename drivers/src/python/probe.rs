@@ -95,6 +95,11 @@ impl<'a> Prober<'a> {
         Ok(Some(answer))
     }
 
+    /// As [`Prober::ask`], of what was made just now, whatever had its name before.
+    pub(super) fn ask_now(&self, path: &Path) -> Result<Option<Answer>, PythonError> {
+        self.run(path)
+    }
+
     /// An image does not change: what was answered once holds for ever. What was got for images is a file of this
     /// machine, which may be another one tomorrow.
     fn ask_in_image(&self, path: &Path, image: &str) -> Result<Option<Answer>, PythonError> {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use drivers::container::Packed;
+use drivers::python::Environment;
 use protocols::container::ContainerSpec;
 use protocols::container::init::{FromInit, Program};
 use protocols::failure::{FailureClass, Phase, TaskFailure};
@@ -13,12 +14,11 @@ use protocols::lifecycle::Exit;
 use protocols::order::Built;
 
 use super::inside::Inside;
+use super::mounts::IMAGE_PLACE as PLACE;
 use super::running::{Running, of_engine, of_link, of_system};
 use super::{look, mounts, scripts};
 use crate::executor::steps::StepError;
 
-/// Where code and environment are in such an image.
-const PLACE: &str = "/hostler/task";
 /// Where this program is, for whoever runs the task.
 const RUNNER: &str = "/hostler/bin/hostler";
 /// How often a stop is looked for while a program of the container runs.
@@ -87,10 +87,12 @@ impl Inside<'_> {
         if wish.entry != ImageEntry::Nothing {
             self.check_runner(running)?;
         }
+        let conda = Environment::of_build(into).and_then(|environment| environment.of_conda());
         relocate(built, into);
+        let conda = conda.and_then(|conda| Some(Path::new(PLACE).join(conda.strip_prefix(into).ok()?)));
         let path = environment.get(OsStr::new("PATH")).map(|path| path.to_string_lossy().into_owned());
         let entrypoint = entrypoint(self.order.task.id.as_str(), wish.entry);
-        let changes = changes(built, user, path.as_deref());
+        let changes = changes(built, user, path.as_deref(), conda.as_deref());
         running.kill();
         if is_stopped() {
             return Err(StepError::Stopped);
@@ -147,7 +149,7 @@ fn entrypoint(task: &str, entry: ImageEntry) -> Vec<String> {
 
 /// What of the image is said anew, as a Dockerfile says it. Labels of ours would make it look like a container that
 /// somebody has left.
-fn changes(built: &Built, user: &str, path: Option<&str>) -> Vec<String> {
+fn changes(built: &Built, user: &str, path: Option<&str>, conda: Option<&Path>) -> Vec<String> {
     let mut changes = vec![
         "CMD []".to_owned(),
         format!("WORKDIR {}", built.directory.display()),
@@ -158,6 +160,7 @@ fn changes(built: &Built, user: &str, path: Option<&str>) -> Vec<String> {
     {
         let path = path.unwrap_or("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
         changes.push(format!("ENV PATH={}:{path}", bin.display()));
+        changes.extend(conda.map(|environment| format!("ENV CONDA_PREFIX={}", environment.display())));
     }
     changes.extend(look::label_names().map(|name| format!("LABEL {name}=\"\"")));
     changes
@@ -190,11 +193,12 @@ mod tests {
         };
         relocate(&mut built, Path::new("/a/b"));
         assert_eq!(built.command[0], "/hostler/task/environment/venv/bin/python");
-        let lines = changes(&built, "1234", Some("/bin"));
+        let lines = changes(&built, "1234", Some("/bin"), Some(Path::new("/hostler/task/environment/venv")));
         for line in [
             "WORKDIR /hostler/task/code",
             "USER 1234",
             "ENV PATH=/hostler/task/environment/venv/bin:/bin",
+            "ENV CONDA_PREFIX=/hostler/task/environment/venv",
             r#"LABEL hostler.attempt="""#,
         ] {
             assert!(lines.iter().any(|found| found == line), "{line}: {lines:#?}");

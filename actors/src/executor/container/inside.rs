@@ -26,7 +26,7 @@ use crate::executor::console::Console;
 use crate::executor::steps::StepError;
 
 /// Variables of this machine that installers in a container are told too.
-const TOLD: [&str; 12] = [
+const TOLD: [&str; 16] = [
     "HTTP_PROXY",
     "HTTPS_PROXY",
     "NO_PROXY",
@@ -39,9 +39,13 @@ const TOLD: [&str; 12] = [
     "REQUESTS_CA_BUNDLE",
     "CURL_CA_BUNDLE",
     "NETRC",
+    "CONDA_CHANNEL_ALIAS",
+    "CONDA_CHANNEL_PRIORITY",
+    "CONDA_SSL_VERIFY",
+    "CONDA_SUBDIR",
 ];
 /// Beginnings of such names.
-const TOLD_PREFIXES: [&str; 2] = ["PIP_", "UV_"];
+const TOLD_PREFIXES: [&str; 4] = ["PIP_", "UV_", "CONDA_OVERRIDE_", "CONDA_REMOTE_"];
 /// Where containers find their programs when an image does not say.
 const USUAL_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -60,6 +64,8 @@ pub(in crate::executor) struct Inside<'a> {
     facts: Facts,
     /// Whether the task's turn has not come.
     is_ahead: bool,
+    /// What is built to be a part of an image, where one is made.
+    into: Option<PathBuf>,
     builder: Mutex<Option<Arc<Builder>>>,
 }
 
@@ -78,6 +84,7 @@ impl<'a> Inside<'a> {
         host: &'a SystemCommands,
         stop: Arc<AtomicBool>,
         is_ahead: bool,
+        into: Option<&Path>,
     ) -> Result<Self, StepError> {
         look::check_mounts(container).map_err(StepError::Failed)?;
         container.messages.iter().for_each(|message| console.say(message));
@@ -99,6 +106,7 @@ impl<'a> Inside<'a> {
             site,
             facts: Facts::default(),
             is_ahead,
+            into: into.map(made).transpose().map_err(|error| of_system(&error))?,
             builder: Mutex::default(),
         };
         this.facts = match Facts::read(&order.cache_dir, &this.site) {
@@ -261,6 +269,7 @@ impl<'a> Inside<'a> {
         own.extend(mounts::caches(self.order));
         own.push(mounts::work(self.order));
         own.extend(mounts::for_installers());
+        own.extend(self.into.as_deref().map(mounts::for_image));
         let spec = look::for_building(&self.container.spec);
         let command = self.is_ahead.then(|| GIVES_WAY.to_owned()).into_iter().collect();
         let ssh = Ssh::of(self.container);
@@ -309,6 +318,12 @@ fn told(all: impl Iterator<Item = (OsString, OsString)>) -> impl Iterator<Item =
         TOLD.contains(&&*name)
             || (TOLD_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) && !name.ends_with("_DIR"))
     })
+}
+
+/// A folder by its own name, made where it is missing.
+fn made(folder: &Path) -> std::io::Result<PathBuf> {
+    std::fs::create_dir_all(folder)?;
+    folder.canonicalize()
 }
 
 /// What decides on everything that is in a container before its task starts.
@@ -384,9 +399,11 @@ impl CommandRunner for Inside<'_> {
     fn variable(&self, name: &str) -> Option<OsString> {
         let is_told = |(key, _): &(OsString, OsString)| key == name;
         let own = told(std::env::vars_os()).find(is_told).map(|(_, value)| value);
-        own.or_else(|| match name {
-            "PATH" => Some(self.facts.search_path.clone()),
-            name => self.image.environment.iter().find_map(|pair| {
+        let of_arguments = || self.container.spec.environment.iter().rev().find(|(key, _)| key == name);
+        own.or_else(|| match (name, of_arguments()) {
+            ("PATH", _) => Some(self.facts.search_path.clone()),
+            (_, Some((_, value))) => value.as_ref().map(Into::into),
+            (_, None) => self.image.environment.iter().find_map(|pair| {
                 let (key, value) = pair.split_once('=')?;
                 (key == name).then(|| value.into())
             }),
@@ -403,6 +420,7 @@ impl CommandRunner for Inside<'_> {
             name: &self.container.image,
             makes_venvs: self.facts.makes_venvs,
             libc: self.facts.probe.libc.as_ref().map(|libc| libc.flavour),
+            made: self.into.as_deref().map(|into| (into, Path::new(mounts::IMAGE_PLACE))),
             here: self.host,
         })
     }

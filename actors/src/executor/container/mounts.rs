@@ -8,10 +8,21 @@ use protocols::container::init::{INIT_PATH, LINK_FOLDER};
 use protocols::order::{ContainerOrder, ExecutorOrder};
 
 /// Variables that name a file which installers read: certificates that they are to trust, settings, passwords.
-const FILES: [&str; 7] =
-    ["SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CONSTRAINT", "PIP_CONFIG_FILE", "NETRC"];
+const FILES: [&str; 8] = [
+    "CONDA_SSL_VERIFY",
+    "SSL_CERT_FILE",
+    "PIP_CERT",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "PIP_CONSTRAINT",
+    "PIP_CONFIG_FILE",
+    "NETRC",
+];
 /// Variables that name folders with packages, among URLs.
 const FOLDERS: [&str; 2] = ["PIP_FIND_LINKS", "UV_FIND_LINKS"];
+
+/// Where code and environment are in an image that is made of a task.
+pub(super) const IMAGE_PLACE: &str = "/hostler/task";
 
 /// The init, and the folder where it meets us.
 pub(super) fn basic(init: &Path, link: &Path) -> Vec<OwnMount> {
@@ -40,6 +51,11 @@ pub(super) fn caches(order: &ExecutorOrder) -> Vec<OwnMount> {
         }
     }
     mounts
+}
+
+/// What is to be a part of an image, under the name that it will have there.
+pub(super) fn for_image(folder: &Path) -> OwnMount {
+    mount(folder, IMAGE_PLACE, false)
 }
 
 /// One folder, under the same path.

@@ -29,8 +29,8 @@ impl<'a> PrepareStep<'a> for GetImage<'a> {
 
     fn run(&self, draft: &mut Draft<'a>) -> Result<(), StepError> {
         let Some(container) = &draft.order.container else { return Ok(()) };
-        let inside =
-            Inside::open(draft.order, container, draft.console, self.commands, Arc::clone(&self.stop), draft.is_ahead)?;
+        let (console, stop) = (draft.console, Arc::clone(&self.stop));
+        let inside = Inside::open(draft.order, container, console, self.commands, stop, draft.is_ahead, draft.into)?;
         draft.inside.get_or_init(|| inside);
         Ok(())
     }

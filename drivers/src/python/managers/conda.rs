@@ -1,67 +1,47 @@
-//! Environments of conda, made by conda, mamba or micromamba, whichever is there.
+//! Environments of conda, made by conda, mamba or micromamba, whichever is there; for containers, by the one of the
+//! image.
 //!
 //! Packages of conda come from it, packages of pip from pip: no name is translated from one to the other. The
 //! environments are in the store like all others, and used in place.
 
+mod complaint;
+mod downloads;
+mod frozen;
+mod layout;
+mod tool;
+mod wish;
+
+use std::error::Error as _;
+use std::ffi::OsString;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use protocols::order::PythonSettings;
-use protocols::task::Interpreter;
-use serde_json::Value;
 
+use self::complaint::{complaint, is_network_failure};
+use self::downloads::Downloads;
+pub(in crate::python) use self::frozen::freeze;
+pub(in crate::python) use self::layout::{is_of_conda, python_version};
+use self::tool::{Chosen, choose};
+use self::wish::{Wish, name_of, wish};
 use super::super::error::PythonError;
 use super::super::indexes::Indexes;
 use super::super::probe::{PYTHON_VARIABLES, Prober};
 use super::super::reason;
 use super::super::requirements::{Requirements, Source};
-use super::super::store::{Asker, BuildSite, Built, Limits, Question, Recipe, Store, walk, write_atomically};
+use super::super::store::{Asker, BuildSite, Built, Limits, Question, Recipe, Store, write_atomically};
 use super::super::{Environment, EnvironmentRequest, build_private, shared};
-use crate::command::{CommandLine, CommandRunner, Finished};
-use crate::scrub::scrub_urls;
+use crate::command::{CommandError, CommandLine, CommandRunner, Finished};
+use crate::scrub::Scrubber;
 
-/// Files in which a repository describes an environment.
-const FILES: [&str; 2] = ["environment.yml", "environment.yaml"];
 /// The stock agent's, where the configuration names none.
 const CHANNELS: [&str; 4] = ["pytorch", "conda-forge", "nvidia", "defaults"];
-
-/// Programs that make environments, the quickest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Tool {
-    Micromamba,
-    Mamba,
-    Conda,
-}
-
-impl Tool {
-    const ALL: [Self; 3] = [Self::Micromamba, Self::Mamba, Self::Conda];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Micromamba => "micromamba",
-            Self::Mamba => "mamba",
-            Self::Conda => "conda",
-        }
-    }
-
-    /// What makes an environment of a file.
-    fn create_of_file(self) -> &'static [&'static str] {
-        match self {
-            Self::Micromamba => &["create"],
-            Self::Mamba | Self::Conda => &["env", "create"],
-        }
-    }
-}
-
-/// What an environment is made of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Wish {
-    /// A file, by its content.
-    File { path: PathBuf, text: String },
-    /// Specifications as `conda create` takes them.
-    Packages(Vec<String>),
-}
+/// What conda takes for the CUDA that the driver serves.
+const CUDA: &str = "CONDA_OVERRIDE_CUDA";
+/// Variables of whoever configures a machine or an image that decide on what an environment gets.
+const DECIDING: [&str; 5] =
+    [CUDA, "CONDA_OVERRIDE_GLIBC", "CONDA_CHANNEL_ALIAS", "CONDA_CHANNEL_PRIORITY", "CONDA_SUBDIR"];
 
 /// All that decides on an environment.
 pub(in super::super) struct Conda<'a> {
@@ -71,6 +51,8 @@ pub(in super::super) struct Conda<'a> {
     pub(in super::super) commands: &'a dyn CommandRunner,
     pub(in super::super) progress: &'a dyn Fn(&str),
     pub(in super::super) store: &'a Store,
+    /// Where what is downloaded for environments of images is kept.
+    pub(in super::super) downloads: &'a Path,
     pub(in super::super) limits: Limits,
     /// Whether nothing is made that only one attempt could use.
     pub(in super::super) is_for_later: bool,
@@ -80,17 +62,14 @@ pub(in super::super) struct Conda<'a> {
 
 /// Finds or makes the environment.
 pub(in super::super) fn provide(finder: &Conda<'_>) -> Result<Environment, PythonError> {
-    let (tool, program) = Tool::ALL
-        .into_iter()
-        .find_map(|tool| Some((tool, finder.commands.find(tool.name())?)))
-        .ok_or_else(|| failure("conda", "none of micromamba, mamba and conda is on PATH".to_owned()))?;
-    let wish = wish(finder);
+    let chosen = choose(finder.commands, finder.cache_dir)?;
+    let wish = wish(finder.request, finder.settings.packages.force_files);
     let requirements = match finder.request.requirements {
         Some(lines) => Requirements::read(&Source::Lines(lines), finder.request.code.as_ref(), finder.progress)?,
         None => Requirements::default(),
     };
     let indexes = Indexes::gather(finder.settings, &requirements, finder.commands);
-    let maker = Maker { finder, tool, program, wish, requirements, indexes };
+    let maker = Maker { finder, chosen, wish, requirements, indexes };
     if maker.requirements.is_local() || finder.is_apart {
         if finder.is_for_later {
             return Err(PythonError::Unshared);
@@ -104,56 +83,9 @@ pub(in super::super) fn provide(finder: &Conda<'_>) -> Result<Environment, Pytho
     Ok(Environment { packages: None, ..found })
 }
 
-fn failure(manager: &'static str, detail: String) -> PythonError {
-    PythonError::Project { manager, detail }
-}
-
-/// The task's packages of conda; where it has neither those nor any of pip, the file of its repository.
-fn wish(finder: &Conda<'_>) -> Wish {
-    let request = finder.request;
-    let is_silent = request.conda.is_none() && request.requirements.is_none();
-    if (is_silent || finder.settings.packages.force_files)
-        && let Some(code) = request.code
-    {
-        let paths = FILES.iter().flat_map(|name| [code.working_dir, code.root].map(|folder| folder.join(name)));
-        let found = paths.into_iter().find_map(|path| fs::read_to_string(&path).ok().map(|text| (path, text)));
-        if let Some((path, text)) = found {
-            return Wish::File { path, text };
-        }
-    }
-    let mut packages: Vec<String> =
-        request.conda.unwrap_or_default().iter().filter_map(|line| specification(line)).collect();
-    if !packages.iter().any(|package| name_of(package) == "python") {
-        let version = match request.interpreter {
-            Interpreter::Python { version: Some(version), .. } => format!("python={version}"),
-            Interpreter::Python { version: None, .. } | Interpreter::Shell(_) => "python".to_owned(),
-        };
-        packages.insert(0, version);
-    }
-    Wish::Packages(packages)
-}
-
-/// A line of the task as conda takes it; `None` of comments. What pip writes as `a==1` is `a=1` here: conda takes two
-/// signs for one exact build.
-fn specification(line: &str) -> Option<String> {
-    let line = line.split(" #").next().unwrap_or(line).trim();
-    if line.is_empty() || line.starts_with('#') {
-        return None;
-    }
-    let line = line.split(';').next().unwrap_or(line);
-    let line: String = line.split_whitespace().collect();
-    Some(line.replace("===", "=").replace("==", "="))
-}
-
-fn name_of(specification: &str) -> &str {
-    let name = specification.rsplit("::").next().unwrap_or(specification);
-    name.split(['=', '<', '>', '!', '~', '[']).next().unwrap_or(name)
-}
-
 struct Maker<'a> {
     finder: &'a Conda<'a>,
-    tool: Tool,
-    program: PathBuf,
+    chosen: Chosen,
     wish: Wish,
     requirements: Requirements,
     indexes: Indexes,
@@ -161,15 +93,18 @@ struct Maker<'a> {
 
 impl Recipe for Maker<'_> {
     fn question(&self) -> Question {
-        let mut lines = vec![format!("made by: {}", self.tool.name())];
+        let mut lines = vec![format!("made by: {}", self.chosen.tool.name())];
         match &self.wish {
             Wish::File { text, .. } => lines.extend(text.lines().map(|line| format!("file: {line}"))),
             Wish::Packages(packages) => lines.extend(packages.iter().map(|package| format!("conda: {package}"))),
         }
         lines.extend(self.channels().map(|channel| format!("channel: {channel}")));
+        lines.extend(self.deciding().map(|(name, value)| format!("{name}: {value}")));
+        lines.extend(self.finder.commands.image().map(|image| format!("image: {}", image.id)));
         lines.extend(self.indexes.canonical());
         lines.extend(self.finder.settings.packages.extra_flags.iter().map(|flag| format!("flag: {flag}")));
-        let mut lines: Vec<String> = lines.iter().map(|line| scrub_urls(line)).collect();
+        let scrubber = self.scrubber();
+        let mut lines: Vec<String> = lines.iter().map(|line| scrubber.scrub(line)).collect();
         lines.extend(self.requirements.canonical_options());
         lines.extend(self.requirements.canonical());
         Question::new(lines)
@@ -183,12 +118,19 @@ impl Recipe for Maker<'_> {
         Ok(None)
     }
 
+    fn is_for_an_image(&self) -> bool {
+        self.finder.commands.image().is_some()
+    }
+
     fn build(&self, site: &BuildSite<'_>, _: Option<&[String]>) -> Result<Built, PythonError> {
-        (self.finder.progress)(&format!("making an environment with {}", self.tool.name()));
-        let environment = site.folder.join("venv");
+        let Chosen { tool, origin, .. } = &self.chosen;
+        (self.finder.progress)(&format!("making an environment with {} ({origin})", tool.name()));
+        let environment = self.place(site);
         self.make(&environment, site)?;
-        let answer = Prober::new(self.finder.cache_dir, self.finder.commands).ask(&environment.join("bin/python"))?;
-        let no_python = || failure(self.tool.name(), "the environment has no python".to_owned());
+        self.install(&environment, site)?;
+        let prober = Prober::new(self.finder.cache_dir, self.finder.commands);
+        let answer = prober.ask_now(&environment.join("bin/python"))?;
+        let no_python = || self.failure("the environment has no python".to_owned(), false);
         let [major, minor, patch] = answer.ok_or_else(no_python)?.version;
         let packages = match &self.wish {
             Wish::File { .. } => Vec::new(),
@@ -207,11 +149,47 @@ impl Recipe for Maker<'_> {
 }
 
 impl Maker<'_> {
+    /// Where the environment is to be, by the name that it will be used under: it is written into its programs.
+    fn place(&self, site: &BuildSite<'_>) -> PathBuf {
+        let environment = site.folder.join("venv");
+        self.finder.commands.image().and_then(|image| image.name_in_made(&environment)).unwrap_or(environment)
+    }
+
+    /// What is conda's part.
     fn make(&self, environment: &Path, site: &BuildSite<'_>) -> Result<(), PythonError> {
-        let finished = self.run(with_lock(self.command(environment).directory(site.folder), site)?)?;
-        if !finished.is_success() {
-            return Err(failure(self.tool.name(), complaint(&finished.tail, self.tool.name())));
+        let mut command = with_lock(self.command(environment).directory(site.folder), site)?;
+        command.variables.extend(self.deciding().map(|(name, value)| (name.into(), value.into())));
+        let finished = match self.finder.commands.image() {
+            Some(_) if self.finder.settings.store.without_download_cache => {
+                command.variables.extend(self.places(site.scratch, &site.scratch.join("packages")));
+                self.run(command)?
+            }
+            Some(_) => {
+                let downloads = Downloads::take(self.finder.downloads)?;
+                command.variables.extend(self.places(&downloads.folder(), &downloads.packages()));
+                let finished = self.run(command)?;
+                if finished.status.code().is_some() {
+                    downloads.give_back()?;
+                }
+                finished
+            }
+            None => self.run(command)?,
+        };
+        if finished.is_success() {
+            return Ok(());
         }
+        if reason::is_disk_full(&finished.tail) {
+            return Err(PythonError::DiskFull { path: site.folder.to_owned() });
+        }
+        let detail = match finished.status.code() {
+            Some(_) => complaint(&finished.tail, self.chosen.tool.name()),
+            None => format!("it was ended ({})", finished.status),
+        };
+        Err(self.failure(self.scrubber().scrub(&detail), is_network_failure(&finished.tail)))
+    }
+
+    /// What is pip's part, if anything is.
+    fn install(&self, environment: &Path, site: &BuildSite<'_>) -> Result<(), PythonError> {
         if self.requirements.is_empty() {
             return Ok(());
         }
@@ -224,7 +202,10 @@ impl Maker<'_> {
             .argument(&file)
             .arguments(&self.finder.settings.packages.extra_flags)
             .directory(self.finder.request.code.map_or(site.folder, |code| code.working_dir));
-        command.variables.extend(self.indexes.pip_variables());
+        command.variables.extend(match self.finder.commands.image() {
+            Some(_) => self.indexes.pip_variables_in_image(),
+            None => self.indexes.pip_variables(),
+        });
         let finished = self.run(with_lock(command, site)?)?;
         if finished.is_success() {
             return Ok(());
@@ -233,11 +214,34 @@ impl Maker<'_> {
         Err(PythonError::Install { detail, is_transient: reason::is_network_failure(&finished.tail) })
     }
 
+    /// Variables that lead a conda in a container to folders that stay and that it may write.
+    fn places(&self, folder: &Path, packages: &Path) -> Vec<(OsString, OsString)> {
+        let mut variables: Vec<(OsString, OsString)> = vec![
+            ("CONDA_PKGS_DIRS".into(), packages.into()),
+            ("XDG_CACHE_HOME".into(), folder.join("cache").into()),
+            // Lists of everything that was ever made are for people.
+            ("CONDA_REGISTER_ENVS".into(), "false".into()),
+        ];
+        if !self.finder.commands.has_variable("MAMBA_ROOT_PREFIX") {
+            variables.push(("MAMBA_ROOT_PREFIX".into(), folder.join("root").into()));
+        }
+        variables
+    }
+
+    /// What is set that decides on the environment. Where it is made there is no GPU, which conda would look for.
+    fn deciding(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let commands = self.finder.commands;
+        let set = |name: &str| commands.variable(name).and_then(|value| value.into_string().ok());
+        let cuda = self.finder.settings.packages.cuda.clone().filter(|_| commands.image().is_some());
+        let value = move |name| set(name).or_else(|| cuda.clone().filter(|_| name == CUDA));
+        DECIDING.into_iter().filter_map(move |name| Some((name, value(name)?)))
+    }
+
     fn command(&self, environment: &Path) -> CommandLine {
-        let command = CommandLine::new(&self.program);
+        let command = CommandLine::new(&self.chosen.program);
         match &self.wish {
             Wish::File { path, .. } => command
-                .arguments(self.tool.create_of_file())
+                .arguments(self.chosen.tool.create_of_file())
                 .arguments(["--yes", "--quiet", "--prefix"])
                 .argument(environment)
                 .argument("--file")
@@ -264,73 +268,50 @@ impl Maker<'_> {
     fn run(&self, command: CommandLine) -> Result<Finished, PythonError> {
         let command =
             command.without_variables(PYTHON_VARIABLES).without_variables(["CONDA_PREFIX", "CONDA_DEFAULT_ENV"]);
-        let scrubber = self.indexes.scrubber();
-        Ok(self.finder.commands.run(command, &mut |line| (self.finder.progress)(&scrubber.scrub(line)))?)
+        let scrubber = self.scrubber();
+        match self.finder.commands.run(command, &mut |line| (self.finder.progress)(&scrubber.scrub(line))) {
+            // It is there, and does not start: it is another user's, or made for something else than the image is.
+            Err(error) if self.finder.commands.image().is_some() && is_refused(&error) => {
+                let why = error.source().map_or_else(|| "it does not start".to_owned(), ToString::to_string);
+                Err(self.failure(format!("{why} ({})", self.chosen.origin), false))
+            }
+            finished => Ok(finished?),
+        }
+    }
+
+    fn failure(&self, detail: String, is_transient: bool) -> PythonError {
+        PythonError::Conda { tool: self.chosen.tool.name(), detail, is_transient }
+    }
+
+    /// Knows the secrets of indexes and channels.
+    fn scrubber(&self) -> Scrubber {
+        let mut scrubber = self.indexes.scrubber().clone();
+        for channel in self.channels() {
+            scrubber.add_url(channel);
+            // As in `https://host/t/SECRET/channel`.
+            if let Some((_, rest)) = channel.split_once("/t/") {
+                scrubber.add(rest.split('/').next().unwrap_or(rest));
+            }
+        }
+        scrubber
+    }
+}
+
+/// Whether a program was not started, while its container is there.
+fn is_refused(error: &CommandError) -> bool {
+    match error {
+        CommandError::NotFound { .. } => true,
+        CommandError::Run { source, .. } => source.kind() != io::ErrorKind::Other,
+        CommandError::Stopped { .. } => false,
     }
 }
 
 /// What outlives this process keeps the lock.
-/// Takes the right to write away from the folders of an environment that tasks share, and tells conda so in its own
-/// way (CEP 22): what they install goes into their layers. Its files are left alone: conda's cache has them too.
-pub(in crate::python) fn freeze(environment: &Path) -> Result<(), PythonError> {
-    let lists = environment.join("conda-meta");
-    let mark = lists.join("frozen");
-    if mark.exists() {
-        return Ok(());
-    }
-    let close = |folder: &Path| {
-        let mode = fs::metadata(folder)?.permissions().mode();
-        fs::set_permissions(folder, fs::Permissions::from_mode(mode & !0o222))
-    };
-    let mut result = Ok(());
-    walk(environment, &mut |path, metadata| {
-        if metadata.is_dir() && path != lists && result.is_ok() {
-            result = close(path).map_err(PythonError::io("close", path));
-        }
-    });
-    result?;
-    let message = "Tasks share this environment. Install with pip, which writes into the task's own layer, or name the \
-                   package in the task's requirements.";
-    write_atomically(&mark, serde_json::json!({ "message": message }).to_string().as_bytes())?;
-    for folder in [&lists, environment] {
-        close(folder).map_err(PythonError::io("close", folder))?;
-    }
-    Ok(())
-}
-
 fn with_lock(command: CommandLine, site: &BuildSite<'_>) -> Result<CommandLine, PythonError> {
     Ok(match site.lock {
         Some(lock) => command.input(lock.for_child()?),
         None => command,
     })
-}
-
-/// What a tool says went wrong: conda may answer in JSON, micromamba marks its lines.
-fn complaint(tail: &[String], tool: &str) -> String {
-    if let Ok(answer) = serde_json::from_str::<Value>(&tail.join("\n")) {
-        let text = ["message", "error"].iter().find_map(|key| answer[key].as_str());
-        if let Some(text) = text {
-            return text.split_whitespace().collect::<Vec<_>>().join(" ");
-        }
-    }
-    let lines: Vec<&str> = tail.iter().map(|line| line.trim()).filter(|line| !line.is_empty()).collect();
-    let marks = [
-        "error    libmamba",
-        "critical libmamba",
-        "PackagesNotFoundError",
-        "ResolvePackageNotFound",
-        "LibMambaUnsatisfiableError",
-        "UnsatisfiableError",
-        "CondaHTTPError",
-        "CondaError",
-    ];
-    let position = lines.iter().position(|line| marks.iter().any(|mark| line.contains(mark)));
-    let Some(position) = position else {
-        return lines.last().map_or_else(|| format!("{tool} said nothing"), |line| (*line).to_owned());
-    };
-    // The packages that are missing stand in the lines below.
-    let below = lines[position + 1..].iter().take_while(|line| line.starts_with(['-', '└', '├'])).take(3);
-    std::iter::once(&lines[position]).chain(below).copied().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

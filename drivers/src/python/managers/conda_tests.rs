@@ -4,11 +4,22 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 
+use protocols::container::init::LibcFlavour;
+use protocols::failure::FailureClass;
 use protocols::order::PythonSettings;
+use protocols::task::Interpreter;
+use serde_json::Value;
 
 use super::super::super::{CodeFolder, EnvironmentRequest};
 use super::*;
 use crate::command::SystemCommands;
+use crate::python::in_image::InImage;
+
+#[derive(Clone, Copy)]
+enum Place {
+    Machine,
+    Image,
+}
 
 /// A machine on which one program stands for a tool: it writes down its arguments and makes what was asked for.
 struct Machine(tempfile::TempDir);
@@ -42,6 +53,26 @@ impl Machine {
 
     /// What the environment is, and everything that was run for it, without the paths of this machine.
     fn provide(&self, conda: Option<&[&str]>, pip: Option<&[&str]>) -> (Result<Environment, String>, String) {
+        let (provided, log) = self.provide_for(conda, pip, Place::Machine, &mut |_| {});
+        (provided.map_err(|error| error.to_string()), log)
+    }
+
+    /// As [`Machine::provide`], of a machine that is taken for an image; the settings may be changed.
+    fn provide_in_image(
+        &self,
+        conda: &[&str],
+        change: &mut dyn FnMut(&mut PythonSettings),
+    ) -> Result<Environment, PythonError> {
+        self.provide_for(Some(conda), None, Place::Image, change).0
+    }
+
+    fn provide_for(
+        &self,
+        conda: Option<&[&str]>,
+        pip: Option<&[&str]>,
+        place: Place,
+        change: &mut dyn FnMut(&mut PythonSettings),
+    ) -> (Result<Environment, PythonError>, String) {
         let owned =
             |lines: Option<&[&str]>| lines.map(|lines| lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>());
         let (conda, pip) = (owned(conda), owned(pip));
@@ -59,19 +90,26 @@ impl Machine {
         };
         let mut settings = PythonSettings::default();
         settings.packages.conda_channels = vec!["conda-forge".into()];
+        change(&mut settings);
+        let image = InImage { machine: &commands, libc: Some(LibcFlavour::Glibc) };
+        let commands: &dyn CommandRunner = match place {
+            Place::Machine => &commands,
+            Place::Image => &image,
+        };
         let store = Store::new(root.join("environments"));
         let finder = Conda {
             request: &request,
             settings: &settings,
             cache_dir: root,
-            commands: &commands,
+            commands,
             progress: &|_| {},
             store: &store,
+            downloads: &root.join("conda"),
             limits: Limits { entries: Some(2), ..Limits::default() },
             is_for_later: false,
             is_apart: false,
         };
-        let provided = provide(&finder).map_err(|error| error.to_string());
+        let provided = provide(&finder);
         let log = fs::read_to_string(root.join("log")).unwrap_or_default();
         let mut words: Vec<String> = log.split(' ').map(str::to_owned).collect();
         for word in &mut words {
@@ -147,10 +185,76 @@ fn the_tool_that_is_there_is_taken_and_none_is_said() {
     let machine = Machine::new("conda", "");
     machine.write("bin", "mamba", "#!/bin/sh\nexit 3\n");
     let (made, _) = machine.provide(None, None);
-    assert!(made.unwrap_err().starts_with("mamba cannot tell"), "mamba goes before conda");
+    assert!(made.unwrap_err().starts_with("mamba cannot make the environment"), "mamba goes before conda");
     let nothing = Machine::new("other", "");
     let (made, _) = nothing.provide(None, None);
     assert!(made.unwrap_err().contains("none of micromamba, mamba and conda is on PATH"));
+}
+
+/// A conda that writes down what it was told by variables.
+const TOLD: &str = "echo \"$CONDA_PKGS_DIRS\" >> packages\necho \"$CONDA_OVERRIDE_CUDA\" >> cuda\n";
+
+#[test]
+fn an_image_has_environments_of_its_own_and_shares_downloads() {
+    let machine = Machine::new("conda", &TOLD.replace(">> ", &format!(">> {}/", "$(dirname $0)/..")));
+    let (own, _) = machine.provide(Some(&["a=1"]), None);
+    let cuda = &mut |settings: &mut PythonSettings| settings.packages.cuda = Some("12.4".into());
+    let of_image = machine.provide_in_image(&["a=1"], cuda).unwrap();
+    assert_ne!(own.unwrap().shared.unwrap().id, of_image.shared.unwrap().id);
+    assert!(machine.provide_in_image(&["a=1"], cuda).unwrap().reused);
+    // What conda finds out for itself on a machine, it cannot find out where it has no GPU.
+    let without = machine.provide_in_image(&["a=1"], &mut |_| {}).unwrap();
+    assert!(!without.reused);
+    machine.provide_in_image(&["a=2"], &mut |settings| settings.store.without_download_cache = true).unwrap();
+    let lines = |name: &str| fs::read_to_string(machine.0.path().join(name)).unwrap();
+    assert_eq!(lines("cuda"), "\n12.4\n\n\n");
+    let root = machine.0.path();
+    let kept = root.join("conda/1/1/packages").display().to_string();
+    let scratch = root.join("environments/scratch");
+    let packages: Vec<String> = lines("packages").lines().map(str::to_owned).collect();
+    assert_eq!(packages[..3], [String::new(), kept.clone(), kept]);
+    assert!(Path::new(&packages[3]).starts_with(&scratch), "{packages:?}");
+    assert_eq!(fs::read_dir(scratch).unwrap().count(), 0);
+}
+
+#[test]
+fn a_conda_that_was_killed_leaves_its_downloads_to_nobody() {
+    let kill = format!("{}[ -e $(dirname $0)/../well ] || kill -9 $$\n", TOLD.replace(">> ", ">> $(dirname $0)/../"));
+    let machine = Machine::new("conda", &kill);
+    let error = machine.provide_in_image(&["a=1"], &mut |_| {}).unwrap_err();
+    assert!(error.to_string().starts_with("conda cannot make the environment: it was ended (signal: 9"), "{error}");
+    machine.write(".", "well", "");
+    machine.provide_in_image(&["a=1"], &mut |_| {}).unwrap();
+    let packages = fs::read_to_string(machine.0.path().join("packages")).unwrap();
+    let folders: Vec<&str> = packages.lines().map(|line| line.rsplit('/').nth(1).unwrap()).collect();
+    assert_eq!(folders, ["1", "2"]);
+}
+
+#[test]
+fn an_image_in_which_there_is_none_that_works_is_told_so() {
+    let nothing = Machine::new("other", "");
+    let error = nothing.provide_in_image(&["a=1"], &mut |_| {}).unwrap_err();
+    assert_eq!(error.class(), FailureClass::Environment);
+    let text = error.to_string();
+    let words =
+        "in the image some/image, nor a micromamba on the PATH of this machine, which could be lent: use an image";
+    assert!(text.contains(words), "{text}");
+
+    let broken = Machine::new("other", "");
+    broken.write("bin", "conda", "#!/no/such/interpreter\n");
+    let error = broken.provide_in_image(&["a=1"], &mut |_| {}).unwrap_err();
+    assert_eq!(error.class(), FailureClass::Environment, "{error}");
+}
+
+#[test]
+fn secrets_of_channels_are_in_no_question_and_no_message() {
+    let channel = "https://conda.example/t/xy-hunter2/own";
+    let machine = Machine::new("conda", &format!("echo 'CondaHTTPError: HTTP 404 for url <{channel}/a>'\nexit 1"));
+    let error = machine
+        .provide_in_image(&["a=1"], &mut |settings| settings.packages.conda_channels = vec![channel.to_owned()])
+        .unwrap_err();
+    let text = format!("{error:?}");
+    assert!(text.contains("CondaHTTPError") && !text.contains("hunter2"), "{text}");
 }
 
 #[test]

@@ -79,7 +79,8 @@ impl Store {
         loop {
             // What is in no environment goes first; what was in the last one that went is in none now.
             if self.is_too_full(limits) {
-                self.trim_downloads()?;
+                self.trim_downloads_of_uv()?;
+                self.trim_downloads_of_conda()?;
             }
             // The one that was used last stays, whatever the limits are: a store is never emptied.
             if candidates.len() <= 1 || !self.is_above(limits, &candidates) {
@@ -156,7 +157,7 @@ impl Store {
 
     /// Removes unpacked packages from uv's cache that are in no environment; uv gets them again when it needs them.
     /// Does nothing while uv runs, which holds the lock of its cache.
-    fn trim_downloads(&self) -> Result<(), PythonError> {
+    fn trim_downloads_of_uv(&self) -> Result<(), PythonError> {
         let cache = self.root.with_file_name("uv");
         let Ok(lock) = File::options().write(true).open(cache.join(".lock")) else { return Ok(()) };
         if lock.try_lock().is_err() {
@@ -165,6 +166,21 @@ impl Store {
         for folder in record::entries(&cache)?.iter().filter(|folder| stem(folder).starts_with("archive-")) {
             for package in record::entries(folder)?.iter().filter(|package| package.is_dir() && !is_linked(package)) {
                 folder::remove(package)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The same for conda's caches (`managers/conda/downloads.rs`), and their archives and lists. Leaves alone what a
+    /// conda uses, which holds its lock.
+    fn trim_downloads_of_conda(&self) -> Result<(), PythonError> {
+        let caches = record::entries(&self.root.with_file_name("conda"))?;
+        for lock in caches.iter().filter(|path| path.extension().is_some_and(|extension| extension == "lock")) {
+            let Some(_lock) = FileLock::try_acquire(lock)? else { continue };
+            for folder in record::entries(&lock.with_extension(""))? {
+                for package in record::entries(&folder.join("packages"))?.iter().filter(|package| !is_linked(package)) {
+                    folder::remove(package)?;
+                }
             }
         }
         Ok(())

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use super::toy::{Toy, is_whole, provide};
 use super::*;
+use crate::file_lock::FileLock;
 
 const NO_LIMITS: Limits = Limits { entries: None, bytes: None, free_floor: 0 };
 
@@ -136,10 +137,22 @@ fn a_disk_that_is_too_full_costs_environments_one_by_one() {
     fs::hard_link(held.folder.join("venv/lib/python3/site-packages/0.py"), archive.join("linked/0.py")).unwrap();
     fs::write(archive.join("alone/0.py"), "").unwrap();
     fs::write(archive.with_file_name(".lock"), "").unwrap();
+    // So it is in conda's caches, of which one is in use.
+    let conda = store.root().with_file_name("conda");
+    let [free, busy] = ["1/3/packages", "2/1/packages"].map(|name| conda.join(name));
+    for packages in [&free, &busy] {
+        fs::create_dir_all(packages.join("linked-1.0-0")).unwrap();
+        fs::write(packages.join("alone-1.0-0.conda"), "").unwrap();
+    }
+    fs::hard_link(archive.join("linked/0.py"), free.join("linked-1.0-0/0.py")).unwrap();
+    fs::write(conda.join("1.lock"), "").unwrap();
+    let _used = FileLock::try_acquire(&conda.join("2.lock")).unwrap().unwrap();
     let pruned = store.evict(&Limits { free_floor: u64::MAX, ..NO_LIMITS }).unwrap();
     assert_eq!(pruned.environments.len(), 4);
     assert!(is_whole(&held.folder));
     assert!(archive.join("linked").exists() && !archive.join("alone").exists());
+    assert!(free.join("linked-1.0-0").exists() && !free.join("alone-1.0-0.conda").exists());
+    assert!(busy.join("alone-1.0-0.conda").exists());
     assert!(store.evict(&Limits { entries: Some(1), ..NO_LIMITS }).unwrap().environments.is_empty());
 }
 

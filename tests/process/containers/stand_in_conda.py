@@ -1,0 +1,119 @@
+#!/usr/bin/python3
+"""Stands in for conda in an image: no conda can be had where these tests are made.
+
+Understands what Hostler tells conda and micromamba, keeps packages in a cache and links them from there as conda does,
+and makes environments that are laid out as conda's are, of the image's own interpreter. There is every package in every
+version, but for `nothing`.
+"""
+
+import errno
+import glob
+import json
+import os
+import shutil
+import sys
+import zipfile
+
+VERSION = "%d.%d" % sys.version_info[:2]
+STANDARD = os.path.dirname(os.__file__)
+
+
+def main(words):
+    if words[:1] == ["env"]:
+        words = words[1:]
+    prefix, specifications, channels = None, [], []
+    words = iter(words[1:])
+    for word in words:
+        if word == "--prefix":
+            prefix = next(words)
+        elif word == "--channel":
+            channels.append(next(words))
+        elif word == "--file":
+            lines = open(next(words)).read().splitlines()
+            specifications = [line.strip("- ") for line in lines if line.startswith("- ")]
+        elif not word.startswith("--"):
+            specifications.append(word)
+    if os.path.isdir(prefix) and os.listdir(prefix):
+        fail("CondaValueError: prefix already exists: %s" % prefix)
+    wanted = dict((specification.split("=", 1) + ["1.0"])[:2] for specification in specifications)
+    if "nothing" in wanted:
+        fail(
+            "PackagesNotFoundError: The following packages are not available from current channels:\n\n"
+            "  - nothing=%s\n\nCurrent channels:\n\n%s" % (wanted["nothing"], "".join("  - %s\n" % it for it in channels))
+        )
+    for folder in ("bin", "conda-meta", "lib/python%s/site-packages" % VERSION):
+        os.makedirs(os.path.join(prefix, folder))
+    open(os.path.join(prefix, "conda-meta/history"), "w").close()
+    for name, version in wanted.items():
+        package(prefix, name, version)
+
+
+def fail(text):
+    print(text, file=sys.stderr)
+    sys.exit(1)
+
+
+def package(prefix, name, version):
+    if name == "slow":
+        folder = os.environ["STAND_IN_FOLDER"]
+        with open(os.path.join(folder, "building"), "a") as note:
+            note.write("%s\n" % prefix)
+        import fcntl
+
+        fcntl.flock(open(os.path.join(folder, "gate")), fcntl.LOCK_SH)
+    if name == "python":
+        version = "%d.%d.%d" % sys.version_info[:3]
+        python(prefix)
+    elif name == "pip":
+        wheel = glob.glob("/usr/share/python-wheels/pip-*.whl")[0]
+        zipfile.ZipFile(wheel).extractall(os.path.join(prefix, "lib/python%s/site-packages" % VERSION))
+    else:
+        link(cached(name, version), prefix, name)
+    with open(os.path.join(prefix, "conda-meta", "%s-%s-0.json" % (name, version)), "w") as about:
+        json.dump({"name": name, "version": version, "cuda": os.environ.get("CONDA_OVERRIDE_CUDA")}, about)
+
+
+def cached(name, version):
+    """The package's only file, in the cache of all environments."""
+    folder = os.path.join(os.environ["CONDA_PKGS_DIRS"], "%s-%s-0" % (name, version))
+    module = os.path.join(folder, name + ".py")
+    if not os.path.exists(module):
+        print("downloading %s" % name, flush=True)
+        os.makedirs(folder, exist_ok=True)
+        with open(module, "w") as file:
+            file.write("VERSION = %r\n" % version)
+    return module
+
+
+def link(module, prefix, name):
+    target = os.path.join(prefix, "lib/python%s/site-packages" % VERSION, name + ".py")
+    try:
+        os.link(module, target)
+        print("linked %s" % name, flush=True)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        shutil.copy(module, target)
+
+
+def python(prefix):
+    """The image's interpreter, which finds its library from where it is; and a program that knows where it is."""
+    library = os.path.join(prefix, "lib/python" + VERSION)
+    for name in os.listdir(STANDARD):
+        if name not in ("site-packages", "dist-packages", "__pycache__", "sysconfig.py", "sitecustomize.py", "EXTERNALLY-MANAGED"):
+            os.symlink(os.path.join(STANDARD, name), os.path.join(library, name))
+    # Debian has folders of its own for packages; an environment of conda has those of everybody.
+    text = open(os.path.join(STANDARD, "sysconfig.py")).read()
+    with open(os.path.join(library, "sysconfig.py"), "w") as file:
+        file.write(text.replace("prefix_scheme = 'posix_local'", "prefix_scheme = 'posix_prefix'"))
+    os.mkdir(os.path.join(prefix, "lib/python3"))
+    os.symlink("../python%s/site-packages" % VERSION, os.path.join(prefix, "lib/python3/dist-packages"))
+    program = os.path.join(prefix, "bin/python" + VERSION)
+    shutil.copy(os.path.realpath(sys.executable), program)
+    for name in ("python3", "python"):
+        os.symlink(os.path.basename(program), os.path.join(prefix, "bin", name))
+    with open(os.path.join(prefix, "lib/prefix.bin"), "wb") as file:
+        file.write(b"\0" + prefix.encode() + b"\0")
+
+
+main(sys.argv[1:])
