@@ -1,5 +1,6 @@
 //! What of this machine a container sees, under the same paths.
 
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -39,12 +40,15 @@ pub(super) fn work(order: &ExecutorOrder) -> OwnMount {
     same(&order.attempt_dir.join("work"), true)
 }
 
-/// All caches, for whoever builds environments.
+/// All caches, for whoever builds environments; made where they are missing, since what is not there now cannot be seen
+/// by a container that is started now.
 pub(super) fn caches(order: &ExecutorOrder) -> Vec<OwnMount> {
     let store = &order.python.store;
     let folders = [Some(&order.cache_dir), store.folder.as_ref(), store.download_folder.as_ref()];
     let mut mounts: Vec<OwnMount> = Vec::new();
-    for folder in folders.into_iter().flatten().filter(|folder| folder.is_dir()) {
+    let mut maker = fs::DirBuilder::new();
+    maker.recursive(true).mode(0o700);
+    for folder in folders.into_iter().flatten().filter(|folder| maker.create(folder).is_ok()) {
         let folder = folder.canonicalize().unwrap_or_else(|_| folder.clone());
         if !mounts.iter().any(|mount| folder.starts_with(&mount.host)) {
             mounts.push(same(&folder, true));
