@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -79,6 +80,9 @@ pub struct StoreSettings {
 pub struct ContainerOrder {
     /// Socket of the engine.
     pub socket: PathBuf,
+    /// How long an engine that is away is waited for, in milliseconds; see [`ContainerOrder::engine_patience`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub engine_patience_ms: Option<u64>,
     /// Its image.
     pub image: String,
     /// When the image is pulled.
@@ -110,6 +114,16 @@ pub struct ContainerOrder {
     pub port_mapping: String,
     /// Where containers idle that a task may step into; none where none do.
     pub warm_dir: Option<PathBuf>,
+}
+
+/// How long an engine that is away is waited for where nothing else is said.
+pub const ENGINE_PATIENCE: Duration = Duration::from_secs(60);
+
+impl ContainerOrder {
+    /// How long an engine that is away, or restarts, is waited for.
+    pub fn engine_patience(&self) -> Duration {
+        self.engine_patience_ms.map_or(ENGINE_PATIENCE, Duration::from_millis)
+    }
 }
 
 /// All GPUs that there are, in place of UUIDs.

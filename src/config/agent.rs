@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use protocols::git::GitSettings;
-use protocols::order::StoreSettings;
+use protocols::order::{ENGINE_PATIENCE, StoreSettings};
 use protocols::packaging::PackageSettings;
 
 use super::environment::Environment;
@@ -111,6 +111,8 @@ pub(crate) struct HostlerConfig {
     pub(crate) state_dir: Option<PathBuf>,
     /// Time between SIGTERM and SIGKILL.
     pub(crate) stop_grace: Duration,
+    /// How long a container engine that is away is waited for.
+    pub(crate) engine_patience: Duration,
     /// `libnvidia-ml.so` to use instead of the system's.
     pub(crate) gpu_library: Option<PathBuf>,
     /// Never use `uv`.
@@ -130,8 +132,9 @@ const MOST_WARM_CONTAINERS: u16 = 256;
 
 impl HostlerConfig {
     /// The keys but for those of [`GpuConfig`].
-    const KEYS: [&str; 9] = [
+    const KEYS: [&str; 10] = [
         "cache_dir",
+        "engine_patience",
         "git_always_fetch",
         "gpu_library",
         "metrics_listen",
@@ -178,6 +181,10 @@ impl HostlerConfig {
                 .seconds("agent.hostler.stop_grace")
                 .map_err(at_places)?
                 .unwrap_or(Duration::from_secs(STOP_GRACE_SECONDS)),
+            engine_patience: tree
+                .seconds("agent.hostler.engine_patience")
+                .map_err(at_places)?
+                .unwrap_or(ENGINE_PATIENCE),
             gpu_library: path("gpu_library")?,
             without_uv: tree.flag("agent.hostler.without_uv").map_err(at_places)?.unwrap_or(false),
             prefetch: tree.flag("agent.hostler.prefetch").map_err(at_places)?.unwrap_or(true),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use drivers::{container, process};
 use protocols::container::TaskFacts;
-use protocols::order::{BUILT_FILE, Built, Prefetched, decode, encode};
+use protocols::order::{BUILT_FILE, Built, ENGINE_PATIENCE, Prefetched, decode, encode};
 use protocols::task::TaskSpec;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -100,7 +100,7 @@ async fn build_now(settings: &DaemonSettings, spec: TaskSpec, into: &BuildInto) 
     let word = wait(process, &directory, stop).await;
     blocking(move || {
         if let Some(engine) = engine {
-            container::fence(&engine, directory.mark());
+            container::fence(&engine, directory.mark(), ENGINE_PATIENCE);
         }
         process::fence(directory.mark());
         match word {

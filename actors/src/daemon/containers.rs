@@ -1,6 +1,7 @@
 //! Which container a task gets, decided when it is taken: by what it says, what the operator says, and this machine.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use drivers::container::{busy_ports, read_host_files};
 use protocols::clearml::tasks::Task;
@@ -25,6 +26,8 @@ pub struct ContainerHost {
     /// The server is reached by an address of this machine alone, which a container has not unless it shares the
     /// machine's network.
     pub needs_host_network: bool,
+    /// How long an engine that is away is waited for.
+    pub engine_patience: Duration,
     /// The GPUs of this machine.
     pub gpus: HostGpus,
     /// Where others reach this machine, for tasks whose ports are published on it.
@@ -108,6 +111,7 @@ impl ContainerHost {
         spec.labels.extend(self.settings.extra_labels.iter().cloned());
         Ok(ContainerOrder {
             socket: self.socket.clone(),
+            engine_patience_ms: u64::try_from(self.engine_patience.as_millis()).ok(),
             shown: self.shown(&decision),
             pull: match spec.pull {
                 _ if self.settings.force_pull => PullPolicy::Always,
@@ -171,6 +175,7 @@ mod tests {
             socket: "/s".into(),
             settings,
             needs_host_network: false,
+            engine_patience: Duration::ZERO,
             gpus: HostGpus::Unknown,
             address: Some("10.1.2.3".into()),
         }

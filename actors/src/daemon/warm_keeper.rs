@@ -162,13 +162,13 @@ impl Handler<KeeperEnded> for WarmKeeper {
 
     fn handle(&mut self, KeeperEnded(pid): KeeperEnded, ctx: &mut Self::Context) {
         let Some(keeper) = self.keepers.remove(&pid) else { return };
-        let Some(socket) = self.settings.containers.as_ref().map(|host| host.socket.clone()) else { return };
+        let Some(host) = self.settings.containers.clone() else { return };
         let shelf = self.shelf.clone();
         // One that was killed leaves what it kept. One that could not keep what it was to keep does not try again:
         // the next task says anew what it wants.
         let clearing = async move {
             blocking(move || {
-                container::fence(&socket, &warm_mark(&keeper.key, pid));
+                container::fence(&host.socket, &warm_mark(&keeper.key, pid), host.engine_patience);
                 if shelf.has_failed(&keeper.key, pid) {
                     shelf.forget(&keeper.key);
                 }

@@ -243,7 +243,7 @@ impl Executor {
 /// Kills what a preparation left behind, says in the console why there is no more, and makes it durable.
 fn bury(order: &ExecutorOrder, console: &Console, ended: &Ended) {
     if let Some(container) = &order.container {
-        if container::fence(&container.socket, &order.mark()) > 0 {
+        if container::fence(&container.socket, &order.mark(), container.engine_patience()) > 0 {
             console.say("the container of the task could not be removed: its engine does not do it");
         }
         container::reclaim(order);

@@ -13,6 +13,7 @@ use bollard::query_parameters::{
     RenameContainerOptionsBuilder, StartContainerOptions,
 };
 use bollard::{API_DEFAULT_VERSION, Docker};
+use protocols::order::ENGINE_PATIENCE;
 use serde::de::DeserializeOwned;
 use tokio::runtime::Handle;
 use tracing::debug;
@@ -34,6 +35,7 @@ pub struct Engine {
     pub(super) docker: Docker,
     pub(super) runtime: Handle,
     socket: PathBuf,
+    patience: Duration,
 }
 
 impl fmt::Debug for Engine {
@@ -102,7 +104,17 @@ impl Engine {
             .map_err(|error| EngineError::of(what, error))?;
         let runtime = Handle::current();
         let docker = runtime.block_on(docker.negotiate_version()).map_err(|error| EngineError::of(what, error))?;
-        Ok(Self { docker, runtime, socket: socket.to_owned() })
+        Ok(Self { docker, runtime, socket: socket.to_owned(), patience: ENGINE_PATIENCE })
+    }
+
+    /// The same, for which one waits so long where it is away.
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
+    /// How long one waits for it where it is away, or restarts.
+    pub fn patience(&self) -> Duration {
+        self.patience
     }
 
     /// The socket that it was reached by.

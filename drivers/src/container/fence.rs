@@ -10,17 +10,15 @@ use super::engine::{Container, Engine};
 use super::error::EngineError;
 use super::warm;
 
-/// How long an engine that is away, or cannot remove a container, is given.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// Pause between two tries.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Removes every container of an attempt, with what runs in it. How many are left: none, unless the engine is away
-/// for long or cannot end one.
+/// for longer than it is given, or cannot end one.
 ///
-/// Blocks, a minute at most. To be called like the methods of [`Engine`].
-pub fn fence(socket: &Path, mark: &str) -> usize {
-    let deadline = Instant::now() + PATIENCE;
+/// Blocks that long at most. To be called like the methods of [`Engine`].
+pub fn fence(socket: &Path, mark: &str, patience: Duration) -> usize {
+    let deadline = Instant::now() + patience;
     super::forget_run_folder(mark);
     loop {
         let error = match try_to_fence(socket, mark) {

@@ -57,7 +57,7 @@ pub fn reclaim(order: &ExecutorOrder) {
         // The daemon says which folder it cannot remove.
         let error: &dyn std::error::Error = &error;
         warn!(error, ?folders, "what the task left stays with the user of its image");
-        fence(&container.socket, &order.mark());
+        fence(&container.socket, &order.mark(), container.engine_patience());
     }
 }
 

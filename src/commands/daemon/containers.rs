@@ -46,7 +46,8 @@ pub(super) fn order(args: &DaemonArgs, config: &Config, server: &Server) -> anyh
     };
     let address = config.environment.get("CLEARML_AGENT_FORCE_HOST_MACHINE_IP").map(str::to_owned);
     let address = address.or_else(|| own_address(&server.hosts.api).map(|address| address.to_string()));
-    Ok(Some(ContainerHost { socket, settings, needs_host_network, gpus, address }))
+    let engine_patience = config.hostler.engine_patience;
+    Ok(Some(ContainerHost { socket, settings, needs_host_network, engine_patience, gpus, address }))
 }
 
 /// What was given to `--docker`: an image and arguments of `docker run`, as words of their own or all in one.

@@ -68,7 +68,8 @@ fn an_engine_that_does_not_answer_is_an_infrastructure_failure() {
     // Nobody listens there any more.
     drop(UnixListener::bind(&socket).unwrap());
     let real = std::mem::replace(&mut engine.address, format!("unix://{}", socket.display()));
-    let mut farm = Farm::start(&engine, &["--workers", "1"]);
+    let patience = [("CLEARML_AGENT__AGENT__HOSTLER__ENGINE_PATIENCE", "0.5")];
+    let mut farm = Farm::start_with(&engine, &["--workers", "1"], &patience);
     farm.engine.address = real;
     let task = program().enqueue(&farm.api);
     let reason = farm.failure(&task);

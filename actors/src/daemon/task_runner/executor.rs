@@ -123,9 +123,10 @@ impl TaskRunner {
         let directory = self.attempt_dir(attempt);
         let fencing = tokio::task::spawn_blocking(move || {
             let order = directory.read_order();
-            let engine = order.as_ref().and_then(|order| order.container.as_ref()).map(|container| &container.socket);
+            let engine = order.as_ref().and_then(|order| order.container.as_ref());
             // The container first: its processes may be another user's.
-            let containers = engine.map_or(0, |socket| container::fence(socket, directory.mark()));
+            let containers =
+                engine.map_or(0, |engine| container::fence(&engine.socket, directory.mark(), engine.engine_patience()));
             let left = containers + process::fence(directory.mark()).left.len();
             if let (0, Some(order)) = (containers, &order) {
                 container::reclaim(order);

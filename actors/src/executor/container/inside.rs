@@ -90,6 +90,7 @@ impl<'a> Inside<'a> {
         container.messages.iter().for_each(|message| console.say(message));
         console.say(&format!("container: {}", container.shown));
         let engine = Engine::connect(&container.socket).map_err(|error| of_image(&error))?;
+        let engine = engine.with_patience(container.engine_patience());
         let image = get_image(&engine, container, console, &|| stop.load(Ordering::Relaxed))?;
         let init = drivers::container::init_program(&order.cache_dir)
             .map_err(|error| StepError::new(FailureClass::Infrastructure, Phase::Image, &error))?;

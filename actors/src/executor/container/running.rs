@@ -18,8 +18,6 @@ use crate::executor::steps::StepError;
 
 /// How long a container may take from its start to the first word of its init. Engines start hundreds at a time.
 const FIRST_WORD: Duration = Duration::from_secs(60);
-/// How long an engine that is away, or restarts, is waited for before the container counts as lost.
-const ENGINE_PATIENCE: Duration = Duration::from_secs(60);
 /// Pause between two questions to an engine that is away.
 const ENGINE_PAUSE: Duration = Duration::from_millis(500);
 
@@ -107,7 +105,7 @@ impl Running {
 
     /// How it is, asked again and again while the engine is away; `None` where it does not exist any more.
     pub(in crate::executor) fn state(&self) -> Result<Option<ContainerState>, EngineError> {
-        let deadline = Instant::now() + ENGINE_PATIENCE;
+        let deadline = Instant::now() + self.engine.patience();
         loop {
             match self.engine.state(&self.id) {
                 Err(error) if error.is_away() && Instant::now() < deadline => pause(ENGINE_PAUSE),
