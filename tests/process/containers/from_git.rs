@@ -206,6 +206,28 @@ fn a_project_of_the_tasks_own_code_finds_them() {
     site.is_whole();
 }
 
+/// A build may run it, and finds what it works on.
+#[test]
+fn where_the_image_has_git_there_is_a_repository() {
+    let Some(engine) = Engine::docker() else { return };
+    let site = Site::start(&engine, &[]);
+    let program = "import os\nfrom setuptools import setup\n\
+        setup(name='looks', version='2.0' if os.path.isdir('.git/refs') else '1.0', py_modules=[])\n";
+    let build = SETUPTOOLS.replace("build_meta'", "build_meta:__legacy__'");
+    site.publish("looks", &[("setup.py", program), ("pyproject.toml", &build)], None);
+    let draft = Draft::script("looks", "import importlib.metadata as m\nprint('LOOKS', m.version('looks'))\n")
+        .requirements(&format!("looks @ {}\n", site.url("looks")));
+    let (_, console) = site.run(&draft);
+    assert!(console.contains("LOOKS 1.0"), "{console}");
+    // The installer does not run it: what it is does not matter.
+    let script = "ln -s /bin/true /usr/bin/git";
+    let task = site.farm.enqueue(&draft, json!({ "setup_shell_script": script }));
+    site.farm.api.ended_as(&task, "completed");
+    let console = site.farm.api.console(&task);
+    assert!(console.contains("LOOKS 2.0"), "{console}");
+    site.is_whole();
+}
+
 /// What uv has decided, a commit for each repository.
 #[test]
 fn a_lock_of_uv_names_commits() {
