@@ -47,8 +47,8 @@ pub(super) struct Installer<'a> {
     pub(super) indexes: &'a Indexes,
     /// Where packages from git come from; absent where there are none.
     pub(super) repositories: Option<&'a PackageAccess<'a>>,
-    /// Those that stand for them; empty before one was needed.
-    pub(super) copies: OnceCell<Copies<'a>>,
+    /// Those that stand for them, where some do; empty before that was asked.
+    pub(super) copies: OnceCell<Option<Copies<'a>>>,
     pub(super) working_dir: Option<&'a Path>,
     pub(super) commands: &'a dyn CommandRunner,
     pub(super) progress: &'a dyn Fn(&str),

@@ -55,7 +55,7 @@ impl CondaImage {
         curl.finish_within(std::time::Duration::from_secs(60)).ok();
     }
 
-    fn container(&self) -> Value {
+    pub(super) fn container(&self) -> Value {
         json!({ "image": self.name })
     }
 }

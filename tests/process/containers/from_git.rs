@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::conda::{self, CondaImage};
 use super::{Engine, Farm};
 use crate::harness::{Draft, GitServer, Place, ProcessExt, audit, git, git_commit_all, new_repository, package_index};
 
@@ -274,6 +275,23 @@ fn a_project_of_poetry_is_installed() {
         assert!(console.contains("SIX 1.16.0") && console.contains("a project of poetry"), "{console}");
         site.is_whole();
     }
+}
+
+/// What conda leaves to pip.
+#[test]
+fn environments_of_conda_have_them_too() {
+    let Some(engine) = Engine::docker() else { return };
+    let site = Site::start(&engine, &[conda::TYPE, conda::CHANNELS]);
+    site.publish_family();
+    let image = CondaImage::with(&engine, "/opt/conda/bin/conda");
+    let program = "import importlib.metadata as m, third\n\
+        print('GOT', third.NAME, m.distribution('hostler-third').read_text('direct_url.json'))\n";
+    let line = format!("hostler-third @ {}#subdirectory=deep/down", site.url("third"));
+    let task = site.farm.enqueue(&conda::draft(program, "thing==2.0", &line), image.container());
+    site.farm.api.ended_as(&task, "completed");
+    let console = site.farm.api.console(&task);
+    assert!(console.contains("GOT third") && console.contains("\"vcs\":\"git\""), "{console}");
+    site.is_whole();
 }
 
 #[test]

@@ -55,13 +55,18 @@ pub(super) struct Copies<'a> {
 }
 
 impl<'a> Copies<'a> {
-    /// In a folder that installers see, too. It need not exist yet.
-    pub(super) fn new(access: &'a PackageAccess<'a>, folder: PathBuf, progress: &'a dyn Fn(&str)) -> Self {
-        Self { access, folder, progress, made: RefCell::default() }
+    /// Below a folder that installers see, too; `None` where they run git themselves. Nothing is made yet.
+    pub(super) fn of(
+        access: Option<&'a PackageAccess<'a>>,
+        scratch: &Path,
+        progress: &'a dyn Fn(&str),
+    ) -> Option<Self> {
+        let access = access.filter(|access| access.checks_out())?;
+        Some(Self { access, folder: scratch.join("git"), progress, made: RefCell::default() })
     }
 
     /// Requirement lines with folders instead of repositories.
-    fn stand_in(&self, text: &str) -> Result<String, PythonError> {
+    pub(super) fn stand_in(&self, text: &str) -> Result<String, PythonError> {
         let mut result = String::with_capacity(text.len());
         for line in text.split_inclusive('\n') {
             let mut rest = line;
@@ -81,6 +86,11 @@ impl<'a> Copies<'a> {
         let made = self.made.borrow();
         let Some(copy) = made.iter().find(|copy| line.contains(&copy.mark)) else { return line.to_owned() };
         replace_folder(line, copy, &copy.source.at(&copy.commit).requirement())
+    }
+
+    /// Has an environment name repositories instead of folders that are gone soon.
+    pub(super) fn name_origins(&self, environment: &Path) -> Result<(), PythonError> {
+        origins::restore(environment, &self.made.borrow())
     }
 
     /// Checks out what is not there yet, with what it needs in turn.
@@ -166,8 +176,7 @@ impl<'a> Copies<'a> {
 impl Installer<'_> {
     /// The copies that this environment needs; `None` where installers run git themselves.
     fn copies(&self, site: &Site<'_>) -> Option<&Copies<'_>> {
-        let access = self.repositories.filter(|access| access.checks_out())?;
-        Some(self.copies.get_or_init(|| Copies::new(access, site.scratch.join("git"), self.progress)))
+        self.copies.get_or_init(|| Copies::of(self.repositories, site.scratch, self.progress)).as_ref()
     }
 
     /// What installers are to read instead of these lines.
@@ -180,7 +189,7 @@ impl Installer<'_> {
 
     /// What is to be kept of lines that an installer wrote.
     pub(super) fn originals(&self, lines: Vec<String>) -> Vec<String> {
-        match self.copies.get() {
+        match self.copies.get().and_then(Option::as_ref) {
             Some(copies) => lines.iter().map(|line| copies.originals(line)).collect(),
             None => lines,
         }
@@ -196,12 +205,9 @@ impl Installer<'_> {
         Ok(Inputs { overrides: Some(write_input(site.scratch, "overrides.txt", &text)?), ..inputs })
     }
 
-    /// Has the environment name repositories instead of folders that are gone soon.
+    /// See [`Copies::name_origins`].
     pub(super) fn name_origins(&self, site: &Site<'_>) -> Result<(), PythonError> {
-        match self.copies.get() {
-            Some(copies) => origins::restore(&site.environment, &copies.made.borrow()),
-            None => Ok(()),
-        }
+        self.copies.get().and_then(Option::as_ref).map_or(Ok(()), |copies| copies.name_origins(&site.environment))
     }
 }
 

@@ -26,6 +26,7 @@ pub(in crate::python) use self::layout::{is_of_conda, python_version};
 use self::tool::{Chosen, choose};
 use self::wish::{Wish, name_of, wish};
 use super::super::error::PythonError;
+use super::super::from_git::Copies;
 use super::super::indexes::Indexes;
 use super::super::probe::{PYTHON_VARIABLES, Prober};
 use super::super::reason;
@@ -196,7 +197,10 @@ impl Maker<'_> {
         // Among the scratch files, which nobody else can read: it may hold passwords.
         fs::create_dir_all(site.scratch).map_err(PythonError::io("make", site.scratch))?;
         let file = site.scratch.join("requirements.txt");
-        write_atomically(&file, self.requirements.file_text(&[]).as_bytes())?;
+        let copies = Copies::of(self.finder.request.repositories, site.scratch, self.finder.progress);
+        let text = self.requirements.file_text(&[]);
+        let text = copies.as_ref().map_or(Ok(text.clone()), |copies| copies.stand_in(&text))?;
+        write_atomically(&file, text.as_bytes())?;
         let mut command = CommandLine::new(environment.join("bin/python"))
             .arguments(["-m", "pip", "install", "-r"])
             .argument(&file)
@@ -208,7 +212,8 @@ impl Maker<'_> {
         });
         let finished = self.run(with_lock(command, site)?)?;
         if finished.is_success() {
-            return Ok(());
+            // By its name on this machine.
+            return copies.map_or(Ok(()), |copies| copies.name_origins(&site.folder.join("venv")));
         }
         let detail = reason::reason(&finished.tail, self.indexes.scrubber());
         Err(PythonError::Install { detail, is_transient: reason::is_network_failure(&finished.tail) })
