@@ -17,9 +17,13 @@ const FILE: &str = ".git_archival.txt";
 /// Writes down which commit a work tree is of, and removes its `.git`, which borrows objects that may go.
 pub(super) fn leave_repository(root: &Path, commit: &str) -> Result<(), GitError> {
     let path = root.join(FILE);
-    let is_filled_in = fs::read_to_string(&path).is_ok_and(|text| !text.contains("$Format:"));
+    // A link of the repository may lead to any file of this user: it is not followed.
+    let is_file = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_file());
+    let is_filled_in = is_file && fs::read_to_string(&path).is_ok_and(|text| !text.contains("$Format:"));
     if !is_filled_in {
-        fs::write(&path, text(root, commit)).map_err(GitError::io("write", &path))?;
+        let new = root.join(".git/archival");
+        fs::write(&new, text(root, commit)).map_err(GitError::io("write", &new))?;
+        fs::rename(&new, &path).map_err(GitError::io("move", &new))?;
     }
     remove_all(&root.join(".git"))
 }
@@ -82,5 +86,18 @@ mod tests {
         let (text, commit) = make(None, &[], 0);
         assert_eq!(text, format!("node: {commit}\n"));
         assert_eq!(make(Some("node: abc\n"), &["v3"], 0).0, "node: abc\n");
+    }
+
+    #[test]
+    fn a_link_is_not_followed() {
+        let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (root, target) = (folder.path(), other.path().join("target"));
+        git(root, &["init", "--quiet"]);
+        std::os::unix::fs::symlink(&target, root.join(FILE)).unwrap();
+        git(root, &["add", "--all"]);
+        git(root, &["commit", "--quiet", "--message", "1"]);
+        leave_repository(root, "0123").unwrap();
+        assert!(!target.exists());
+        assert_eq!(fs::read_to_string(root.join(FILE)).unwrap(), "node: 0123\n");
     }
 }

@@ -47,6 +47,11 @@ impl PackageSource {
         Self { revision: Some(commit.to_owned()), ..self.clone() }
     }
 
+    /// Whether another one names the same folder of the same repository, at whatever revision.
+    pub(crate) fn is_beside(&self, other: &Self) -> bool {
+        self.url() == other.url() && self.subdirectory == other.subdirectory
+    }
+
     /// As it was written, a password included.
     pub(super) fn url_with_secrets(&self) -> &str {
         &self.url

@@ -112,7 +112,7 @@ impl<'a> Copies<'a> {
             .access
             .check_out(source, &new, self.progress)
             .map_err(|error| PythonError::of_repository(error, &requirement))?;
-        let is_same = |copy: &&Copy| copy.commit == commit && copy.source.at("") == source.at("");
+        let is_same = |copy: &&Copy| copy.commit == commit && copy.source.is_beside(source);
         let same = self.made.borrow().iter().find(is_same).cloned();
         if let Some(same) = same {
             // Asked for by a branch and by its commit: for installers it has to be one folder.
@@ -126,7 +126,7 @@ impl<'a> Copies<'a> {
         let root = self.folder.join(format!("{}-{mark}", source.name()));
         super::store::remove(&root)?;
         fs::rename(&new, &root).map_err(PythonError::io("move", &new))?;
-        let folder = source.subdirectory().map_or_else(|| root.clone(), |below| root.join(below));
+        let folder = project_folder(&root, source)?;
         let copy = Copy { source: source.clone(), commit, mark, folder };
         // Before its own needs: two may need each other.
         self.made.borrow_mut().push(copy.clone());
@@ -211,6 +211,18 @@ impl Installer<'_> {
     }
 }
 
+/// Where the project is in what was checked out: what a link leads to elsewhere is no part of it.
+fn project_folder(root: &Path, source: &PackageSource) -> Result<PathBuf, PythonError> {
+    let Some(below) = source.subdirectory() else { return Ok(root.to_owned()) };
+    let folder = root.join(below);
+    let real = root.canonicalize().map_err(PythonError::io("find", root))?;
+    if folder.canonicalize().is_ok_and(|folder| folder.is_dir() && folder.starts_with(real)) {
+        return Ok(folder);
+    }
+    let detail = format!("there is no folder {below} in {}", source.url());
+    Err(PythonError::Install { detail, is_transient: false })
+}
+
 /// The first repository that a text names, and where.
 fn first_token(text: &str) -> Option<(Range<usize>, PackageSource)> {
     text.match_indices("git+").find_map(|(start, _)| {
@@ -237,4 +249,21 @@ fn replace_folder(text: &str, copy: &Copy, with: &str) -> String {
     }
     result.push_str(rest);
     result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_project_is_in_its_repository() {
+        let (root, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::create_dir(root.path().join("a")).unwrap();
+        std::os::unix::fs::symlink("a", root.path().join("within")).unwrap();
+        std::os::unix::fs::symlink(other.path(), root.path().join("outside")).unwrap();
+        for (below, expected) in [("a", true), ("within", true), ("outside", false), ("nowhere", false)] {
+            let source = PackageSource::new("https://h/r", None, Some(below)).unwrap();
+            assert_eq!(project_folder(root.path(), &source).is_ok(), expected, "{below}");
+        }
+    }
 }

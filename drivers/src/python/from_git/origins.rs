@@ -1,6 +1,8 @@
 //! What an environment says about where its packages came from.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use base64::Engine as _;
@@ -62,9 +64,14 @@ fn change(folder: &Path, name: &str, new: &dyn Fn(&str) -> Option<String>) -> Re
     replace(&record, &lines.map(|line| format!("{line}\n")).collect::<String>())
 }
 
-/// By another file: the old one may be a link to one of an installer's cache.
+/// By another file, which all may read: the old one may be a link to one of an installer's cache, or to any other.
 fn replace(path: &Path, text: &str) -> Result<(), PythonError> {
-    let new = path.with_extension("new");
-    fs::write(&new, text).map_err(PythonError::io("write", &new))?;
-    fs::rename(&new, path).map_err(PythonError::io("move", &new))
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let readable = Permissions::from_mode(0o644);
+    let new = tempfile::Builder::new().prefix(".new.").permissions(readable).tempfile_in(folder);
+    let written = new.and_then(|mut new| {
+        new.write_all(text.as_bytes())?;
+        new.persist(path).map_err(|error| error.error)
+    });
+    written.map(drop).map_err(PythonError::io("write", path))
 }

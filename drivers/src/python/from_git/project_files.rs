@@ -67,7 +67,12 @@ pub(super) fn dependencies(folder: &Path, wanted: Wanted) -> Vec<(String, Packag
 
 /// The files that say what a project needs, with their texts: also lists of requirements that the others name.
 fn files(folder: &Path) -> Vec<(PathBuf, String)> {
-    let read = |path: PathBuf| fs::read_to_string(&path).ok().map(|text| (path, text));
+    // Links of a repository may lead to any file of this user: those that leave it are not followed.
+    let real = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    let read = |path: PathBuf| {
+        let path = path.canonicalize().ok().filter(|path| path.starts_with(&real))?;
+        fs::read_to_string(&path).ok().map(|text| (path, text))
+    };
     let names = TEXTS.iter().copied().chain(["pyproject.toml"]);
     let mut found: Vec<(PathBuf, String)> = names.filter_map(|name| read(folder.join(name))).collect();
     let lists =
@@ -236,6 +241,18 @@ mod tests {
         assert_eq!(texts[1], "d @ file:///c/d ; python_version > '3'\n");
         assert_eq!(texts[2], "e @ git+https://h/e\n", "nobody names it");
         assert_eq!(asked, ["git+https://h/a@v1", "git+ssh://git@h/b", "git+https://h/d"]);
+    }
+
+    #[test]
+    fn what_lies_elsewhere_is_left_alone() {
+        let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let line = "a @ git+https://h/a\n";
+        fs::write(other.path().join("more.txt"), line).unwrap();
+        fs::write(folder.path().join("setup.py"), "open('more.txt')").unwrap();
+        std::os::unix::fs::symlink(other.path(), folder.path().join("requirements")).unwrap();
+        std::os::unix::fs::symlink(other.path().join("more.txt"), folder.path().join("more.txt")).unwrap();
+        rewrite(folder.path(), Wanted::NoExtras, &mut |_| Some("/c/a".into())).unwrap();
+        assert_eq!(fs::read_to_string(other.path().join("more.txt")).unwrap(), line);
     }
 
     const PROJECT: &str = r#"
