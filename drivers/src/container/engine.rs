@@ -191,8 +191,9 @@ impl Engine {
             let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
             match self.wait("remove the container", self.docker.remove_container(id, Some(options))) {
                 Err(error) if error.is_not_found() => return Ok(()),
-                // Somebody removes it at this moment: it is not gone before that is done.
-                Err(error) if error.is_conflict() && tries < REMOVALS => pause(REMOVAL_PAUSE),
+                // Somebody removes it at this moment: it is not gone before that is done. Or it ended while the engine
+                // was about to stop it, which Podman cannot handle.
+                Err(error) if error.may_pass() && tries < REMOVALS => pause(REMOVAL_PAUSE),
                 Ok(()) if self.state(id)?.is_none() => return Ok(()),
                 Ok(()) if tries < REMOVALS => pause(REMOVAL_PAUSE),
                 removed => return removed,

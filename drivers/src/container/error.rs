@@ -94,6 +94,11 @@ impl EngineError {
         matches!(self, Self::Refused { status: 409, .. })
     }
 
+    /// Whether the engine may do it when it is asked again: what is in the way is a state, not the request.
+    pub(super) fn may_pass(&self) -> bool {
+        matches!(self, Self::Refused { status: 409 | 500.., .. })
+    }
+
     /// Whether the engine may just be restarting.
     pub fn is_away(&self) -> bool {
         matches!(self, Self::Away { .. } | Self::Broken { .. })

@@ -15,7 +15,7 @@ const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// The engines that there are; says so where there is none.
 #[expect(clippy::print_stderr, reason = "why a test is skipped")]
-fn engines() -> Vec<String> {
+pub(crate) fn engines() -> Vec<String> {
     let variables = ["HOSTLER_TEST_DOCKER", "HOSTLER_TEST_PODMAN"];
     let engines: Vec<String> = variables.iter().filter_map(|name| std::env::var(name).ok()).collect();
     if engines.is_empty() {

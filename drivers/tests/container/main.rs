@@ -13,3 +13,4 @@ mod files;
 mod images;
 mod inside;
 mod programs;
+mod removal;
