@@ -214,6 +214,9 @@ mod tests {
         let container = json!({"image": "a", "arguments": "-e TOKEN=hunter2 --no-such-switch"});
         let failure = host(ContainerSettings::default()).decide(&facts(&container)).unwrap_err();
         assert_eq!(failure.class, FailureClass::Environment);
+        let wrong = json!({"image": "a", "arguments": "--add-host a:nosuch"});
+        let said = host(ContainerSettings::default()).decide(&facts(&wrong)).unwrap_err().message;
+        assert_eq!(said.matches("it must be").count(), 1, "{said}");
         assert!(failure.message.contains("--no-such-switch") && !failure.message.contains("hunter2"), "{failure}");
         let order = host(ContainerSettings::default())
             .decide(&facts(&json!({"image": "a", "arguments": "-e TOKEN=hunter2 --ipc=host"})))

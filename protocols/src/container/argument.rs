@@ -83,11 +83,11 @@ impl Argument {
 
     /// Puts it into a specification. Returns what has to be said about it.
     fn land(&self, spec: &mut ContainerSpec) -> Result<Option<Note>, ArgumentError> {
-        let wrong = |source| ArgumentError::Value {
+        let wrong = |why| ArgumentError::Value {
             given: self.given.clone(),
             value: (!self.switch.is_secret).then(|| self.value.clone()),
             origin: self.origin,
-            source,
+            why,
         };
         let refused = |why| ArgumentError::Refused { given: self.given.clone(), origin: self.origin, why };
         let is_yes = || truth(&self.value).ok_or_else(|| wrong(ValueError::Expected("true or false")));
@@ -134,7 +134,7 @@ impl ContainerSpec {
 
 /// Reads arguments that are one text, as `container.arguments` of a task, with the quotes of a shell.
 pub fn parse(text: &str, origin: Origin) -> Result<Vec<Argument>, ArgumentError> {
-    let words = split(text).map_err(|source| ArgumentError::Words { origin, source })?;
+    let words = split(text).map_err(|why| ArgumentError::Words { origin, why })?;
     parse_words(words, origin)
 }
 

@@ -7,12 +7,12 @@ use crate::words::WordsError;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ArgumentError {
     /// The text is not made of words.
-    #[error("the arguments of the container ({origin}) cannot be read: {source}")]
+    #[error("the arguments of the container ({origin}) cannot be read: {why}")]
     Words {
         /// Whose they are.
         origin: Origin,
-        /// What is wrong.
-        source: WordsError,
+        /// What is wrong. No source: the text has it already.
+        why: WordsError,
     },
     /// A switch that `docker run` does not have.
     #[error("`{given}` ({origin}) is no switch of a container{}", suggestion(*nearest))]
@@ -44,7 +44,7 @@ pub enum ArgumentError {
         origin: Origin,
     },
     /// A value that is none.
-    #[error("`{given}{}` ({origin}): {source}", shown(value))]
+    #[error("`{given}{}` ({origin}): {why}", shown(value))]
     Value {
         /// The switch, as it was written.
         given: String,
@@ -52,8 +52,8 @@ pub enum ArgumentError {
         value: Option<String>,
         /// Whose it is.
         origin: Origin,
-        /// What is wrong.
-        source: ValueError,
+        /// What is wrong. No source: the text has it already.
+        why: ValueError,
     },
     /// A switch of `docker run` that cannot work here.
     #[error("`{given}` ({origin}) cannot be used here: {why}")]

@@ -13,7 +13,7 @@ use super::values::number::{
 use super::values::port::{exposed, published};
 use super::values::text::{
     absolute, capability, cgroup_namespace, container_name, device_rule, host_entry, hostname, ip, ip4, ip6, isolation,
-    label, link, mac, pair, pull, restart, signal, text, tmpfs, variable, word,
+    label, link, mac, namespace, pair, pull, restart, signal, text, tmpfs, variable, word,
 };
 use super::values::volume::volume;
 
@@ -84,7 +84,10 @@ pub static SWITCHES: &[Switch] = &[
     Switch::refused("io-maxiops", WINDOWS),
     Switch::value("ip", |spec, text| put(&mut spec.ip, ip4(text))),
     Switch::value("ip6", |spec, text| put(&mut spec.ip6, ip6(text))),
-    Switch::value("ipc", |spec, text| put(&mut spec.ipc, word(text))),
+    Switch::value("ipc", |spec, text| {
+        const KINDS: [&str; 6] = ["none", "private", "shareable", "host", "container", "ns"];
+        put(&mut spec.ipc, namespace(text, &KINDS, "host, private, shareable, none or container:NAME"))
+    }),
     Switch::value("isolation", |_, text| isolation(text)),
     Switch::idle("kernel-memory", "engines no longer limit the kernel's memory; `--memory` holds it"),
     Switch::list("label", |spec, text| named(&mut spec.labels, label(text))).short('l'),
@@ -109,7 +112,9 @@ pub static SWITCHES: &[Switch] = &[
     Switch::value("oom-score-adj", |spec, text| {
         put(&mut spec.limits.oom_score, whole(text, -1000, 1000, "a number from -1000 to 1000"))
     }),
-    Switch::value("pid", |spec, text| put(&mut spec.pid, word(text))),
+    Switch::value("pid", |spec, text| {
+        put(&mut spec.pid, namespace(text, &["host", "private", "container", "ns"], "host, private or container:NAME"))
+    }),
     Switch::value("pids-limit", |spec, text| {
         put(&mut spec.limits.pids, whole(text, -1, i64::MAX, "a number, or -1 for no limit"))
     }),
@@ -145,8 +150,13 @@ pub static SWITCHES: &[Switch] = &[
          `-v /var/run/docker.sock:/var/run/docker.sock`",
     ),
     Switch::value("user", |spec, text| put(&mut spec.user, word(text))).short('u'),
-    Switch::value("userns", |spec, text| put(&mut spec.userns, word(text))),
-    Switch::value("uts", |spec, text| put(&mut spec.uts, word(text))),
+    Switch::value("userns", |spec, text| {
+        const KINDS: [&str; 7] = ["host", "private", "keep-id", "auto", "nomap", "container", "ns"];
+        put(&mut spec.userns, namespace(text, &KINDS, "host, private, or of Podman keep-id, auto or nomap"))
+    }),
+    Switch::value("uts", |spec, text| {
+        put(&mut spec.uts, namespace(text, &["host", "private", "container", "ns"], "host, private or container:NAME"))
+    }),
     Switch::list("volume", |spec, text| add(&mut spec.volumes, volume(text))).short('v'),
     Switch::value("volume-driver", |spec, text| put(&mut spec.volume_driver, word(text))),
     Switch::list("volumes-from", |spec, text| add(&mut spec.volumes_from, word(text))),

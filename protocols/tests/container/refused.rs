@@ -36,6 +36,18 @@ fn a_switch_that_does_not_exist_is_named() {
 }
 
 #[test]
+fn a_namespace_that_no_engine_has_is_named() {
+    check(&[
+        ("--pid nosuch", &["`--pid nosuch`", "container:NAME"]),
+        ("--pid container:", &["`--pid container:`"]),
+        ("--ipc nosuch", &["`--ipc nosuch`", "shareable"]),
+        ("--uts nosuch", &["`--uts nosuch`"]),
+        ("--userns nosuch", &["`--userns nosuch`", "keep-id"]),
+        ("--userns ''", &["`--userns `"]),
+    ]);
+}
+
+#[test]
 fn what_is_no_switch_is_named() {
     check(&[
         ("ubuntu:22.04", &["`ubuntu:22.04`", "the image has a field of its own"]),

@@ -130,6 +130,16 @@ pub(in super::super) fn signal(value: &str) -> Result<String, ValueError> {
     Ok(value.to_owned())
 }
 
+/// Namespaces that a container may share, by the first word of what names them: what follows it is a container's name or
+/// a path. Engines take anything else for the default, or say what they do not know only when the container starts.
+pub(in super::super) fn namespace(value: &str, kinds: &[&str], expected: &'static str) -> Result<String, ValueError> {
+    let (kind, rest) = value.split_once(':').map_or((value, None), |(kind, rest)| (kind, Some(rest)));
+    let needs_more = matches!(kind, "container" | "ns");
+    let has_more = rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(char::is_whitespace));
+    let is_whole = has_more || (rest.is_none() && !needs_more);
+    if kinds.contains(&kind) && is_whole { Ok(value.to_owned()) } else { Err(ValueError::Expected(expected)) }
+}
+
 /// A namespace of the control groups.
 pub(in super::super) fn cgroup_namespace(value: &str) -> Result<String, ValueError> {
     match value {
