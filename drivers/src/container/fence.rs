@@ -41,26 +41,31 @@ fn try_to_fence(socket: &Path, mark: &str) -> Result<(), EngineError> {
     let labelled = engine.labelled(&format!("{ATTEMPT_LABEL}={mark}"))?;
     // One that idled before has another's label.
     let taken = engine.named(&warm::taken_name(mark))?;
-    for container in labelled.into_iter().chain(taken).filter(|container| mark_of(container) == Some(mark)) {
-        engine.remove(&container.id)?;
+    let its = labelled.into_iter().chain(taken).filter(|container| mark_of(container) == Some(mark));
+    let mut all = Ok(());
+    for container in its {
+        all = all.and(engine.remove(&container.id));
     }
-    Ok(())
+    all
 }
 
-/// Removes the containers of a daemon's attempts that are over, by the folder of its attempts; how many there were.
+/// Removes the containers of a daemon's attempts that are over, by the folder of its attempts; how many there were. One
+/// that cannot be removed, which is the error then, keeps no other one.
 pub fn remove_leftovers(socket: &Path, attempts: &Path, is_open: &dyn Fn(&str) -> bool) -> Result<usize, EngineError> {
     let engine = Engine::connect(socket)?;
     let ours = engine.labelled(&format!("{OWNER_LABEL}={}", attempts.display()))?;
     let over = ours.into_iter().filter(|container| mark_of(container).is_none_or(|mark| !is_open(mark)));
-    let mut count = 0;
+    let mut count = Ok(0);
     for container in over {
-        engine.remove(&container.id)?;
-        if let Some(mark) = mark_of(&container) {
+        let removed = engine.remove(&container.id);
+        if removed.is_ok()
+            && let Some(mark) = mark_of(&container)
+        {
             super::forget_run_folder(mark);
         }
-        count += 1;
+        count = count.and_then(|count| removed.map(|()| count + 1));
     }
-    Ok(count)
+    count
 }
 
 /// Whose it is.
