@@ -1,6 +1,6 @@
 //! `hostler build --docker`: an image of a task.
 
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::containers::Engine;
 use crate::containers::conda::{self, CondaImage};
 use crate::containers::interpreters::Downloads;
-use crate::harness::{Api, Draft, Finished, Place, ProcessExt as _, Server};
+use crate::harness::{Api, Draft, Finished, Place, ProcessExt as _, Server, eventually};
 
 const LIMIT: Duration = Duration::from_secs(240);
 const PROGRAM: &str = "import os, sys, six\nprint('six', six.__version__, os.path.exists('/made-by-setup'), sys.argv[1:])\n\
@@ -37,6 +37,10 @@ impl Workshop {
     }
 
     fn build_with(&self, task: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Finished {
+        self.command(task, arguments, environment).finish_within(LIMIT)
+    }
+
+    fn command(&self, task: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
         let mut command = self.place.hostler();
         command
             .args(["build", "--json", "--state-dir"])
@@ -46,7 +50,7 @@ impl Workshop {
             .envs(environment.iter().copied())
             .env("CLEARML_CONFIG_FILE", self.server.configuration_file())
             .env(self.engine.variable, &self.engine.address);
-        command.finish_within(LIMIT)
+        command
     }
 
     /// A task with packages, a setup script, and a password in its arguments.
@@ -147,6 +151,38 @@ fn an_image_without_an_entry_point_does_what_it_is_told() {
             assert_eq!(ran.status.code(), Some(7));
         }
     }
+}
+
+/// Nobody is left who would remove it, and nobody may build that task again.
+#[test]
+fn a_build_that_is_killed_leaves_no_container() {
+    for engine in Engine::all() {
+        let shop = Workshop::open(&engine, "killed");
+        let task = shop.task("sleep 100");
+        let mut build = shop.command(&task, &[engine.flag], &[]).stdout(Stdio::null()).spawn().unwrap();
+        eventually("a container of the build", || !shop.has_no_container(&task));
+        build.kill().unwrap();
+        build.wait().unwrap();
+        eventually("no container of the build", || shop.has_no_container(&task));
+        assert!(shop.inspect().is_none());
+    }
+}
+
+/// The image's user is a name, which only its own files know the number of.
+#[test]
+fn the_user_of_an_image_may_write_where_its_task_works() {
+    let Some(engine) = Engine::docker() else { return };
+    let (shop, base) = (Workshop::open(&engine, "named"), format!("hostler-test/named-{}", std::process::id()));
+    let container = engine.say(&["create", "hostler-test/user"]);
+    engine.say(&["commit", "--change", "USER me", &container, &base]);
+    engine.say(&["rm", &container]);
+    let program = "import os\nopen('result', 'w').write('x')\nprint('written by', os.getuid(), 'in', os.getcwd())";
+    let task = Draft::script("named", program).create(&shop.api);
+    shop.api.call("tasks.edit", json!({ "task": task, "container": { "image": base } }));
+    shop.build(&task, &["--docker"]).ok();
+    let ran = shop.run(&[], &["python3", "program.py"]);
+    engine.call(&["image", "rm", "--force", &base]);
+    assert_eq!(String::from_utf8_lossy(&ran.stdout), "written by 1234 in /hostler/task/code\n", "{ran:?}");
 }
 
 /// The image of the task has no Python; the one that is made of it has the one that was got.

@@ -42,6 +42,20 @@ pub(super) fn write(all: &[Packed<'_>], out: &mut dyn Write) -> io::Result<()> {
     out.flush()
 }
 
+/// The content of the first file in an archive.
+pub(super) fn first_file(archive: &[u8]) -> Option<&[u8]> {
+    let mut rest = archive;
+    loop {
+        let header = rest.get(..BLOCK).filter(|header| header[0] != 0)?;
+        let digits = std::str::from_utf8(&header[124..136]).ok()?;
+        let size = usize::from_str_radix(digits.trim_matches([' ', '\0']), 8).ok()?;
+        if matches!(header[156], FILE | 0) {
+            return rest.get(BLOCK..BLOCK.checked_add(size)?);
+        }
+        rest = rest.get(BLOCK.checked_add(size.checked_next_multiple_of(BLOCK)?)?..)?;
+    }
+}
+
 fn parents(path: &Path, out: &mut dyn Write) -> io::Result<()> {
     let mut above: Vec<&Path> = path.ancestors().skip(1).filter(|path| path.parent().is_some()).collect();
     above.reverse();
@@ -185,6 +199,19 @@ mod tests {
     use std::process::{Command, Stdio};
 
     use super::*;
+
+    #[test]
+    fn a_file_is_found_behind_what_is_said_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("passwd");
+        fs::write(&file, "root:x:0:0").unwrap();
+        let to = Path::new("/").join("a".repeat(120));
+        let mut archive = Vec::new();
+        write(&[Packed { from: &file, to: &to, owner: (0, 0) }], &mut archive).unwrap();
+        assert_eq!(first_file(&archive), Some(b"root:x:0:0".as_slice()));
+        assert_eq!(first_file(&archive[..archive.len() - 3 * BLOCK]), None, "it is not whole");
+        assert_eq!(first_file(&[0; 2 * BLOCK]), None);
+    }
 
     /// As another program reads it.
     #[test]

@@ -3,8 +3,11 @@
 use std::io::{self, Write};
 
 use bollard::models::ContainerConfig;
-use bollard::query_parameters::{CommitContainerOptionsBuilder, UploadToContainerOptionsBuilder};
+use bollard::query_parameters::{
+    CommitContainerOptionsBuilder, DownloadFromContainerOptionsBuilder, UploadToContainerOptionsBuilder,
+};
 use bytes::Bytes;
+use futures::TryStreamExt as _;
 use tokio::sync::mpsc;
 
 use super::archive::{self, Packed};
@@ -39,6 +42,20 @@ impl Engine {
         written.map_err(|error| EngineError::Refused { what: what.to_owned(), status: 0, message: error.to_string() })
     }
 
+    /// The content of a small file in a container, whether that runs or not; `None` where there is none.
+    pub fn file(&self, id: &str, path: &str) -> Result<Option<Vec<u8>>, EngineError> {
+        let options = DownloadFromContainerOptionsBuilder::new().path(path).build();
+        let pieces = self.docker.download_from_container(id, Some(options));
+        let whole = pieces.try_fold(Vec::new(), |mut whole, piece| {
+            whole.extend_from_slice(&piece);
+            std::future::ready(Ok(whole))
+        });
+        match self.wait(format!("read {path} of the container"), whole) {
+            Err(error) if error.is_not_found() => Ok(None),
+            archive => Ok(archive::first_file(&archive?).map(<[u8]>::to_vec)),
+        }
+    }
+
     /// Makes an image of a container as it is, with an entry point of its own, which may be empty; the image's id.
     /// `changes` are instructions as a Dockerfile has them.
     pub fn commit(
@@ -69,7 +86,7 @@ impl Engine {
 }
 
 impl Engine {
-    fn is_podman(&self) -> Result<bool, EngineError> {
+    pub(super) fn is_podman(&self) -> Result<bool, EngineError> {
         let version = self.wait("say its version", self.docker.version())?;
         let components = version.components.unwrap_or_default();
         Ok(components.iter().any(|component| component.name.contains("Podman")))

@@ -77,7 +77,7 @@ impl Inside<'_> {
         let told = told.into_iter().filter_map(|(name, value)| Some((name.into(), value?.into())));
         let environment = scripts::run_with(told, &self.container.scripts, running, &paths, self.console, &is_stopped)?;
         self.console.say(&format!("making the image {}", wish.name));
-        let owner = self.owner_of(user);
+        let owner = self.owner_of(user, running)?;
         let mut packed = vec![Packed { from: into, to: Path::new(PLACE), owner }];
         let program = std::env::current_exe().map_err(|error| of_system(&error))?;
         if wish.entry != ImageEntry::Nothing {
@@ -101,11 +101,14 @@ impl Inside<'_> {
         Ok(())
     }
 
-    /// The numbers of the image's user, as far as they are said; root's otherwise, who may do everything.
-    fn owner_of(&self, user: &str) -> (u32, u32) {
-        let (user, group) = user.split_once(':').unwrap_or((user, user));
-        let user: u32 = user.parse().unwrap_or(0);
-        (user, group.parse().unwrap_or(user))
+    /// The numbers of the image's user, who is to be able to write where the task works.
+    fn owner_of(&self, user: &str, running: &Running) -> Result<(u32, u32), StepError> {
+        if user.is_empty() || user == "root" {
+            return Ok((0, 0));
+        }
+        let file = |path| self.engine.file(running.id(), path).map_err(|error| of_engine(&error));
+        let text = |bytes: Option<Vec<u8>>| String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned();
+        Ok(numbers(user, &text(file("/etc/passwd")?), &text(file("/etc/group")?)))
     }
 
     /// Whether this program runs in the image at all: it is linked with the C library of this machine.
@@ -135,6 +138,26 @@ impl Inside<'_> {
         );
         Err(StepError::Failed(TaskFailure::because(FailureClass::Environment, Phase::Image, message)))
     }
+}
+
+/// `USER[:GROUP]`, names or numbers, as numbers; those of root where a name is nobody's. No engine starts such an image.
+fn numbers(user: &str, passwd: &str, groups: &str) -> (u32, u32) {
+    let (user, group) = user.split_once(':').map_or((user, None), |(user, group)| (user, Some(group)));
+    let column = |line: &str, at: usize| line.split(':').nth(at).map(str::to_owned);
+    let named = |lines: &str, name: &str| {
+        let line = lines
+            .lines()
+            .find(|line| column(line, 0).as_deref() == Some(name) || column(line, 2).as_deref() == Some(name));
+        line.map(str::to_owned)
+    };
+    let number = |text: Option<String>| text.and_then(|text| text.parse().ok());
+    let entry = named(passwd, user);
+    let uid = user.parse().ok().or_else(|| number(column(entry.as_deref()?, 2))).unwrap_or(0);
+    let gid = match group {
+        Some(group) => group.parse().ok().or_else(|| number(column(&named(groups, group)?, 2))),
+        None => entry.as_deref().and_then(|entry| number(column(entry, 3))),
+    };
+    (uid, gid.unwrap_or(0))
 }
 
 /// What the image runs by itself.
@@ -181,6 +204,23 @@ fn relocate(built: &mut Built, from: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_user_is_a_number_and_so_is_a_group() {
+        let passwd = "root:x:0:0:root:/root:/bin/sh\nme:x:1234:1235::/home/me:/bin/sh\n";
+        let groups = "root:x:0:\nvideo:x:44:me\n";
+        for (user, expected) in [
+            ("me", (1234, 1235)),
+            ("1234", (1234, 1235)),
+            ("me:video", (1234, 44)),
+            ("me:7", (1234, 7)),
+            ("9:9", (9, 9)),
+            ("9", (9, 0)),
+            ("nobody", (0, 0)),
+        ] {
+            assert_eq!(numbers(user, passwd, groups), expected, "{user}");
+        }
+    }
 
     #[test]
     fn an_image_says_what_it_is_for_and_nothing_of_its_making() {
