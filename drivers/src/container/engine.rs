@@ -61,6 +61,28 @@ pub struct Image {
     pub architecture: String,
 }
 
+impl Image {
+    /// Whether it is for such a machine: `OS[/ARCHITECTURE[/VARIANT]]`, or an architecture alone.
+    pub fn is_for(&self, platform: &str) -> bool {
+        let parts: Vec<&str> = platform.split('/').collect();
+        let architecture = match parts.as_slice() {
+            [one] if matches!(*one, "linux" | "windows") => return true,
+            [one] => *one,
+            [_, architecture, ..] => *architecture,
+            [] => return true,
+        };
+        let usual = |name: &str| {
+            match name {
+                "x86_64" | "x86-64" => "amd64",
+                "aarch64" => "arm64",
+                other => other,
+            }
+            .to_owned()
+        };
+        self.architecture.is_empty() || usual(architecture) == usual(&self.architecture)
+    }
+}
+
 /// A container that exists.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Container {
@@ -144,13 +166,15 @@ impl Engine {
         &self,
         name: Option<&str>,
         platform: Option<&str>,
-        body: ContainerCreateBody,
+        mut body: ContainerCreateBody,
     ) -> Result<String, EngineError> {
+        let profiles = self.with_profiles(&mut body)?;
         let mut options = CreateContainerOptionsBuilder::new().platform(platform.unwrap_or_default());
         if let Some(name) = name {
             options = options.name(name);
         }
         let made = self.wait("make the container", self.docker.create_container(Some(options.build()), body));
+        drop(profiles);
         let made = made.map_err(|error| self.of_gpus(error))?;
         made.warnings.iter().for_each(|warning| debug!(%warning, "the container engine warns"));
         Ok(made.id)

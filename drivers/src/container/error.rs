@@ -4,6 +4,43 @@ use std::path::PathBuf;
 
 use protocols::failure::FailureClass;
 
+/// What engines say where a container cannot be as it was asked for, whatever machine it is. There is no status for that:
+/// Podman answers 500 to everything, and Docker to what it finds out only when the container starts.
+const OF_ARGUMENTS: [&str; 24] = [
+    "already in use",
+    "already allocated",
+    "duplicate mount",
+    "failed to initialize journal",
+    "failed to initialize logging driver",
+    "gathering device information",
+    "invalid",
+    "is not supported",
+    "network not found",
+    "no matching entries in",
+    "no such container",
+    "no such file or directory",
+    "no such volume",
+    "not a directory",
+    "not a shared mount",
+    "not allowed",
+    "requested cpus are not available",
+    "rlimit",
+    "seccomp profile",
+    "storage-opt",
+    "sysctl",
+    "unable to set memory limit",
+    "unknown capability",
+    "unrecognized namespace mode",
+];
+/// What they say of themselves, though one of those may be in it.
+const OF_ENGINES: [&str; 5] = ["executable file", "fork/exec", "containerd", "overlay", "no space left"];
+
+fn is_about_arguments(message: &str) -> bool {
+    let message = message.to_lowercase();
+    let says = |words: &[&str]| words.iter().any(|words| message.contains(words));
+    says(&OF_ARGUMENTS) && !says(&OF_ENGINES)
+}
+
 /// Why an engine did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
@@ -110,8 +147,7 @@ impl EngineError {
             Self::Image { .. } => FailureClass::Image,
             // Of what was asked for: a bad argument, a path that is not there, a program that is not in the image.
             Self::Refused { status: 400 | 404 | 409, .. } => FailureClass::Environment,
-            // Podman has one status for everything.
-            Self::Refused { message, .. } if message.contains("already in use") => FailureClass::Environment,
+            Self::Refused { message, .. } if is_about_arguments(message) => FailureClass::Environment,
             Self::Refused { .. }
             | Self::Gpus { .. }
             | Self::Away { .. }
@@ -119,6 +155,47 @@ impl EngineError {
             | Self::NotLocal { .. }
             | Self::Broken { .. } => FailureClass::Infrastructure,
             Self::Stopped => FailureClass::Aborted,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As Docker 20.10 and 26.1 and Podman 4.3 have said it.
+    #[test]
+    fn what_cannot_be_as_it_was_asked_for_is_not_the_machines_failure() {
+        let class = |message: &str| {
+            EngineError::Refused { what: "start the container".into(), status: 500, message: message.into() }.class()
+        };
+        for message in [
+            "unable to find user nosuch: no matching entries in passwd file",
+            "Unable to find group nosuch: no matching entries in group file",
+            "error gathering device information while adding custom device \"/dev/x\": no such file or directory",
+            "Decoding seccomp profile failed: invalid character 'n' looking for beginning of object key string",
+            "invalid --security-opt 2: \"nosuch=1\"",
+            "OCI runtime create failed: runc create failed: sysctl \"kernel.x\" is not in a separate kernel namespace",
+            "Cannot mkdir: /etc/passwd is not a directory",
+            "error during container init: error setting rlimits for ready process: error setting rlimit type 7",
+            "path /tmp is mounted on / but it is not a shared mount",
+            "container create: unable to find network with name or ID nosuch: network not found",
+            "container create: looking up container to share ipc namespace with: no such container",
+            "container create: \"CAP_NOSUCH\": unknown capability",
+            "fill out specgen: /.hostler/link: duplicate mount destination",
+            "fill out specgen: unrecognized namespace mode nosuch passed",
+            "driver failed programming external connectivity: Bind for 0.0.0.0:80 failed: port is already allocated",
+        ] {
+            assert_eq!(class(message), FailureClass::Environment, "{message}");
+        }
+        for message in [
+            "OCI runtime create failed: unable to start container process: unable to apply caps: operation not permitted",
+            "fork/exec /usr/bin/runc: no such file or directory",
+            "error creating overlay mount to /var/lib/docker/overlay2/a/merged: no such file or directory",
+            "mkdir /var/lib/docker/a: no space left on device",
+            "something that nobody has seen yet",
+        ] {
+            assert_eq!(class(message), FailureClass::Infrastructure, "{message}");
         }
     }
 }

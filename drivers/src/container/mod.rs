@@ -18,6 +18,7 @@ mod handover;
 mod host_files;
 mod link;
 mod ownership;
+mod profile;
 mod program;
 mod pull;
 mod reclaim;

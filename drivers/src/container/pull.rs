@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use bollard::models::CreateImageInfo;
 use bollard::query_parameters::CreateImageOptionsBuilder;
 use futures::StreamExt as _;
+use tokio::time::MissedTickBehavior;
 
 use super::credentials;
 use super::engine::Engine;
@@ -17,25 +18,40 @@ const LINE_INTERVAL: Duration = Duration::from_secs(3);
 const STOP_CHECK: Duration = Duration::from_millis(100);
 
 impl Engine {
-    /// Pulls an image, with the credentials of `docker login`. Lines for people go to `progress`.
-    pub fn pull(&self, image: &str, is_stopped: &dyn Fn() -> bool, progress: &dyn Fn(&str)) -> Result<(), EngineError> {
+    /// Pulls an image, with the credentials of `docker login`: the one for `platform`, where that is said. Lines for
+    /// people go to `progress`.
+    pub fn pull(
+        &self,
+        image: &str,
+        platform: Option<&str>,
+        is_stopped: &dyn Fn() -> bool,
+        progress: &dyn Fn(&str),
+    ) -> Result<(), EngineError> {
         let credentials = credentials::of(image).map_err(|why| {
             let message = format!("the credentials of its registry cannot be had: {why}");
             EngineError::Image { image: image.to_owned(), message }
         })?;
-        let options = CreateImageOptionsBuilder::new().from_image(&tagged(image)).build();
+        let mut options = CreateImageOptionsBuilder::new().from_image(&tagged(image));
+        if let Some(platform) = platform {
+            options = options.platform(platform);
+        }
+        let options = options.build();
         self.runtime.block_on(async {
             let mut news = std::pin::pin!(self.docker.create_image(Some(options), None, credentials));
             let mut layers = Layers::new(image);
+            // Not a pause in the news: of many layers they come without one.
+            let mut checks = tokio::time::interval(STOP_CHECK);
+            checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 let next = tokio::select! {
-                    next = news.next() => next,
-                    () = tokio::time::sleep(STOP_CHECK) => {
+                    biased;
+                    _ = checks.tick() => {
                         if is_stopped() {
                             return Err(EngineError::Stopped);
                         }
                         continue;
                     }
+                    next = news.next() => next,
                 };
                 match next {
                     None => return Ok(()),
@@ -113,7 +129,67 @@ impl<'a> Layers<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::os::unix::net::{UnixListener, UnixStream};
+    use std::sync::mpsc::{Sender, channel};
+
     use super::*;
+
+    /// How long an engine pulls that never comes to an end.
+    const LONG: Duration = Duration::from_secs(20);
+
+    /// Answers like an engine that has news of a pull without a pause; says what it was asked to pull.
+    fn busy(connection: &UnixStream, asked: &Sender<String>) -> std::io::Result<()> {
+        let mut lines = BufReader::new(connection).lines();
+        while let Some(first) = lines.next().transpose()? {
+            for header in lines.by_ref() {
+                if header?.is_empty() {
+                    break;
+                }
+            }
+            let mut out = connection;
+            if !first.contains("/images/create") {
+                let version = r#"{"ApiVersion":"1.41"}"#;
+                let length = version.len();
+                write!(out, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{version}")?;
+                continue;
+            }
+            // Nobody may wait for it.
+            let _ = asked.send(first);
+            write!(out, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+            let news = "{\"status\":\"Downloading\",\"id\":\"a\",\"progressDetail\":{\"current\":1,\"total\":9}}\n";
+            let begun = Instant::now();
+            while begun.elapsed() < LONG {
+                write!(out, "{:x}\r\n{news}\r\n", news.len())?;
+            }
+            write!(out, "0\r\n\r\n")?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_pull_is_of_the_platform_that_is_wanted_and_is_stopped_amid_its_news() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("engine");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let (sender, asked) = channel();
+        // They end with their connections, or with the tests.
+        std::thread::spawn(move || {
+            for connection in listener.incoming().flatten() {
+                let sender = sender.clone();
+                std::thread::spawn(move || busy(&connection, &sender));
+            }
+        });
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let _inside = runtime.enter();
+        let engine = Engine::connect(&socket).unwrap();
+        let begun = Instant::now();
+        let is_stopped = || begun.elapsed() > Duration::from_millis(300);
+        let pulled = engine.pull("a/b", Some("linux/arm64"), &is_stopped, &|_| {});
+        assert!(matches!(pulled, Err(EngineError::Stopped)), "{pulled:?}");
+        let asked = asked.recv().unwrap();
+        assert!(asked.contains("fromImage=a%2Fb%3Alatest") && asked.contains("platform=linux%2Farm64"), "{asked}");
+    }
 
     #[test]
     fn an_image_without_a_tag_is_the_latest_and_no_other() {

@@ -18,6 +18,7 @@ mod name;
 mod nearest;
 mod package;
 mod policy;
+mod reference;
 mod remap;
 mod rules;
 mod settings;
@@ -36,6 +37,7 @@ pub use facts::TaskFacts;
 pub use limits::{BlockDevice, Limits, Ulimit};
 pub use name::{RANDOM_LETTERS, container_name};
 pub use policy::{Decision, HostEnvironment, Removal, RemovalRule, decide};
+pub use reference::is_image_name;
 pub use remap::{NoPortFree, Remapped};
 pub use rules::{Condition, MatchRule, RULE_KEYS};
 pub use settings::{

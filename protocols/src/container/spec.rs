@@ -133,6 +133,32 @@ pub struct ContainerSpec {
     pub log_options: Vec<(String, String)>,
 }
 
+impl ContainerSpec {
+    /// Where it mounts something in the container.
+    pub fn places(&self) -> impl Iterator<Item = &str> {
+        let volumes = self.volumes.iter().map(|volume| volume.target.as_str());
+        let mounts = self.mounts.iter().map(|mount| mount.target.as_str());
+        volumes.chain(mounts).chain(self.tmpfs.iter().map(|(target, _)| target.as_str()))
+    }
+
+    /// Whether it mounts something at just this place.
+    pub fn has_place(&self, place: &str) -> bool {
+        self.places().any(|other| other.trim_end_matches('/') == place.trim_end_matches('/'))
+    }
+
+    /// Whether others find it in a network by something that only one container can have, or is meant to have: an
+    /// address or a name.
+    pub fn is_found_by_others(&self) -> bool {
+        let is_found = |network: &Network| *network != Network::named(&network.name);
+        self.ip.is_some()
+            || self.ip6.is_some()
+            || self.mac_address.is_some()
+            || !self.link_local_ips.is_empty()
+            || !self.network_aliases.is_empty()
+            || self.networks.iter().any(is_found)
+    }
+}
+
 /// `--pull`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -27,6 +27,26 @@ fn what_is_wrong_is_said_and_the_worker_goes_on() {
         let reason = refused(&farm, json!({ "image": "localhost:9/no/such:image" }));
         assert!(reason.starts_with("image failure while image: the image localhost:9/no/such:image"), "{reason}");
 
+        // As it is said, it would be a question about something else.
+        for wrong in ["UPPER/../case", "hostler-test/python?x=1", "http://host/a"] {
+            let reason = refused(&farm, json!({ "image": wrong }));
+            assert!(reason.starts_with(&format!("image failure while image: the image {wrong} cannot")), "{reason}");
+        }
+
+        // What engines find out when the container is made, or only when it starts.
+        for (arguments, word) in [
+            ("--user nosuch", "nosuch"),
+            ("--device /dev/nosuch", "/dev/nosuch"),
+            ("--network nosuch", "nosuch"),
+            ("--cap-add NOSUCH", "CAP_NOSUCH"),
+            ("--sysctl kernel.nosuch=1", "kernel.nosuch"),
+            ("--security-opt nosuch=1", "nosuch=1"),
+            ("--pid nosuch", "`--pid nosuch`"),
+        ] {
+            let reason = refused(&farm, json!({ "image": image, "arguments": arguments }));
+            assert!(reason.starts_with("environment failure") && reason.contains(word), "{arguments}: {reason}");
+        }
+
         let reason = refused(&farm, json!({ "image": image, "arguments": "--no-such-switch" }));
         assert!(reason.contains("environment failure") && reason.contains("--no-such-switch"), "{reason}");
 

@@ -1,5 +1,6 @@
 //! Tasks in containers of their own: real engines, images that `scripts/containers` makes.
 
+mod arguments;
 pub(crate) mod conda;
 mod crash;
 mod engine;

@@ -12,14 +12,15 @@ use drivers::container::{
 };
 use drivers::python::EnvironmentStore;
 use protocols::container::init::{GIVES_WAY, INIT_PATH};
-use protocols::container::{ContainerSpec, PullPolicy};
+use protocols::container::{ContainerSpec, PullPolicy, is_image_name};
 use protocols::failure::{FailureClass, Phase, TaskFailure};
-use protocols::order::{ContainerOrder, ExecutorOrder, SetupScript};
+use protocols::order::{ContainerOrder, ExecutorOrder};
 use tracing::{debug, warn};
 
 use super::facts::QUESTION;
 use super::facts::{self, Facts};
 use super::running::{Running, of_engine, of_system};
+use super::site::site_of;
 use super::ssh::Ssh;
 use super::{gpus, look, mounts, scripts, warm};
 use crate::executor::console::Console;
@@ -94,7 +95,7 @@ impl<'a> Inside<'a> {
         let image = get_image(&engine, container, console, &|| stop.load(Ordering::Relaxed))?;
         let init = drivers::container::init_program(&order.cache_dir)
             .map_err(|error| StepError::new(FailureClass::Infrastructure, Phase::Image, &error))?;
-        let site = site_of(&image, &container.scripts);
+        let site = site_of(&image, container);
         let mut this = Self {
             order,
             container,
@@ -269,7 +270,7 @@ impl<'a> Inside<'a> {
         let mut own = mounts::basic(&self.init, folder.path());
         own.extend(mounts::caches(self.order));
         own.push(mounts::work(self.order));
-        own.extend(mounts::for_installers());
+        own.extend(mounts::beside(&self.container.spec, mounts::for_installers()));
         own.extend(self.into.as_deref().map(mounts::for_image));
         let spec = look::for_building(&self.container.spec);
         let command = self.is_ahead.then(|| GIVES_WAY.to_owned()).into_iter().collect();
@@ -327,12 +328,6 @@ fn made(folder: &Path) -> std::io::Result<PathBuf> {
     folder.canonicalize()
 }
 
-/// What decides on everything that is in a container before its task starts.
-fn site_of(image: &Image, scripts: &[SetupScript]) -> String {
-    let texts = scripts.iter().map(|script| script.text.clone());
-    drivers::container::digest(std::iter::once(image.id.clone()).chain(texts))
-}
-
 fn get_image(
     engine: &Engine,
     wish: &ContainerOrder,
@@ -344,9 +339,15 @@ fn get_image(
         let message = format!("the image {name} {why}");
         StepError::Failed(TaskFailure::because(FailureClass::Image, Phase::Image, message))
     };
-    let policy = wish.pull;
+    if !is_image_name(name) {
+        return Err(missing("cannot be had: that is no name of an image, which is like nvidia/cuda:12.6.3-base"));
+    }
+    let (policy, platform) = (wish.pull, wish.spec.platform.as_deref());
+    // Of one name there may be an image for each kind of machine.
+    let is_right = |image: &Image| platform.is_none_or(|platform| image.is_for(platform));
     if policy != PullPolicy::Always
         && let Some(image) = engine.image(name).map_err(|error| of_image(&error))?
+        && (policy == PullPolicy::Never || is_right(&image))
     {
         return Ok(image);
     }
@@ -354,16 +355,16 @@ fn get_image(
         return Err(missing("is not on this machine, and `--pull never` forbids to get it"));
     }
     console.say(&format!("pulling {name}"));
-    match engine.pull(name, is_stopped, &|line| console.line(line)) {
+    match engine.pull(name, platform, is_stopped, &|line| console.line(line)) {
         Ok(()) => {}
         Err(EngineError::Stopped) => return Err(StepError::Stopped),
         // A registry that is away is no reason to refuse what is here.
         Err(error) => match engine.image(name).map_err(|error| of_image(&error))? {
-            Some(image) => {
+            Some(image) if is_right(&image) => {
                 console.say(&format!("{error}; using the one that is here"));
                 return Ok(image);
             }
-            None => return Err(of_image(&error)),
+            Some(_) | None => return Err(of_image(&error)),
         },
     }
     engine.image(name).map_err(|error| of_image(&error))?.ok_or_else(|| missing("was pulled, and is not there"))

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use protocols::container::{ContainerSpec, MountKind};
+use protocols::container::{ContainerSpec, MountKind, Network};
 use protocols::failure::{FailureClass, Phase, TaskFailure};
 use protocols::order::{ATTEMPT_LABEL, ContainerOrder, ExecutorOrder, OWNER_LABEL, ROLE_LABEL};
 
@@ -29,7 +29,8 @@ pub(super) fn label_names() -> impl Iterator<Item = &'static str> {
     [ATTEMPT_LABEL, ROLE_LABEL, OWNER_LABEL, "clearml-worker-id", "clearml-parent-worker-id"].into_iter()
 }
 
-/// The same container for installers: it is nobody's server, has no GPU, and is not known by the task's name.
+/// The same container for installers: it is nobody's server, has no GPU, and is not known by the task's name or address,
+/// which the task's own needs at the same time.
 pub(super) fn for_building(spec: &ContainerSpec) -> ContainerSpec {
     ContainerSpec {
         name: None,
@@ -39,6 +40,12 @@ pub(super) fn for_building(spec: &ContainerSpec) -> ContainerSpec {
         ports: Vec::new(),
         publish_all: None,
         hostname: None,
+        networks: spec.networks.iter().map(|network| Network::named(&network.name)).collect(),
+        network_aliases: Vec::new(),
+        ip: None,
+        ip6: None,
+        link_local_ips: Vec::new(),
+        mac_address: None,
         read_only: None,
         // Installers run as this user, which root of the container has to be able to become.
         dropped_capabilities: Vec::new(),

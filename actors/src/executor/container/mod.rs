@@ -12,6 +12,7 @@ mod look;
 mod mounts;
 mod running;
 mod scripts;
+mod site;
 mod ssh;
 mod warm;
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use drivers::container::OwnMount;
+use protocols::container::ContainerSpec;
 use protocols::container::init::{INIT_PATH, LINK_FOLDER};
 use protocols::order::{ContainerOrder, ExecutorOrder};
 
@@ -71,8 +72,14 @@ fn mount(host: &Path, container: impl Into<String>, read_only: bool) -> OwnMount
     OwnMount { host: host.to_owned(), container: container.into(), read_only }
 }
 
+/// Without those whose place the arguments of the container fill themselves, which count then: an engine refuses to mount
+/// two things at one place.
+pub(super) fn beside(spec: &ContainerSpec, own: impl IntoIterator<Item = OwnMount>) -> Vec<OwnMount> {
+    own.into_iter().filter(|mount| !spec.has_place(&mount.container)).collect()
+}
+
 /// Caches that every container gets, made where they are missing: what the SDK downloads, packages of the system for
-/// setup scripts. Where the configuration names no folder for one, there is none.
+/// setup scripts. Where the configuration names no folder for one, or the arguments mount another one, there is none.
 pub(super) fn of_operator(container: &ContainerOrder) -> io::Result<Vec<OwnMount>> {
     let mounts = &container.mounts;
     let mut all = vec![&mounts.sdk_cache];
@@ -80,12 +87,10 @@ pub(super) fn of_operator(container: &ContainerOrder) -> io::Result<Vec<OwnMount
         all.extend([&mounts.apt_cache, &mounts.pip_cache]);
     }
     let named = all.into_iter().filter_map(|place| Some((place.host.as_ref()?, &place.container)));
-    named
-        .map(|(host, container)| {
-            fs::create_dir_all(host)?;
-            Ok(mount(Path::new(host), container.as_str(), false))
-        })
-        .collect()
+    let mounts = named.map(|(host, container)| mount(Path::new(host), container.as_str(), false));
+    let mounts = beside(&container.spec, mounts);
+    mounts.iter().try_for_each(|mount| fs::create_dir_all(&mount.host))?;
+    Ok(mounts)
 }
 
 /// What variables of this machine lead installers to: certificates, packages in folders.

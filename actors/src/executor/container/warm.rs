@@ -17,7 +17,8 @@ const WORKER_LABEL: &str = "clearml-worker-id";
 pub(super) fn can_idle(container: &ContainerOrder) -> bool {
     let spec = &container.spec;
     let publishes = !spec.ports.is_empty() || spec.publish_all == Some(true);
-    spec.name.is_none() && spec.hostname.is_none() && !publishes && container.gpu_mounts.is_empty()
+    let is_found = spec.name.is_some() || spec.hostname.is_some() || publishes || spec.is_found_by_others();
+    !is_found && container.gpu_mounts.is_empty()
 }
 
 /// The container of a task without what is the attempt's: it sees these folders of the caches, with all environments
@@ -52,7 +53,7 @@ pub(super) fn template(
 
 #[cfg(test)]
 mod tests {
-    use protocols::container::ContainerSpec;
+    use protocols::container::{ContainerSpec, Network};
 
     use super::*;
 
@@ -62,6 +63,10 @@ mod tests {
         assert!(can_idle(&order(ContainerSpec::default())));
         assert!(!can_idle(&order(ContainerSpec { name: Some("a".into()), ..ContainerSpec::default() })));
         assert!(!can_idle(&order(ContainerSpec { publish_all: Some(true), ..ContainerSpec::default() })));
+        assert!(!can_idle(&order(ContainerSpec { ip: Some("10.0.0.5".into()), ..ContainerSpec::default() })));
+        let in_network = |network| order(ContainerSpec { networks: vec![network], ..ContainerSpec::default() });
+        assert!(can_idle(&in_network(Network::named("mine"))));
+        assert!(!can_idle(&in_network(Network { aliases: vec!["a".into()], ..Network::named("mine") })));
         let with_pipes = ContainerOrder { gpu_mounts: vec!["/mps".into()], ..ContainerOrder::default() };
         assert!(!can_idle(&with_pipes));
     }
