@@ -199,11 +199,13 @@ pub struct ExecutorOrder {
 }
 
 impl ExecutorOrder {
-    /// Takes the agent's own secrets out, which no file may hold: credentials for git and the URLs of indexes.
+    /// Takes the agent's own secrets out, which no file may hold: credentials for git, and the URLs of indexes and of
+    /// channels.
     pub fn take_secrets(&mut self) -> OrderSecrets {
         OrderSecrets {
             git: std::mem::take(&mut self.git),
             extra_index_urls: std::mem::take(&mut self.python.extra_index_urls),
+            packages: Some(std::mem::take(&mut self.python.packages)),
         }
     }
 
@@ -211,6 +213,9 @@ impl ExecutorOrder {
     pub fn give_secrets(&mut self, secrets: OrderSecrets) {
         self.git = secrets.git;
         self.python.extra_index_urls = secrets.extra_index_urls;
+        if let Some(packages) = secrets.packages {
+            self.python.packages = packages;
+        }
     }
 
     /// The value of [`MARK_VARIABLE`]: unique for this attempt on this machine.
@@ -227,6 +232,9 @@ pub struct OrderSecrets {
     pub git: GitSettings,
     /// See [`PythonSettings::extra_index_urls`].
     pub extra_index_urls: Vec<String>,
+    /// See [`PythonSettings::packages`], where flags, templates and channels have URLs. An earlier daemon left them in
+    /// the order.
+    pub packages: Option<PackageSettings>,
 }
 
 impl std::fmt::Debug for OrderSecrets {

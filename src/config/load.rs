@@ -148,7 +148,7 @@ impl Config {
     }
 
     /// The configuration that tasks get: what is in force, as JSON, which is valid HOCON. It holds the API
-    /// credentials, which the SDK needs, but not those for git and for package indexes.
+    /// credentials, which the SDK needs, but not those for git, and nothing that has addresses of packages in it.
     pub(crate) fn for_tasks(&self, server: &Server) -> Value {
         let mut tree = self.tree.clone();
         tree.set(&["api", "api_server"], Value::String(server.hosts.api.clone()));
@@ -159,7 +159,9 @@ impl Config {
         }
         tree.remove(&["agent", "git_pass"]);
         tree.remove(&["agent", "git", "extra_credentials"]);
-        tree.remove(&["agent", "package_manager", "extra_index_url"]);
+        for key in WITH_ADDRESSES {
+            tree.remove(&["agent", "package_manager", key]);
+        }
         tree.to_json()
     }
 
@@ -177,6 +179,16 @@ impl Config {
             .ok_or(ConfigError::NoDirectory { what: "caches", how: "--cache-dir" })
     }
 }
+
+/// Keys of `agent.package_manager` that may have URLs with passwords and tokens.
+const WITH_ADDRESSES: [&str; 6] = [
+    "extra_index_url",
+    "extra_index_url_template",
+    "extra_pip_install_flags",
+    "uv_sync_extra_args",
+    "poetry_install_extra_args",
+    "conda_channels",
+];
 
 /// The files to read, lowest first.
 fn files(flag: Option<&Path>, environment: &Environment) -> Vec<PathBuf> {

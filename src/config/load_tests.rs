@@ -181,7 +181,9 @@ fn tasks_get_what_is_in_force_without_the_git_password() {
     let home = Home::new(&[(
         "clearml.conf",
         &format!(
-            "{FILE}agent {{ git_user: u, git_pass: p, package_manager.extra_index_url: [\"https://u:p@h\"] }}\nsdk.x: 1"
+            "{FILE}agent {{ git_user: u, git_pass: p, package_manager {{ extra_index_url: [\"https://u:p@h\"]\n\
+             conda_channels: [\"https://h/t/x/c\"], extra_pip_install_flags: [\"--index-url=https://u:p@h\"], \
+             type: pip }} }}\nsdk.x: 1"
         ),
     )]);
     let config = home.load(&[("CLEARML_API_SECRET_KEY", "ES")]).unwrap();
@@ -193,7 +195,7 @@ fn tasks_get_what_is_in_force_without_the_git_password() {
                 "api_server": "http://file:8008", "web_server": "http://file:8080", "files_server": "http://file:8081",
                 "credentials": {"access_key": "FK", "secret_key": "ES"}
             },
-            "agent": {"worker_name": "from-file", "git_user": "u", "package_manager": {}}, "sdk": {"x": 1}
+            "agent": {"worker_name": "from-file", "git_user": "u", "package_manager": {"type": "pip"}}, "sdk": {"x": 1}
         })
     );
 }

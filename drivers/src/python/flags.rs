@@ -69,7 +69,7 @@ pub(super) struct Flags {
     /// The rest: each flag with its values.
     arguments: Vec<Vec<String>>,
     /// Those that cannot be granted.
-    pub(super) refused: Vec<String>,
+    refused: Vec<String>,
 }
 
 impl Flags {
@@ -96,6 +96,12 @@ impl Flags {
             }
         }
         read
+    }
+
+    /// What people are told about those that cannot be granted, if there are any.
+    pub(super) fn refusal(&self) -> Option<String> {
+        let names = self.refused.join(", ");
+        (!names.is_empty()).then(|| format!("extra_pip_install_flags: {names} cannot be used here"))
     }
 
     /// Whether the installer is told anything.

@@ -307,9 +307,7 @@ impl EnvironmentStore {
         let source = finder.source(origin)?;
         let mut requirements = Requirements::read(&source, request.code.as_ref(), progress)?;
         let flags = Flags::read(&finder.settings.packages.extra_flags);
-        if !flags.refused.is_empty() {
-            progress(&format!("extra_pip_install_flags: {} cannot be used here", flags.refused.join(", ")));
-        }
+        flags.refusal().iter().for_each(|text| progress(text));
         requirements.add_options(flags.options);
         self.install_optional(finder, &requirements)
     }

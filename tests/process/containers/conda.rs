@@ -33,8 +33,7 @@ impl CondaImage {
         let this = Self { engine: engine.clone(), name: format!("hostler-test/{}", unique("conda")) };
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(program.trim_start_matches('/'));
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        write_program(&path, STAND_IN.as_bytes());
+        stand_in(&path);
         let container = engine.say(&["create", "hostler-test/python", "/bin/true"]);
         let files = format!("{}/.", folder.path().display());
         engine.say(&["cp", &files, &format!("{container}:/")]);
@@ -64,6 +63,12 @@ impl Drop for CondaImage {
     fn drop(&mut self) {
         self.engine.call(&["image", "rm", "--force", &self.name]);
     }
+}
+
+/// Makes the program that stands in for conda.
+pub(super) fn stand_in(path: &Path) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    write_program(path, STAND_IN.as_bytes());
 }
 
 fn write_program(path: &Path, bytes: &[u8]) {

@@ -1,6 +1,7 @@
 //! Tasks in containers of their own: real engines, images that `scripts/containers` makes.
 
 mod arguments;
+mod channels;
 pub(crate) mod conda;
 mod crash;
 mod engine;

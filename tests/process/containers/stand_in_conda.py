@@ -3,7 +3,8 @@
 
 Understands what Hostler tells conda and micromamba, keeps packages in a cache and links them from there as conda does,
 and makes environments that are laid out as conda's are, of the image's own interpreter. There is every package in every
-version, but for `nothing`.
+version, but for `nothing`; all are in the first channel. As conda and micromamba do, it writes down how it was called; as
+micromamba does, with their secrets the addresses of packages; `noisy` has it print them.
 """
 
 import errno
@@ -29,8 +30,7 @@ def main(words):
         elif word == "--channel":
             channels.append(next(words))
         elif word == "--file":
-            lines = open(next(words)).read().splitlines()
-            specifications = [line.strip("- ") for line in lines if line.startswith("- ")]
+            channels, specifications = described(next(words))
         elif not word.startswith("--"):
             specifications.append(word)
     if os.path.isdir(prefix) and os.listdir(prefix):
@@ -43,9 +43,23 @@ def main(words):
         )
     for folder in ("bin", "conda-meta", "lib/python%s/site-packages" % VERSION):
         os.makedirs(os.path.join(prefix, folder))
-    open(os.path.join(prefix, "conda-meta/history"), "w").close()
+    with open(os.path.join(prefix, "conda-meta/history"), "w") as history:
+        history.write("# cmd: %s\n" % " ".join(sys.argv))
     for name, version in wanted.items():
-        package(prefix, name, version)
+        package(prefix, name, version, (channels + ["defaults"])[0])
+
+
+def described(path):
+    """The channels and packages of an environment that a file describes, one text a line."""
+    lists = {}
+    for line in open(path).read().splitlines():
+        if line.endswith(":"):
+            lists[line[:-1]] = found = []
+        elif line.startswith("- "):
+            text = line[2:].strip()
+            found.append(json.loads(text) if text.startswith('"') else text)
+    channels = [channel for channel in lists.get("channels", []) if channel != "nodefaults"]
+    return channels, lists.get("dependencies", [])
 
 
 def fail(text):
@@ -53,7 +67,10 @@ def fail(text):
     sys.exit(1)
 
 
-def package(prefix, name, version):
+def package(prefix, name, version, channel):
+    url = "%s/linux-64/%s-%s-0.conda" % (channel, name, version)
+    if name == "noisy":
+        print("warning  libmamba Download of %s was slow" % url, flush=True)
     if name == "slow":
         folder = os.environ["STAND_IN_FOLDER"]
         with open(os.path.join(folder, "building"), "a") as note:
@@ -70,7 +87,8 @@ def package(prefix, name, version):
     else:
         link(cached(name, version), prefix, name)
     with open(os.path.join(prefix, "conda-meta", "%s-%s-0.json" % (name, version)), "w") as about:
-        json.dump({"name": name, "version": version, "cuda": os.environ.get("CONDA_OVERRIDE_CUDA")}, about)
+        about_it = {"name": name, "version": version, "cuda": os.environ.get("CONDA_OVERRIDE_CUDA"), "url": url}
+        json.dump(about_it, about)
 
 
 def cached(name, version):

@@ -5,9 +5,12 @@
 //! environments are in the store like all others, and used in place.
 
 mod complaint;
+mod description;
 mod downloads;
 mod frozen;
 mod layout;
+mod records;
+mod secrets;
 mod tool;
 mod wish;
 
@@ -20,12 +23,15 @@ use std::path::{Path, PathBuf};
 use protocols::order::PythonSettings;
 
 use self::complaint::{complaint, is_network_failure};
+use self::description::description;
 use self::downloads::Downloads;
 pub(in crate::python) use self::frozen::freeze;
 pub(in crate::python) use self::layout::{is_of_conda, python_version};
+use self::secrets::{has_secret, masked};
 use self::tool::{Chosen, choose};
 use self::wish::{Wish, name_of, wish};
 use super::super::error::PythonError;
+use super::super::flags::Flags;
 use super::super::from_git::Copies;
 use super::super::indexes::Indexes;
 use super::super::probe::{PYTHON_VARIABLES, Prober};
@@ -40,6 +46,8 @@ use crate::scrub::Scrubber;
 const CHANNELS: [&str; 4] = ["pytorch", "conda-forge", "nvidia", "defaults"];
 /// What conda takes for the CUDA that the driver serves.
 const CUDA: &str = "CONDA_OVERRIDE_CUDA";
+/// What keeps each of the programs from asking. Before conda 23.7, what makes an environment of a file knew no `--yes`.
+const ALWAYS_YES: [&str; 2] = ["CONDA_ALWAYS_YES", "MAMBA_ALWAYS_YES"];
 /// Variables of whoever configures a machine or an image that decide on what an environment gets.
 const DECIDING: [&str; 5] =
     [CUDA, "CONDA_OVERRIDE_GLIBC", "CONDA_CHANNEL_ALIAS", "CONDA_CHANNEL_PRIORITY", "CONDA_SUBDIR"];
@@ -65,12 +73,16 @@ pub(in super::super) struct Conda<'a> {
 pub(in super::super) fn provide(finder: &Conda<'_>) -> Result<Environment, PythonError> {
     let chosen = choose(finder.commands, finder.cache_dir)?;
     let wish = wish(finder.request, finder.settings.packages.force_files);
-    let requirements = match finder.request.requirements {
+    let mut requirements = match finder.request.requirements {
         Some(lines) => Requirements::read(&Source::Lines(lines), finder.request.code.as_ref(), finder.progress)?,
         None => Requirements::default(),
     };
+    let flags = Flags::read(&finder.settings.packages.extra_flags);
+    flags.refusal().iter().for_each(|text| (finder.progress)(text));
+    requirements.add_options(flags.options.clone());
     let indexes = Indexes::gather(finder.settings, &requirements, finder.commands);
-    let maker = Maker { finder, chosen, wish, requirements, indexes };
+    let masks = Masks::of(finder, &wish, indexes.scrubber());
+    let maker = Maker { finder, chosen, wish, requirements, flags, indexes, masks };
     if maker.requirements.is_local() || finder.is_apart {
         if finder.is_for_later {
             return Err(PythonError::Unshared);
@@ -89,7 +101,9 @@ struct Maker<'a> {
     chosen: Chosen,
     wish: Wish,
     requirements: Requirements,
+    flags: Flags,
     indexes: Indexes,
+    masks: Masks,
 }
 
 impl Recipe for Maker<'_> {
@@ -99,13 +113,12 @@ impl Recipe for Maker<'_> {
             Wish::File { text, .. } => lines.extend(text.lines().map(|line| format!("file: {line}"))),
             Wish::Packages(packages) => lines.extend(packages.iter().map(|package| format!("conda: {package}"))),
         }
-        lines.extend(self.channels().map(|channel| format!("channel: {channel}")));
+        lines.extend(channels(self.finder).map(|channel| format!("channel: {channel}")));
         lines.extend(self.deciding().map(|(name, value)| format!("{name}: {value}")));
         lines.extend(self.finder.commands.image().map(|image| format!("image: {}", image.id)));
         lines.extend(self.indexes.canonical());
-        lines.extend(self.finder.settings.packages.extra_flags.iter().map(|flag| format!("flag: {flag}")));
-        let scrubber = self.scrubber();
-        let mut lines: Vec<String> = lines.iter().map(|line| scrubber.scrub(line)).collect();
+        lines.extend(self.flags.for_pip().map(|flag| format!("flag: {flag}")));
+        let mut lines: Vec<String> = lines.iter().map(|line| self.masks.scrub(line)).collect();
         lines.extend(self.requirements.canonical_options());
         lines.extend(self.requirements.canonical());
         Question::new(lines)
@@ -128,6 +141,8 @@ impl Recipe for Maker<'_> {
         (self.finder.progress)(&format!("making an environment with {} ({origin})", tool.name()));
         let environment = self.place(site);
         self.make(&environment, site)?;
+        // By its name on this machine.
+        records::clean(&site.folder.join("venv"))?;
         self.install(&environment, site)?;
         let prober = Prober::new(self.finder.cache_dir, self.finder.commands);
         let answer = prober.ask_now(&environment.join("bin/python"))?;
@@ -135,7 +150,7 @@ impl Recipe for Maker<'_> {
         let [major, minor, patch] = answer.ok_or_else(no_python)?.version;
         let packages = match &self.wish {
             Wish::File { .. } => Vec::new(),
-            Wish::Packages(packages) => packages.clone(),
+            Wish::Packages(packages) => packages.iter().map(|package| self.masks.scrub(package)).collect(),
         };
         Ok(Built { program: "venv/bin/python".into(), python_version: format!("{major}.{minor}.{patch}"), packages })
     }
@@ -158,7 +173,7 @@ impl Maker<'_> {
 
     /// What is conda's part.
     fn make(&self, environment: &Path, site: &BuildSite<'_>) -> Result<(), PythonError> {
-        let mut command = with_lock(self.command(environment).directory(site.folder), site)?;
+        let mut command = with_lock(self.command(environment, site)?.directory(site.folder), site)?;
         command.variables.extend(self.deciding().map(|(name, value)| (name.into(), value.into())));
         let finished = match self.finder.commands.image() {
             Some(_) if self.finder.settings.store.without_download_cache => {
@@ -186,7 +201,7 @@ impl Maker<'_> {
             Some(_) => complaint(&finished.tail, self.chosen.tool.name()),
             None => format!("it was ended ({})", finished.status),
         };
-        Err(self.failure(self.scrubber().scrub(&detail), is_network_failure(&finished.tail)))
+        Err(self.failure(self.masks.scrub(&detail), is_network_failure(&finished.tail)))
     }
 
     /// What is pip's part, if anything is.
@@ -204,7 +219,7 @@ impl Maker<'_> {
         let mut command = CommandLine::new(environment.join("bin/python"))
             .arguments(["-m", "pip", "install", "-r"])
             .argument(&file)
-            .arguments(&self.finder.settings.packages.extra_flags)
+            .arguments(self.flags.for_pip())
             .directory(self.finder.request.code.map_or(site.folder, |code| code.working_dir));
         command.variables.extend(match self.finder.commands.image() {
             Some(_) => self.indexes.pip_variables_in_image(),
@@ -242,39 +257,41 @@ impl Maker<'_> {
         DECIDING.into_iter().filter_map(move |name| Some((name, value(name)?)))
     }
 
-    fn command(&self, environment: &Path) -> CommandLine {
-        let command = CommandLine::new(&self.chosen.program);
-        match &self.wish {
-            Wish::File { path, .. } => command
-                .arguments(self.chosen.tool.create_of_file())
-                .arguments(["--yes", "--quiet", "--prefix"])
-                .argument(environment)
-                .argument("--file")
-                .argument(path),
-            Wish::Packages(packages) => {
-                let needs_pip = !self.requirements.is_empty() && !packages.iter().any(|it| name_of(it) == "pip");
-                command
-                    .arguments(["create", "--yes", "--quiet", "--prefix"])
-                    .argument(environment)
-                    .arguments(["--override-channels"])
-                    .arguments(self.channels().flat_map(|channel| ["--channel", channel]))
-                    .arguments(packages)
-                    .arguments(needs_pip.then_some("pip"))
-            }
+    /// What makes the environment: all that may be read by other users is on its command line, and nothing else.
+    fn command(&self, environment: &Path, site: &BuildSite<'_>) -> Result<CommandLine, PythonError> {
+        let packages = match &self.wish {
+            Wish::File { path, .. } => return Ok(self.create_of_file(environment, path)),
+            Wish::Packages(packages) => packages,
+        };
+        let needs_pip = !self.requirements.is_empty() && !packages.iter().any(|it| name_of(it) == "pip");
+        let packages = packages.iter().map(String::as_str).chain(needs_pip.then_some("pip"));
+        if channels(self.finder).chain(packages.clone()).any(has_secret) {
+            let file = site.scratch.join("environment.yml");
+            write_atomically(&file, description(channels(self.finder), packages).as_bytes())?;
+            return Ok(self.create_of_file(environment, &file));
         }
+        Ok(CommandLine::new(&self.chosen.program)
+            .arguments(["create", "--yes", "--quiet", "--prefix"])
+            .argument(environment)
+            .arguments(["--override-channels"])
+            .arguments(channels(self.finder).flat_map(|channel| ["--channel", channel]))
+            .arguments(packages))
     }
 
-    fn channels(&self) -> impl Iterator<Item = &str> {
-        let own = &self.finder.settings.packages.conda_channels;
-        let usual = CHANNELS.iter().copied().filter(|_| own.is_empty());
-        own.iter().map(String::as_str).chain(usual)
+    fn create_of_file(&self, environment: &Path, file: &Path) -> CommandLine {
+        let command = CommandLine::new(&self.chosen.program)
+            .arguments(self.chosen.tool.create_of_file())
+            .arguments(["--quiet", "--prefix"])
+            .argument(environment)
+            .argument("--file")
+            .argument(file);
+        ALWAYS_YES.into_iter().fold(command, |command, name| command.variable(name, "true"))
     }
 
     fn run(&self, command: CommandLine) -> Result<Finished, PythonError> {
         let command =
             command.without_variables(PYTHON_VARIABLES).without_variables(["CONDA_PREFIX", "CONDA_DEFAULT_ENV"]);
-        let scrubber = self.scrubber();
-        match self.finder.commands.run(command, &mut |line| (self.finder.progress)(&scrubber.scrub(line))) {
+        match self.finder.commands.run(command, &mut |line| (self.finder.progress)(&self.masks.scrub(line))) {
             // It is there, and does not start: it is another user's, or made for something else than the image is.
             Err(error) if self.finder.commands.image().is_some() && is_refused(&error) => {
                 let why = error.source().map_or_else(|| "it does not start".to_owned(), ToString::to_string);
@@ -287,19 +304,48 @@ impl Maker<'_> {
     fn failure(&self, detail: String, is_transient: bool) -> PythonError {
         PythonError::Conda { tool: self.chosen.tool.name(), detail, is_transient }
     }
+}
 
-    /// Knows the secrets of indexes and channels.
-    fn scrubber(&self) -> Scrubber {
-        let mut scrubber = self.indexes.scrubber().clone();
-        for channel in self.channels() {
-            scrubber.add_url(channel);
-            // As in `https://host/t/SECRET/channel`.
-            if let Some((_, rest)) = channel.split_once("/t/") {
-                scrubber.add(rest.split('/').next().unwrap_or(rest));
+/// The channels that are asked, first to last.
+fn channels<'a>(finder: &Conda<'a>) -> impl Iterator<Item = &'a str> + Clone {
+    let own = &finder.settings.packages.conda_channels;
+    let usual = CHANNELS.iter().copied().filter(|_| own.is_empty());
+    own.iter().map(String::as_str).chain(usual)
+}
+
+/// Knows the secrets of indexes and channels.
+struct Masks(Scrubber);
+
+impl Masks {
+    fn of(finder: &Conda<'_>, wish: &Wish, indexes: &Scrubber) -> Self {
+        let mut scrubber = indexes.clone();
+        let wished: Vec<&str> = match wish {
+            Wish::File { text, .. } => vec![text],
+            Wish::Packages(packages) => packages.iter().map(String::as_str).collect(),
+        };
+        for secret in channels(finder).chain(wished).flat_map(secrets::secrets) {
+            match variable_of(&secret) {
+                // A file may name one, for whoever reads it.
+                Some(name) => {
+                    let value = finder.commands.variable(name).and_then(|value| value.into_string().ok());
+                    value.iter().for_each(|value| scrubber.add(value));
+                }
+                None => scrubber.add(&secret),
             }
         }
-        scrubber
+        Self(scrubber)
     }
+
+    /// The text without secrets: those that are known, and whatever stands where a URL has one.
+    fn scrub(&self, text: &str) -> String {
+        masked(&self.0.scrub(text))
+    }
+}
+
+/// The name in `$NAME` and `${NAME}`.
+fn variable_of(text: &str) -> Option<&str> {
+    let name = text.strip_prefix('$')?;
+    Some(name.strip_prefix('{').and_then(|name| name.strip_suffix('}')).unwrap_or(name))
 }
 
 /// Whether a program was not started, while its container is there.

@@ -175,7 +175,7 @@ fn a_file_of_the_repository() {
         let machine = Machine::new(tool, "");
         machine.write(".", "environment.yml", "dependencies: [python=3.10]\n");
         let (made, log) = machine.provide(None, None);
-        assert_eq!(log, format!("{start} --yes --quiet --prefix venv --file environment.yml\n"));
+        assert_eq!(log, format!("{start} --quiet --prefix venv --file environment.yml\n"));
         made.unwrap();
     }
 }
@@ -246,15 +246,96 @@ fn an_image_in_which_there_is_none_that_works_is_told_so() {
     assert_eq!(error.class(), FailureClass::Environment, "{error}");
 }
 
+/// Channels with secrets in every form, and what they look like without.
+const PRIVATE: [(&str, &str); 2] = [
+    ("https://conda.example/t/xy-hunter2/own", "https://conda.example/own"),
+    ("https://robot:hunter2@mirror.example/own", "https://mirror.example/own"),
+];
+
+/// Every file below a folder that holds a secret.
+fn leaks(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    crate::python::store::walk(folder, &mut |path, metadata| {
+        if metadata.is_file() && String::from_utf8_lossy(&fs::read(path).unwrap()).contains("hunter2") {
+            found.push(path.to_owned());
+        }
+    });
+    found
+}
+
+/// A conda that keeps the file that it was given and how others may read it, and writes down as micromamba does where
+/// packages are from.
+const KEEPS: &str = "mkdir \"$2/conda-meta\"; cp \"$4\" told; stat -c '%a' \"$4\" > mode\n\
+    sed -n 's,^- \"\\(http.*\\)\",{\"url\": \"\\1/linux-64/a-1-0.conda\"},p' \"$4\" > \"$2/conda-meta/a-1-0.json\"\n\
+    echo \"# cmd: $0 $*\" > \"$2/conda-meta/history\"; echo \"see https://robot:hunter2@mirror.example/own\"\n";
+
 #[test]
-fn secrets_of_channels_are_in_no_question_and_no_message() {
-    let channel = "https://conda.example/t/xy-hunter2/own";
-    let machine = Machine::new("conda", &format!("echo 'CondaHTTPError: HTTP 404 for url <{channel}/a>'\nexit 1"));
-    let error = machine
-        .provide_in_image(&["a=1"], &mut |settings| settings.packages.conda_channels = vec![channel.to_owned()])
-        .unwrap_err();
-    let text = format!("{error:?}");
-    assert!(text.contains("CondaHTTPError") && !text.contains("hunter2"), "{text}");
+fn secrets_of_channels_are_on_no_command_line_and_in_no_list() {
+    for place in [Place::Machine, Place::Image] {
+        let folder = tempfile::tempdir().unwrap();
+        let keeps = KEEPS.replace("told", &format!("{}/told", folder.path().display()));
+        let machine = Machine::new("conda", &keeps.replace("> mode", &format!("> {}/mode", folder.path().display())));
+        let packages = ["a=1", "https://conda.example/t/other-hunter2/more::b>=2"];
+        let mut channels = PRIVATE.map(|(channel, _)| channel.to_owned()).to_vec();
+        channels.push("conda-forge".to_owned());
+        let (made, log) = machine.provide_for(Some(&packages), None, place, &mut |settings| {
+            settings.packages.conda_channels = channels.clone();
+        });
+        let made = made.unwrap();
+        assert_eq!(log, "conda env create --quiet --prefix venv --file environment.yml\n");
+        let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+        assert_eq!(read("mode"), "600\n");
+        assert_eq!(
+            read("told"),
+            "channels:\n- \"https://conda.example/t/xy-hunter2/own\"\n- \"https://robot:hunter2@mirror.example/own\"\n\
+             - \"conda-forge\"\n- \"https://conda.example/t/other-hunter2/more\"\n- \"nodefaults\"\n\
+             dependencies:\n- \"python=3.10\"\n- \"a=1\"\n- \"https://conda.example/t/other-hunter2/more::b>=2\"\n"
+        );
+        let lists = made.shared.unwrap().folder.join("venv/conda-meta");
+        let list = fs::read_to_string(lists.join("a-1-0.json")).unwrap();
+        assert!(PRIVATE.iter().all(|(_, clean)| list.contains(&format!("{clean}/linux-64/a-1-0.conda"))), "{list}");
+        assert_eq!(leaks(machine.0.path()), [machine.0.path().join("bin/conda")], "what the test itself has written");
+    }
+}
+
+#[test]
+fn secrets_of_channels_are_in_no_message() {
+    for (channel, clean) in PRIVATE {
+        let machine = Machine::new("conda", &format!("echo 'CondaHTTPError: HTTP 404 for url <{channel}/a>'\nexit 1"));
+        let error = machine
+            .provide_in_image(&["a=1"], &mut |settings| settings.packages.conda_channels = vec![channel.to_owned()])
+            .unwrap_err();
+        let text = format!("{error:?}");
+        assert!(text.contains("CondaHTTPError") && !text.contains("hunter2"), "{text} {clean}");
+    }
+}
+
+#[test]
+fn secrets_in_a_file_of_the_repository_stay_in_it() {
+    let machine = Machine::new("micromamba", "echo 'error    libmamba hunter2 https://h.example/t/$TOKEN/x'; exit 1");
+    machine.write(
+        ".",
+        "environment.yml",
+        "channels:\n- https://h.example/t/hunter2/x\n- https://h.example/t/${HOME}/y\ndependencies: [python]\n",
+    );
+    let (made, log) = machine.provide(None, None);
+    let error = made.unwrap_err();
+    assert!(error.contains("libmamba *** https://h.example/t/***/x"), "{error}");
+    assert_eq!(log, "micromamba create --quiet --prefix venv --file environment.yml\n");
+    let here = ["environment.yml", "bin/micromamba"].map(|name| machine.0.path().join(name));
+    assert!(leaks(machine.0.path()).iter().all(|path| here.contains(path)));
+}
+
+#[test]
+fn flags_of_pip_with_addresses_are_in_its_file() {
+    let machine = Machine::new("micromamba", "");
+    let flags = ["--extra-index-url", "https://robot:hunter2@h.example/simple", "--no-deps", "--user"];
+    let (made, log) = machine.provide_for(Some(&["a=1"]), Some(&["six==1.17.0"]), Place::Machine, &mut |settings| {
+        settings.packages.extra_flags = flags.map(str::to_owned).to_vec();
+    });
+    made.unwrap();
+    assert!(log.ends_with("python -m pip install -r requirements.txt --no-deps\n"), "{log}");
+    assert!(leaks(machine.0.path()).is_empty());
 }
 
 #[test]

@@ -10,13 +10,15 @@
 //! conda/1/7/packages/    the packages
 //! ```
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::file_lock::FileLock;
 use crate::python::error::PythonError;
+use crate::python::made;
 use crate::python::store::{remove, write_atomically};
 
 /// A cache that nobody else has.
@@ -37,6 +39,9 @@ struct State {
 impl Downloads {
     /// The first cache that is free. It is not whole before it is given back.
     pub(super) fn take(root: &Path) -> Result<Self, PythonError> {
+        // Addresses of packages are in it, with the tokens of their channels.
+        let closed = made(root).map(|root| fs::set_permissions(&root, Permissions::from_mode(0o700)));
+        closed?.map_err(PythonError::io("close", root))?;
         let mut number = 1;
         let lock = loop {
             match FileLock::try_acquire(&root.join(format!("{number}.lock")))? {
