@@ -16,6 +16,7 @@ mod output;
 mod package_source;
 mod packages;
 mod patch;
+mod reference;
 mod url;
 mod worktree;
 
@@ -31,6 +32,7 @@ pub use self::keeping::RepositoryLease;
 use self::mirror::Mirror;
 pub(crate) use self::package_source::PackageSource;
 pub use self::packages::{PackageAccess, takes_from_git};
+pub(crate) use self::reference::Reference;
 pub use self::worktree::own_objects;
 use crate::command::CommandRunner;
 

@@ -2,6 +2,7 @@
 
 use protocols::task::Revision;
 
+use super::reference::Reference;
 use super::url::RepositoryUrl;
 
 /// A repository, a revision and a folder in it, from which a package is built.
@@ -16,18 +17,13 @@ pub(crate) struct PackageSource {
 }
 
 impl PackageSource {
-    /// Reads what is written in a requirement, `git+` included. `None` where it names no repository that another
-    /// machine could reach: a path, or a text with something to be filled in.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        let text = text.strip_prefix("git+")?;
-        let (location, fragment) = text.split_once('#').unwrap_or((text, ""));
-        let (url, revision) = split_revision(location);
-        let revision = revision.strip_prefix('@').filter(|revision| !revision.is_empty());
-        let subdirectory = fragment.split('&').find_map(|part| part.strip_prefix("subdirectory="));
-        Self::new(url, revision, subdirectory)
+    /// Of what a requirement names. `None` where that is no repository that another machine could reach: a path, or a
+    /// text with something to be filled in.
+    pub(crate) fn of(reference: &Reference<'_>) -> Option<Self> {
+        Self::new(reference.repository, reference.revision(), reference.value("subdirectory"))
     }
 
-    /// The same from its parts. `None` as for [`PackageSource::parse`].
+    /// The same from its parts. `None` as for [`PackageSource::of`].
     pub(crate) fn new(url: &str, revision: Option<&str>, subdirectory: Option<&str>) -> Option<Self> {
         // A program that makes its requirements when it runs.
         let is_template = url.contains(['{', '}', '$', '<']) || url.contains("%s") || url.contains("%(");
@@ -93,14 +89,6 @@ impl PackageSource {
     }
 }
 
-/// The repository, and `@revision#fragment`.
-pub(super) fn split_revision(url: &str) -> (&str, &str) {
-    let start = url.find("://").map_or(0, |at| at + 3);
-    let path = url[start..].find('/').map_or(url.len(), |at| start + at);
-    let end = url[path..].find(['@', '#']).map_or(url.len(), |at| path + at);
-    url.split_at(end)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,7 +96,7 @@ mod tests {
     #[test]
     fn what_a_requirement_names_is_read() {
         let check = |text: &str, expected: Option<(&str, Revision)>| {
-            let source = PackageSource::parse(text);
+            let source = Reference::in_line(text).and_then(|found| PackageSource::of(&found));
             let found = source.as_ref().map(|source| (source.requirement(), source.revision()));
             assert_eq!(found, expected.map(|(text, revision)| (text.to_owned(), revision)), "{text}");
         };

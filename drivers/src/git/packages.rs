@@ -9,7 +9,8 @@ use protocols::git::GitSettings;
 
 use super::access::Access;
 use super::error::GitError;
-use super::package_source::{PackageSource, split_revision};
+use super::package_source::PackageSource;
+use super::reference::Reference;
 use super::url::RepositoryUrl;
 use super::{Checkout, archival, own_objects};
 use crate::command::{CommandError, CommandLine, CommandRunner, Finished, ImageSite};
@@ -41,20 +42,18 @@ impl<'a> PackageAccess<'a> {
         cache_dir: &'a Path,
         commands: &'a dyn CommandRunner,
     ) -> Result<(Self, Vec<String>), GitError> {
-        let urls: Vec<&str> = lines.iter().filter_map(|line| git_url(line)).collect();
-        let (first, others) = urls.split_first().map_or(("", &[][..]), |(first, others)| (*first, others));
-        let access = Access::with_others(first, others, settings, commands)?;
+        let found: Vec<Option<Reference<'_>>> = lines.iter().map(|line| Reference::in_line(line)).collect();
+        let repositories = found.iter().flatten().map(|found| expanded(found.repository, commands));
+        let repositories: Vec<String> = repositories.collect();
+        let mut urls = repositories.iter().map(String::as_str);
+        let access = Access::with_others(urls.next().unwrap_or(""), &urls.collect::<Vec<_>>(), settings, commands)?;
         let mut written = Vec::new();
-        let mut cleaned = Vec::with_capacity(lines.len());
-        for line in lines {
-            let Some(url) = git_url(line) else {
-                cleaned.push(line.clone());
-                continue;
-            };
-            let (repository, rest) = split_revision(url);
-            let clean = RepositoryUrl::parse(repository).without_secrets();
-            cleaned.push(line.replacen(url, &format!("{clean}{rest}"), 1));
-            written.push((clean, repository.to_owned()));
+        let mut cleaned = lines.to_vec();
+        let named = found.iter().zip(&mut cleaned).filter_map(|(found, line)| Some((found.as_ref()?, line)));
+        for ((found, line), repository) in named.zip(repositories) {
+            let clean = RepositoryUrl::parse(&repository).without_secrets();
+            line.replace_range(found.range.clone(), &format!("git+{clean}{}", found.rest));
+            written.push((clean, repository));
         }
         Ok((Self { access, settings, cache_dir, commands, written, has_git: OnceLock::new() }, cleaned))
     }
@@ -103,15 +102,24 @@ impl<'a> PackageAccess<'a> {
 
 /// Whether a requirement line names a repository of git.
 pub fn takes_from_git(line: &str) -> bool {
-    git_url(line).is_some()
+    Reference::in_line(line).is_some()
 }
 
-/// The URL behind `git+`, with revision and fragment.
-fn git_url(line: &str) -> Option<&str> {
-    let line = line.split(" #").next().unwrap_or(line);
-    let (_, rest) = line.split_once("git+")?;
-    let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
-    Some(&rest[..end]).filter(|url| url.contains("://"))
+/// A URL with the variables that it names, as pip reads them in requirement files: `${TOKEN}`, in capitals. One that is
+/// not set stays as it is.
+fn expanded(url: &str, commands: &dyn CommandRunner) -> String {
+    let is_of_name = |letter: char| letter.is_ascii_uppercase() || letter.is_ascii_digit() || letter == '_';
+    let mut parts = url.split("${");
+    let mut result = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let named = part.split_once('}').filter(|(name, _)| !name.is_empty() && name.chars().all(is_of_name));
+        let value = named.and_then(|(name, _)| commands.variable(name)?.into_string().ok());
+        match named.zip(value.filter(|value| !value.is_empty())) {
+            Some(((_, rest), value)) => result.extend([value.as_str(), rest]),
+            None => result.extend(["${", part]),
+        }
+    }
+    result
 }
 
 impl CommandRunner for PackageAccess<'_> {
@@ -160,23 +168,31 @@ mod tests {
 
     #[test]
     fn credentials_leave_the_lines_and_reach_git() {
-        let commands = SystemCommands::inheriting(Arc::default());
+        let variables = ["PATH", "HOME"].map(|name| (name.into(), std::env::var_os(name).unwrap()));
+        let word = ("HOSTLER_TEST_WORD".into(), "other-word".into());
+        let commands = SystemCommands::new(variables.into_iter().chain([word]), Arc::default());
         let lines = [
             "six==1.17.0",
             "a @ git+https://me:s3cret@h.org/o/a.git@v1#subdirectory=x",
             "git+ssh://git@h.org/o/b@main",
             "c @ git+https://h.org/o/c ; python_version > '3' # me@x",
+            "-e \"git+https://robot:${HOSTLER_TEST_WORD}@other.org/o/@d/d@v2#egg=d\" # git+https://me:s3cret@h.org/o/d",
+            "e @ git+https://me:${NOWHERE}@third.org/o/e@v1",
         ]
         .map(str::to_owned);
         let (settings, cache) = (GitSettings::default(), Path::new("/cache"));
         let (access, clean) = PackageAccess::new(&lines, &settings, cache, &commands).unwrap();
         assert_eq!(clean[0], lines[0]);
         assert_eq!(clean[1], "a @ git+https://h.org/o/a.git@v1#subdirectory=x");
-        assert_eq!(clean[2..], lines[2..]);
+        assert_eq!(clean[2..4], lines[2..4]);
+        assert_eq!(clean[4], "-e \"git+https://other.org/o/@d/d@v2#egg=d\" # git+https://me:s3cret@h.org/o/d");
+        assert_eq!(clean[5], "e @ git+https://third.org/o/e@v1");
         let shell =
             CommandLine::new("sh").arguments(["-c", "$GIT_ASKPASS 'Password for https://me@h.org'; echo s3cret"]);
         let finished = access.run(shell, &mut |line| assert_eq!(line, "***")).unwrap();
         assert_eq!(finished.tail, ["s3cret", "s3cret"]);
+        let other = CommandLine::new("sh").arguments(["-c", "$GIT_ASKPASS 'Password for https://robot@other.org'"]);
+        assert_eq!(access.run(other, &mut |line| assert_eq!(line, "***")).unwrap().tail, ["other-word"]);
         assert!(takes_from_git(&lines[2]) && !takes_from_git(&lines[0]) && !takes_from_git("git+x"));
     }
 }

@@ -1,5 +1,7 @@
 //! Single lines of requirement files: what they are, and when two of them say the same.
 
+use crate::git::Reference;
+
 /// Takes comments off and joins continued lines, as pip does. Empty lines are dropped.
 pub(super) fn logical_lines<'a>(lines: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let mut found = Vec::new();
@@ -65,15 +67,22 @@ pub(super) fn as_option(line: &str) -> Option<(&'static str, String)> {
         return None;
     }
     let (name, value) = line.split_once([' ', '\t', '=']).unwrap_or((line, ""));
+    let value = unquoted(value.trim());
     if let Some((_, long)) = NAMES.iter().find(|(short, _)| *short == name) {
-        return Some((long, value.trim().to_owned()));
+        return Some((long, value.to_owned()));
     }
     if let Some(long) = LONG.iter().find(|long| **long == name) {
-        return Some((long, value.trim().to_owned()));
+        return Some((long, value.to_owned()));
     }
     // `-rfile`: the value may hang on a short name.
     let joined = NAMES.iter().find(|(short, _)| short.len() == 2 && !line.starts_with("--") && line.starts_with(short));
     joined.map(|(_, long)| (*long, line[2..].trim().to_owned())).or(Some(("", line.to_owned())))
+}
+
+/// A value without the quotes around all of it, which pip takes off as a shell does.
+fn unquoted(value: &str) -> &str {
+    let inner = ['"', '\''].into_iter().find_map(|quote| value.strip_prefix(quote)?.strip_suffix(quote));
+    inner.filter(|inner| !inner.contains(['"', '\''])).unwrap_or(value)
 }
 
 /// Whether it has a URL scheme that leads away from this machine.
@@ -121,10 +130,15 @@ pub(super) fn is_free_of_code(line: &str) -> bool {
     }
 }
 
-/// A VCS URL with its name in front, where it carries one: `git+..#egg=name` is `name @ git+..`, which every
-/// installer takes.
-pub(super) fn named_url(url: &str) -> String {
-    let Some((base, fragment)) = url.split_once('#') else { return url.to_owned() };
+/// A URL with its name in front, where it carries one: `git+..#egg=name` is `name @ git+..`, which every installer
+/// takes. What follows the URL stays, and so does a requirement that begins with a name.
+pub(super) fn named_url(requirement: &str) -> String {
+    let end = requirement.find(char::is_whitespace).unwrap_or(requirement.len());
+    let (url, rest) = requirement.split_at(end);
+    let (url, mark) = url.strip_suffix(';').map_or((url, ""), |url| (url, " ;"));
+    let Some((base, fragment)) = url.split_once('#').filter(|(base, _)| is_url(base)) else {
+        return requirement.to_owned();
+    };
     let mut name = None;
     let mut kept = Vec::new();
     for part in fragment.split('&') {
@@ -134,7 +148,13 @@ pub(super) fn named_url(url: &str) -> String {
         }
     }
     let fragment = if kept.is_empty() { String::new() } else { format!("#{}", kept.join("&")) };
-    name.map_or_else(|| url.to_owned(), |name| format!("{name} @ {base}{fragment}"))
+    name.map_or_else(|| requirement.to_owned(), |name| format!("{name} @ {base}{fragment}{mark}{rest}"))
+}
+
+/// Whether a text begins with a scheme, and not with a name and `@`.
+fn is_url(text: &str) -> bool {
+    let is_of_scheme = |letter: char| letter.is_ascii_alphanumeric() || "+-.".contains(letter);
+    text.split_once("://").is_some_and(|(scheme, _)| !scheme.is_empty() && scheme.chars().all(is_of_scheme))
 }
 
 /// Whether the URL of a requirement has a password, or a token where one may be.
@@ -146,12 +166,8 @@ pub(super) fn has_credentials(requirement: &str) -> bool {
 
 /// Whether a requirement names a repository without a commit: with a branch, a tag, or nothing.
 pub(super) fn is_moving(requirement: &str) -> bool {
-    let Some((scheme, rest)) = requirement.split_once("://") else { return false };
-    let url = rest.split(['#', ' ', ';']).next().unwrap_or_default();
-    let path = url.split_once('/').map_or("", |(_, path)| path);
-    let revision = path.rsplit_once('@').map_or("", |(_, revision)| revision);
-    let is_commit = revision.len() == 40 && revision.bytes().all(|byte| byte.is_ascii_hexdigit());
-    scheme.contains("git+") && !is_commit
+    let is_commit = |revision: &str| revision.len() == 40 && revision.bytes().all(|byte| byte.is_ascii_hexdigit());
+    Reference::in_line(requirement).is_some_and(|found| !found.revision().is_some_and(is_commit))
 }
 
 /// The name of the package, normalised, where the requirement begins with one.
@@ -219,6 +235,7 @@ mod tests {
         check("-rbase.txt", Some(("--requirement", "base.txt")));
         check("--requirement=base.txt", Some(("--requirement", "base.txt")));
         check("-e .[dev]", Some(("--editable", ".[dev]")));
+        check("-e \"git+https://h/r#egg=x\"", Some(("--editable", "git+https://h/r#egg=x")));
         check("--pre", Some(("--pre", "")));
         check("--extra-index-url https://h/s", Some(("--extra-index-url", "https://h/s")));
         check("--no-such-option x", Some(("", "--no-such-option x")));
@@ -298,6 +315,15 @@ mod tests {
     fn eggs_become_names() {
         assert_eq!(named_url("git+https://h/r@v1#egg=x&subdirectory=s"), "x @ git+https://h/r@v1#subdirectory=s");
         assert_eq!(named_url("git+https://h/r"), "git+https://h/r");
+        for (line, expected) in [
+            ("git+https://h/r#egg=x[a,b] ; os_name == 'nt'", "x[a,b] @ git+https://h/r ; os_name == 'nt'"),
+            ("git+https://h/r#egg=x; os_name == 'nt'", "x @ git+https://h/r ; os_name == 'nt'"),
+            ("https://h/x.zip#egg=x --hash=sha256:00", "x @ https://h/x.zip --hash=sha256:00"),
+            ("x @ git+https://h/r#egg=x", "x @ git+https://h/r#egg=x"),
+            ("x@git+https://h/r#egg=x", "x@git+https://h/r#egg=x"),
+        ] {
+            assert_eq!(named_url(line), expected);
+        }
         assert_eq!(package_name("Foo.Bar>=1"), Some("foo-bar".into()));
         assert_eq!(package_name("git+https://h/r"), None);
         assert_eq!(package_name("./x"), None);

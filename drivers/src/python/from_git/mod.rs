@@ -9,7 +9,6 @@ mod project_files;
 
 use std::cell::RefCell;
 use std::fs;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -19,9 +18,9 @@ use self::project_files::Wanted;
 use super::error::PythonError;
 use super::installer::{Inputs, Installer, Site, write_input};
 use super::requirement_line::{local_path, package_name};
-use crate::git::{PackageAccess, PackageSource};
+use crate::git::{PackageAccess, PackageSource, Reference};
 
-/// Where the token of a URL ends, in a line as in a program's text.
+/// Where the URL of a copy ends, in a line as in a program's text.
 const ENDS: [char; 10] = ['"', '\'', '`', '\\', ',', ')', ']', '>', '|', '\0'];
 
 /// One package that was checked out.
@@ -69,14 +68,15 @@ impl<'a> Copies<'a> {
     pub(super) fn stand_in(&self, text: &str) -> Result<String, PythonError> {
         let mut result = String::with_capacity(text.len());
         for line in text.split_inclusive('\n') {
-            let mut rest = line;
-            while let Some((range, source)) = first_token(rest) {
-                let wanted = Wanted::of(&rest[..range.start]);
-                result.push_str(&rest[..range.start]);
-                result.push_str(&self.copy(&source, wanted)?.url());
-                rest = &rest[range.end..];
-            }
-            result.push_str(rest);
+            let found = Reference::in_line(line);
+            let named = found.as_ref().and_then(|found| Some((found.range.clone(), PackageSource::of(found)?)));
+            let Some((range, source)) = named else {
+                result.push_str(line);
+                continue;
+            };
+            let before = &line[..range.start];
+            let url = self.copy(&source, Wanted::of(before))?.url();
+            result.extend([before, &url, &line[range.end..]]);
         }
         Ok(result)
     }
@@ -221,19 +221,6 @@ fn project_folder(root: &Path, source: &PackageSource) -> Result<PathBuf, Python
     }
     let detail = format!("there is no folder {below} in {}", source.url());
     Err(PythonError::Install { detail, is_transient: false })
-}
-
-/// The first repository that a text names, and where.
-fn first_token(text: &str) -> Option<(Range<usize>, PackageSource)> {
-    text.match_indices("git+").find_map(|(start, _)| {
-        let is_part = |letter: char| letter.is_alphanumeric() || matches!(letter, '-' | '_' | '.' | '+' | '/');
-        if text[..start].ends_with(is_part) {
-            return None;
-        }
-        let rest = &text[start..];
-        let end = rest.find(|letter: char| letter.is_whitespace() || ENDS.contains(&letter)).unwrap_or(rest.len());
-        PackageSource::parse(&rest[..end]).map(|source| (start..start + end, source))
-    })
 }
 
 /// The text with something else instead of the URL of a copy.

@@ -10,8 +10,7 @@ use url::Url;
 
 use super::super::error::PythonError;
 use super::super::requirement_line::{normalised_name, package_name};
-use super::first_token;
-use crate::git::PackageSource;
+use crate::git::{PackageSource, Reference};
 
 /// Files that are texts with requirements in them.
 const TEXTS: [&str; 2] = ["setup.py", "setup.cfg"];
@@ -88,26 +87,36 @@ fn files(folder: &Path) -> Vec<(PathBuf, String)> {
 }
 
 fn changed(path: &Path, text: &str, wanted: Wanted, replace: Replace<'_>) -> String {
-    if path.file_name().is_none_or(|name| name != "pyproject.toml") {
-        return changed_text(text, replace);
+    if path.file_name().is_some_and(|name| name == "pyproject.toml") {
+        let Ok(mut document) = text.parse::<DocumentMut>() else { return text.to_owned() };
+        Project { document: &mut document, wanted, replace }.change();
+        return document.to_string();
     }
-    let Ok(mut document) = text.parse::<DocumentMut>() else { return text.to_owned() };
-    Project { document: &mut document, wanted, replace }.change();
-    document.to_string()
+    if path.extension().is_some_and(|end| end == "py") {
+        return exchanged(text, Reference::in_program(text), replace);
+    }
+    text.split_inclusive('\n').map(|line| changed_line(line, replace)).collect()
 }
 
-/// Every URL of git in a text.
-fn changed_text(text: &str, replace: Replace<'_>) -> String {
+/// A line of a list, or a requirement by itself.
+fn changed_line(line: &str, replace: Replace<'_>) -> String {
+    exchanged(line, Reference::in_line(line).into_iter(), replace)
+}
+
+/// The text with folders instead of what it names.
+fn exchanged<'t>(text: &'t str, found: impl Iterator<Item = Reference<'t>>, replace: Replace<'_>) -> String {
     let mut result = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((range, source)) = first_token(rest) {
-        let (before, token) = (&rest[..range.start], &rest[range.clone()]);
+    let mut done = 0;
+    for reference in found {
+        let Some(source) = PackageSource::of(&reference) else { continue };
+        let before = &text[done..reference.range.start];
         let folder = replace(name_before(before).as_deref(), &source);
-        result.push_str(before);
-        result.push_str(&folder.as_deref().and_then(file_url).unwrap_or_else(|| token.to_owned()));
-        rest = &rest[range.end..];
+        let whole = &text[reference.range.clone()];
+        let stands = folder.as_deref().and_then(file_url).unwrap_or_else(|| whole.to_owned());
+        result.extend([before, &stands]);
+        done = reference.range.end;
     }
-    result.push_str(rest);
+    result.push_str(&text[done..]);
     result
 }
 
@@ -170,7 +179,7 @@ fn requirements(list: &mut Array, names: &mut Vec<String>, replace: Replace<'_>)
     for value in list.iter_mut() {
         let Some(text) = value.as_str().map(str::to_owned) else { continue };
         names.extend(package_name(&text));
-        let new = changed_text(&text, replace);
+        let new = changed_line(&text, replace);
         if new != text {
             *value = Value::from(new);
         }
