@@ -168,7 +168,12 @@ impl Recipe for Installer<'_> {
             (Engine::Uv(_) | Engine::Pip, _) if self.requirements.is_empty() => {}
             (Engine::Uv(_), None) if self.is_resolvable() => is_seeded = self.install_with_seeds(&engine, &site)?,
             (Engine::Uv(uv), None) => self.beside_seeds(uv, &site, || self.install(&engine, &site))?,
-            (Engine::Pip, _) => self.install(&engine, &site)?,
+            (Engine::Pip, _) => match self.copies(&site) {
+                Some(copies) => {
+                    copies.with_local_projects(self.requirements.lines(), || self.install(&engine, &site))?;
+                }
+                None => self.install(&engine, &site)?,
+            },
         }
         self.name_origins(&site)?;
         let names = self.requirements.names();
@@ -339,7 +344,13 @@ impl Installer<'_> {
             Engine::Pip => &[],
         };
         let constraints = self.stand_in(site, requirements.constraints_text())?;
-        let text = self.stand_in(site, requirements.file_text(left_out))?;
+        let text = match engine {
+            Engine::Uv(_) => requirements.file_text(left_out),
+            // pip wants a hash of all or of none, and there is none of what lies in a folder or comes from git.
+            Engine::Pip if requirements.lacks_hashes() => without_hashes(&requirements.file_text(left_out)),
+            Engine::Pip => requirements.file_text(left_out),
+        };
+        let text = self.stand_in(site, text)?;
         let requirements = write_input(site.scratch, "requirements.txt", &text)?;
         let constraints = match constraints.is_empty() {
             true => None,
@@ -477,6 +488,11 @@ impl Installer<'_> {
             false => Ok(()),
         }
     }
+}
+
+/// The text of a requirements file without the hashes of its lines.
+fn without_hashes(text: &str) -> String {
+    text.lines().map(|line| line.split(" --hash=").next().unwrap_or(line).trim_end().to_owned() + "\n").collect()
 }
 
 /// uv prints a resolution even where it writes it to a file.

@@ -11,6 +11,7 @@ use super::requirement_line::{
     as_option, has_credentials, is_moving, is_remote, local_path, logical_lines, named_url, normalised,
     normalised_name, package_name, pin,
 };
+use crate::git::Reference;
 use crate::scrub::scrub_urls;
 
 /// Where requirement lines come from.
@@ -172,6 +173,11 @@ impl Requirements {
     /// Whether a requirement says which files alone may be installed.
     pub(super) fn has_hashes(&self) -> bool {
         self.lines.iter().chain(&self.constraints).any(|line| line.contains("--hash"))
+    }
+
+    /// Whether a repository that is asked for cannot have a hash as other requirements have.
+    pub(super) fn lacks_hashes(&self) -> bool {
+        self.has_hashes() && self.lines.iter().any(|line| Reference::in_line(line).is_some())
     }
 
     /// Whether a requirement names a branch or tag of a repository, which may be something else tomorrow.

@@ -207,6 +207,35 @@ fn a_project_of_the_tasks_own_code_finds_them() {
     site.is_whole();
 }
 
+/// pip takes what a project needs only from its files: they name repositories again when the task reads them.
+#[test]
+fn pip_finds_them_for_a_project_of_the_tasks_own_code() {
+    const PIP: (&str, &str) = ("CLEARML_AGENT__AGENT__PACKAGE_MANAGER__SYSTEM_SITE_PACKAGES", "true");
+    for engine in Engine::docker().into_iter().chain(Engine::rootless()) {
+        let site = Site::start(&engine, &[PIP]);
+        site.publish_family();
+        let project = format!(
+            "{SETUPTOOLS}[project]\nname = 'own'\nversion = '1'\ndependencies = ['hostler-library @ {}@main']\n\
+             [tool.setuptools]\npy-modules = []\n",
+            site.url("library")
+        );
+        let program = format!(
+            "{FAMILY}import glob\ntexts = [open(name).read() for name in ['pyproject.toml'] + glob.glob('own.egg-info/*')]\n\
+             texts += m.requires('own')\nprint('OWN', len(texts), [text for text in texts if 'file:' in text])\n\
+             print('SAME', texts[0].count('@ git+'))\n"
+        );
+        site.publish("own", &[("pyproject.toml", &project), ("run.py", &program)], None);
+        let draft = Draft::repository("own", &site.code.url("own"), "run.py").requirements("-e .\n");
+        let (_, console) = site.run(&draft);
+        for words in ["GIT None", "GOT inner second third 1.0 2.5 3.0", "SAME 1"] {
+            assert!(console.contains(words), "{words}: {console}");
+        }
+        let own = console.lines().find(|line| line.starts_with("OWN ")).unwrap();
+        assert!(own.ends_with(" []") && own != "OWN 2 []", "{own}");
+        site.is_whole();
+    }
+}
+
 /// A build may run it, and finds what it works on.
 #[test]
 fn where_the_image_has_git_there_is_a_repository() {
@@ -254,6 +283,64 @@ fn a_lock_of_uv_names_commits() {
     let commit = git(&site.path("library"), &["rev-parse", "HEAD"]);
     assert!(site.recorded(&task).contains(&format!("library.git@{commit}")), "{}", site.recorded(&task));
     site.is_whole();
+}
+
+/// What uv has not decided on yet, it decides on in the container; the task finds its files as they were.
+#[test]
+fn a_project_of_uv_that_is_not_locked_needs_no_git_in_the_image() {
+    let uv = ("CLEARML_AGENT__AGENT__PACKAGE_MANAGER__TYPE", "uv");
+    for engine in Engine::docker().into_iter().chain(Engine::rootless()) {
+        let site = Site::start(&engine, &[uv]);
+        site.publish_family();
+        let first = git(&site.path("library"), &["rev-parse", "HEAD"]);
+        let project = |more: &str| {
+            format!(
+                "[project]\nname = 'own'\nversion = '1'\nrequires-python = '>=3.9'\ndependencies = ['hostler-library'{more}]\n\
+                 [dependency-groups]\nother = ['hostler-second']\n[tool.uv]\ndefault-groups = []\n\
+                 [tool.uv.sources]\nhostler-library = {{ git = '{}', branch = 'main' }}\n\
+                 hostler-second = {{ git = '{}', tag = 'v2.5' }}\n",
+                site.code.url("library"),
+                site.code.url("second")
+            )
+        };
+        let program = format!(
+            "{FAMILY}import os\nlock = open('uv.lock').read() if os.path.exists('uv.lock') else ''\n\
+             print('FILES', open('pyproject.toml').read().count('git = '), lock.count('directory = '), lock.count('#{first}'))\n"
+        );
+        site.publish("own", &[("pyproject.toml", &project("")), ("run.py", &program)], None);
+        let draft = Draft::repository("own", &site.code.url("own"), "run.py");
+        let (task, console) = site.run(&draft);
+        for words in ["GIT None", "GOT inner second third 1.0 2.5 3.0", "FILES 2 0 0"] {
+            assert!(console.contains(words), "{words}: {console}");
+        }
+        let line = format!("hostler-library @ {}@{first}\n", site.url("library"));
+        assert!(site.recorded(&task).contains(&line), "{}", site.recorded(&task));
+        assert!(!console.contains(GitServer::PASSWORD), "{console}");
+
+        // It is locked; then the branch moves, and the project wants something more: what was decided on stays.
+        let own = site.path("own");
+        let mut lock = site.farm.place.command(site.path("bin/uv"));
+        lock.args(["lock", "--quiet"]).current_dir(&own).env("GIT_SSL_CAINFO", site.code.authorities(&site.farm.place));
+        let [name, value] = site.code.with_password();
+        lock.env("GIT_CONFIG_COUNT", "1").env("GIT_CONFIG_KEY_0", name).env("GIT_CONFIG_VALUE_0", value);
+        lock.finish_within(Duration::from_secs(200)).ok();
+        git_commit_all(&own, &[("pyproject.toml", &project(", 'idna==3.4'"))]);
+        let library = site.path("library");
+        git_commit_all(&library, &[("pyproject.toml", &site.project("1.1"))]);
+        for (folder, name) in [(&own, "own"), (&library, "library")] {
+            git(
+                folder,
+                &["push", "--quiet", site.code.folder.join(format!("{name}.git")).to_str().unwrap(), "HEAD:main"],
+            );
+        }
+        let (task, console) = site.run(&draft);
+        for words in ["brought up to date", "GOT inner second third 1.0 2.5 3.0", "FILES 2 0 1"] {
+            assert!(console.contains(words), "{words}: {console}");
+        }
+        let recorded = site.recorded(&task);
+        assert!(recorded.contains(&line) && recorded.contains("idna==3.4"), "{recorded}");
+        site.is_whole();
+    }
 }
 
 /// poetry runs in the container, and what it says is found outside.

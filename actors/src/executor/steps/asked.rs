@@ -73,6 +73,9 @@ fn leads_to_git(root: &Path, line: &str) -> bool {
 fn mentions_git(root: &Path) -> bool {
     const FILES: [&str; 7] =
         ["requirements.txt", "pyproject.toml", "uv.lock", "poetry.lock", "environment.yml", "setup.py", "setup.cfg"];
-    let mut texts = FILES.iter().filter_map(|name| std::fs::read_to_string(root.join(name)).ok());
-    texts.any(|text| text.contains("git+") || text.contains("git = ") || text.contains("type = \"git\""))
+    // In whatever way its tables are written: `{ git = ".." }`, `source.git=".."`.
+    const SIGNS: [&str; 5] = ["git+", "git=\"", "git='", "\"git\"", "'git'"];
+    let texts = FILES.iter().filter_map(|name| std::fs::read_to_string(root.join(name)).ok());
+    let mut texts = texts.map(|text| text.replace([' ', '\t'], ""));
+    texts.any(|text| SIGNS.iter().any(|sign| text.contains(sign)))
 }

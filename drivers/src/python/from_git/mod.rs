@@ -6,6 +6,7 @@
 
 mod origins;
 mod project_files;
+mod swapped;
 
 use std::cell::RefCell;
 use std::fs;
@@ -98,7 +99,7 @@ impl<'a> Copies<'a> {
         let is_it = |copy: &&Copy| copy.source == *source || copy.source.at(&copy.commit) == *source;
         let known = self.made.borrow().iter().find(is_it).cloned();
         if let Some(copy) = known {
-            if wanted == Wanted::Extras {
+            if wanted != Wanted::NoExtras {
                 self.provide_dependencies(&copy, wanted)?;
             }
             return Ok(copy);
@@ -136,7 +137,22 @@ impl<'a> Copies<'a> {
 
     fn provide_dependencies(&self, copy: &Copy, wanted: Wanted) -> Result<(), PythonError> {
         let mut stopped = None;
-        let mut replace = |source: &PackageSource| match self.copy(source, Wanted::NoExtras) {
+        let mut replace = |_: Option<&str>, source: &PackageSource| {
+            self.folder_for(source, Wanted::NoExtras, &copy.source.name(), &mut stopped)
+        };
+        project_files::rewrite(&copy.folder, wanted, &mut replace, &mut |_, _| {})?;
+        stopped.map_or(Ok(()), Err)
+    }
+
+    /// The folder of what a project names; `None` where it cannot be had, and in `stopped` what ends everything.
+    fn folder_for(
+        &self,
+        source: &PackageSource,
+        wanted: Wanted,
+        who: &str,
+        stopped: &mut Option<PythonError>,
+    ) -> Option<PathBuf> {
+        match self.copy(source, wanted) {
             Ok(found) => Some(found.folder),
             Err(error @ (PythonError::Stopped | PythonError::DiskFull { .. })) => {
                 stopped.get_or_insert(error);
@@ -144,12 +160,10 @@ impl<'a> Copies<'a> {
             }
             Err(error) => {
                 // It may never be needed. If it is, the installer says so.
-                (self.progress)(&format!("{} names it, and {error}", copy.source.name()));
+                (self.progress)(&format!("{who} names it, and {error}"));
                 None
             }
-        };
-        project_files::rewrite(&copy.folder, wanted, &mut replace)?;
-        stopped.map_or(Ok(()), Err)
+        }
     }
 
     /// Requirement lines for what projects of the task's own code need from git, as far as the others do not say it. Their
@@ -175,7 +189,7 @@ impl<'a> Copies<'a> {
 
 impl Installer<'_> {
     /// The copies that this environment needs; `None` where installers run git themselves.
-    fn copies(&self, site: &Site<'_>) -> Option<&Copies<'_>> {
+    pub(super) fn copies(&self, site: &Site<'_>) -> Option<&Copies<'_>> {
         self.copies.get_or_init(|| Copies::of(self.repositories, site.scratch, self.progress)).as_ref()
     }
 

@@ -23,14 +23,30 @@ pub(super) fn restore(environment: &Path, copies: &[Copy]) -> Result<(), PythonE
             let copy = copies.iter().find(|copy| text.contains(&copy.mark))?;
             Some(direct_url(copy).to_string())
         })?;
-        change(&folder, "METADATA", &|text| {
-            let named = copies.iter().filter(|copy| text.contains(&copy.mark));
-            named.fold(None, |changed, copy| {
-                Some(replace_folder(changed.as_deref().unwrap_or(text), copy, &copy.source.requirement()))
-            })
-        })?;
+        change(&folder, "METADATA", &|text| named(text, copies))?;
     }
     Ok(())
+}
+
+/// The same for what a build has left in a project itself: `NAME.egg-info`, in its folder or in `src`.
+pub(super) fn restore_in_project(project: &Path, copies: &[Copy]) -> Result<(), PythonError> {
+    let folders = [project.to_owned(), project.join("src")];
+    let entries = folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
+    let left = entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "egg-info"));
+    for folder in left {
+        for name in ["PKG-INFO", "requires.txt"] {
+            change(&folder, name, &|text| named(text, copies))?;
+        }
+    }
+    Ok(())
+}
+
+/// A text with the repositories instead of the folders; `None` where there are none.
+fn named(text: &str, copies: &[Copy]) -> Option<String> {
+    let meant = copies.iter().filter(|copy| text.contains(&copy.mark));
+    meant.fold(None, |changed, copy| {
+        Some(replace_folder(changed.as_deref().unwrap_or(text), copy, &copy.source.requirement()))
+    })
 }
 
 /// As PEP 610 has it.

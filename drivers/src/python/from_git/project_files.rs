@@ -22,6 +22,8 @@ pub(super) enum Wanted {
     NoExtras,
     /// Some: any may lead to any other.
     Extras,
+    /// All, and all groups of dependencies, too: what uv decides on, whatever is wanted of it then.
+    Everything,
 }
 
 impl Wanted {
@@ -32,21 +34,54 @@ impl Wanted {
 }
 
 /// Called with the name of a package, where it is known, and its repository. What is returned stands for it.
-type Replace<'a> = &'a mut dyn FnMut(Option<&str>, &PackageSource) -> Option<PathBuf>;
+pub(super) type Replace<'a> = &'a mut dyn FnMut(Option<&str>, &PackageSource) -> Option<PathBuf>;
 
-/// Puts folders into the files of a project where they name repositories.
+/// Puts folders into the files of a project where they name repositories. `keep` gets each file with its text before it
+/// is changed.
 pub(super) fn rewrite(
     folder: &Path,
     wanted: Wanted,
-    replace: &mut dyn FnMut(&PackageSource) -> Option<PathBuf>,
+    replace: Replace<'_>,
+    keep: &mut dyn FnMut(&Path, String),
 ) -> Result<(), PythonError> {
     for (path, old) in files(folder) {
-        let new = changed(&path, &old, wanted, &mut |_, source| replace(source));
+        let new = changed(&path, &old, wanted, replace);
         if new != old {
+            keep(&path, old);
             fs::write(&path, new).map_err(PythonError::io("write", &path))?;
         }
     }
     Ok(())
+}
+
+/// The folders of the other projects that are decided on with a project of uv: the members of its workspace.
+pub(super) fn members(folder: &Path) -> Vec<PathBuf> {
+    let text = fs::read_to_string(folder.join("pyproject.toml")).unwrap_or_default();
+    let Ok(document) = text.parse::<DocumentMut>() else { return Vec::new() };
+    let mut item = document.get("tool");
+    for name in ["uv", "workspace", "members"] {
+        item = item.and_then(|item| item.get(name));
+    }
+    let patterns = item.and_then(Item::as_array).into_iter().flatten().filter_map(Value::as_str);
+    let mut found: Vec<PathBuf> = patterns.flat_map(|pattern| matching(folder, pattern)).collect();
+    found.retain(|folder| folder.join("pyproject.toml").is_file());
+    found
+}
+
+/// Folders by a pattern, in which `*` stands for any name or part of one.
+fn matching(folder: &Path, pattern: &str) -> Vec<PathBuf> {
+    let mut found = vec![folder.to_owned()];
+    for part in pattern.split('/').filter(|part| !part.is_empty() && *part != ".") {
+        let Some((start, end)) = part.split_once('*') else {
+            found.iter_mut().for_each(|folder| folder.push(part));
+            continue;
+        };
+        let is_meant = |name: &str| name.starts_with(start) && name.ends_with(end.trim_start_matches('*'));
+        let entries = found.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
+        let named = entries.filter(|entry| entry.file_name().to_str().is_some_and(is_meant));
+        found = named.map(|entry| entry.path()).collect();
+    }
+    found
 }
 
 /// The packages from git that a project names, with their names.
@@ -149,15 +184,18 @@ impl Project<'_, '_> {
             list.into_iter().for_each(|list| requirements(list, &mut names, self.replace));
         }
         let extras = self.document.get_mut("project").and_then(|project| project.get_mut("optional-dependencies"));
-        if let Some(extras) = extras.and_then(Item::as_table_like_mut).filter(|_| self.wanted == Wanted::Extras) {
-            for (_, list) in extras.iter_mut() {
-                list.as_array_mut().into_iter().for_each(|list| requirements(list, &mut names, self.replace));
-            }
-        }
+        let extras = extras.and_then(Item::as_table_like_mut).filter(|_| self.wanted != Wanted::NoExtras);
+        extras.into_iter().for_each(|extras| all_requirements(extras, &mut names, self.replace));
+        let is_all = self.wanted == Wanted::Everything;
+        let groups = self.document.get_mut("dependency-groups").filter(|_| is_all);
+        let groups = groups.and_then(Item::as_table_like_mut);
+        groups.into_iter().for_each(|groups| all_requirements(groups, &mut names, self.replace));
         let Some(tool) = self.document.get_mut("tool").and_then(Item::as_table_like_mut) else { return };
+        let lists = tool.get_mut("uv").and_then(Item::as_table_like_mut).filter(|_| is_all);
+        lists.into_iter().for_each(|lists| all_requirements(lists, &mut names, self.replace));
         if let Some(sources) = table_of(tool, "uv", "sources") {
             for (name, item) in sources.iter_mut() {
-                if names.contains(&normalised_name(&name)) {
+                if is_all || names.contains(&normalised_name(&name)) {
                     repositories(item, &name, false, self.replace);
                 }
             }
@@ -172,6 +210,13 @@ impl Project<'_, '_> {
 
 fn table_of<'a>(tool: &'a mut dyn TableLike, name: &str, key: &str) -> Option<&'a mut dyn TableLike> {
     tool.get_mut(name)?.get_mut(key)?.as_table_like_mut()
+}
+
+/// All lists of requirements in a table.
+fn all_requirements(table: &mut dyn TableLike, names: &mut Vec<String>, replace: Replace<'_>) {
+    for (_, list) in table.iter_mut() {
+        list.as_array_mut().into_iter().for_each(|list| requirements(list, names, replace));
+    }
 }
 
 /// A list of requirements. Adds the names of all of them.
@@ -225,11 +270,13 @@ mod tests {
             fs::write(folder.path().join(name), text).unwrap();
         }
         let mut asked = Vec::new();
-        rewrite(folder.path(), wanted, &mut |source| {
+        let mut kept = Vec::new();
+        let mut replace = |_: Option<&str>, source: &PackageSource| {
             asked.push(source.requirement());
             Some(Path::new("/c").join(source.name()))
-        })
-        .unwrap();
+        };
+        rewrite(folder.path(), wanted, &mut replace, &mut |_, text| kept.push(text)).unwrap();
+        assert!(kept.iter().all(|kept| texts.iter().any(|(_, text)| text == kept)));
         (texts.iter().map(|(name, _)| fs::read_to_string(folder.path().join(name)).unwrap()).collect(), asked)
     }
 
@@ -260,7 +307,7 @@ mod tests {
         fs::write(folder.path().join("setup.py"), "open('more.txt')").unwrap();
         std::os::unix::fs::symlink(other.path(), folder.path().join("requirements")).unwrap();
         std::os::unix::fs::symlink(other.path().join("more.txt"), folder.path().join("more.txt")).unwrap();
-        rewrite(folder.path(), Wanted::NoExtras, &mut |_| Some("/c/a".into())).unwrap();
+        rewrite(folder.path(), Wanted::NoExtras, &mut |_, _| Some("/c/a".into()), &mut |_, _| {}).unwrap();
         assert_eq!(fs::read_to_string(other.path().join("more.txt")).unwrap(), line);
     }
 
@@ -308,6 +355,25 @@ unused = { git = "https://h/unused" }
         texts[0].parse::<DocumentMut>().unwrap();
         let (_, asked) = rewritten(&[("pyproject.toml", PROJECT)], Wanted::Extras);
         assert!(asked.contains(&"git+https://h/d".to_owned()));
+        let (_, asked) = rewritten(&[("pyproject.toml", PROJECT)], Wanted::Everything);
+        for all in ["git+https://h/d", "git+https://h/t", "git+https://h/unused"] {
+            assert!(asked.contains(&all.to_owned()), "{all}: {asked:?}");
+        }
+    }
+
+    #[test]
+    fn a_workspace_has_members() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "[tool.uv.workspace]\nmembers = ['libs/*', './tools/own-*', 'gone', 'one']\n";
+        fs::write(folder.path().join("pyproject.toml"), text).unwrap();
+        for member in ["libs/a", "libs/b", "tools/own-x", "tools/other", "one"] {
+            fs::create_dir_all(folder.path().join(member)).unwrap();
+            fs::write(folder.path().join(member).join("pyproject.toml"), "").unwrap();
+        }
+        fs::create_dir_all(folder.path().join("libs/empty")).unwrap();
+        let mut found = members(folder.path());
+        found.sort();
+        assert_eq!(found, ["libs/a", "libs/b", "one", "tools/own-x"].map(|name| folder.path().join(name)));
     }
 
     #[test]

@@ -225,7 +225,11 @@ impl Maker<'_> {
             Some(_) => self.indexes.pip_variables_in_image(),
             None => self.indexes.pip_variables(),
         });
-        let finished = self.run(with_lock(command, site)?)?;
+        let command = with_lock(command, site)?;
+        let finished = match &copies {
+            Some(copies) => copies.with_local_projects(self.requirements.lines(), || self.run(command))?,
+            None => self.run(command)?,
+        };
         if finished.is_success() {
             // By its name on this machine.
             return copies.map_or(Ok(()), |copies| copies.name_origins(&site.folder.join("venv")));

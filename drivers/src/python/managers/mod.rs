@@ -105,6 +105,10 @@ impl Exported {
         folder.map(Self).map_err(PythonError::io("make a temporary folder in", parent))
     }
 
+    fn folder(&self) -> &Path {
+        self.0.path()
+    }
+
     fn path(&self) -> PathBuf {
         self.0.path().join("requirements.txt")
     }

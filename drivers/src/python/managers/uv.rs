@@ -1,6 +1,7 @@
 //! A project of uv, as requirement lines: `uv export`.
 
 use super::super::error::PythonError;
+use super::super::from_git::Copies;
 use super::super::probe::PYTHON_VARIABLES;
 use super::super::reason;
 use super::super::uv::UvProvider;
@@ -47,14 +48,33 @@ pub(super) fn lines(finder: &Finder<'_>, project: &Project) -> Result<Option<Vec
         "this is a project of uv: taking what {} says",
         if is_locked { "uv.lock" } else { "pyproject.toml" }
     ));
-    let mut finished = run(is_locked && !finder.settings.packages.uv_unlocked)?;
-    if !finished.is_success() && is_locked && !finder.settings.packages.uv_unlocked {
+    let decide = || -> Result<(Finished, Option<Vec<String>>), PythonError> {
+        let Some(copies) = Copies::of(finder.request.repositories, output.folder(), finder.progress) else {
+            let finished = run(false)?;
+            let lines = finished.is_success().then(|| output.lines()).transpose()?;
+            return Ok((finished, lines));
+        };
+        // There need not be a git in the image, and the credentials are not there.
+        let swapped = copies.swap_for_lock(&project.folder)?;
+        let finished = run(false)?;
+        let lines = finished.is_success().then(|| output.lines()).transpose()?;
+        let lock = std::fs::read_to_string(project.path("uv.lock")).unwrap_or_default();
+        swapped.restore()?;
+        Ok((finished, lines.map(|lines| copies.named_originals(&lines, &lock))))
+    };
+    let (finished, lines) = if is_locked && !finder.settings.packages.uv_unlocked {
+        let finished = run(true)?;
+        if finished.is_success() {
+            return output.lines().map(Some);
+        }
         let why = reason::reason(&finished.tail, indexes.scrubber());
         finder.say(&format!("uv.lock is brought up to date: {why}"));
-        finished = run(false)?;
-    }
-    if finished.is_success() {
-        return output.lines().map(Some);
+        decide()?
+    } else {
+        decide()?
+    };
+    if lines.is_some() {
+        return Ok(lines);
     }
     let detail = reason::reason(&finished.tail, indexes.scrubber());
     if is_locked {
