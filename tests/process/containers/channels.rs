@@ -57,7 +57,7 @@ fn is_found_nowhere(place: &Place, api: &Api, tool: &str, enqueue: impl FnOnce(&
     assert_eq!(api.status(&task), "in_progress", "{}", api.console(&task));
     let lines = command_lines();
     let told: Vec<&String> = lines.iter().filter(|line| line.contains(&format!("{tool} "))).collect();
-    assert!(told.iter().any(|line| line.contains("--file")), "it was not seen running: {told:?}");
+    assert!(told.iter().any(|line| line.contains("--prefix")), "it was not seen running: {told:?}");
     assert!(!lines.iter().any(|line| holds_secret(line.as_bytes())), "{told:?}");
     let caches = place.path("home/.cache/hostler");
     let is_of_downloads =
@@ -75,7 +75,8 @@ fn is_found_nowhere(place: &Place, api: &Api, tool: &str, enqueue: impl FnOnce(&
     assert_eq!(mode(&caches), 0o700);
     meanwhile.retain(|path| !path.starts_with(caches.join("environments/built")));
     assert_eq!(meanwhile.len(), 1, "{meanwhile:?}");
-    assert!(meanwhile.iter().all(|path| path.ends_with("environment.yml") && mode(path) == 0o600), "{meanwhile:?}");
+    let is_told = |path: &PathBuf| path.ends_with("environment.yml") || path.ends_with("settings/conda/.condarc");
+    assert!(meanwhile.iter().all(|path| is_told(path) && mode(path) == 0o600), "{meanwhile:?}");
     gate.open();
 
     let ended = api.ended_as(&task, "completed");

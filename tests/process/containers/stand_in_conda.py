@@ -30,9 +30,14 @@ def main(words):
         elif word == "--channel":
             channels.append(next(words))
         elif word == "--file":
-            channels, specifications = described(next(words))
+            name = next(words)
+            if name.endswith(".txt"):
+                specifications += [line for line in open(name).read().splitlines() if line and line[0] != "#"]
+            else:
+                channels, specifications = described(name)
         elif not word.startswith("--"):
             specifications.append(word)
+    channels = [url for channel in channels for url in multichannels().get(channel, [channel])]
     if os.path.isdir(prefix) and os.listdir(prefix):
         fail("CondaValueError: prefix already exists: %s" % prefix)
     wanted = dict((specification.split("=", 1) + ["1.0"])[:2] for specification in specifications)
@@ -47,6 +52,19 @@ def main(words):
         history.write("# cmd: %s\n" % " ".join(sys.argv))
     for name, version in wanted.items():
         package(prefix, name, version, (channels + ["defaults"])[0])
+
+
+def multichannels():
+    """Names of the user's own for channels, from `custom_multichannels` of a `.condarc`."""
+    found, name = {}, None
+    for folder in (os.environ.get("CONDARC"), os.path.join(os.environ.get("XDG_CONFIG_HOME", "/"), "conda/.condarc")):
+        for line in open(folder).read().splitlines() if folder and os.path.isfile(folder) else []:
+            if line.startswith("  - "):
+                found[name].append(json.loads(line[4:]))
+            elif line.startswith("  "):
+                name = line.strip(" :")
+                found[name] = []
+    return found
 
 
 def described(path):

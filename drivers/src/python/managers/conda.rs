@@ -23,12 +23,12 @@ use std::path::{Path, PathBuf};
 use protocols::order::PythonSettings;
 
 use self::complaint::{complaint, is_network_failure};
-use self::description::description;
+use self::description::{Settings, description, settings};
 use self::downloads::Downloads;
 pub(in crate::python) use self::frozen::freeze;
 pub(in crate::python) use self::layout::{is_of_conda, python_version};
 use self::secrets::{has_secret, masked};
-use self::tool::{Chosen, choose};
+use self::tool::{Chosen, Tool, choose};
 use self::wish::{Wish, name_of, wish};
 use super::super::error::PythonError;
 use super::super::flags::Flags;
@@ -46,7 +46,7 @@ use crate::scrub::Scrubber;
 const CHANNELS: [&str; 4] = ["pytorch", "conda-forge", "nvidia", "defaults"];
 /// What conda takes for the CUDA that the driver serves.
 const CUDA: &str = "CONDA_OVERRIDE_CUDA";
-/// What keeps each of the programs from asking. Before conda 23.7, what makes an environment of a file knew no `--yes`.
+/// Nobody is there to be asked. conda before 23.9 has no `--yes` where it makes an environment of a file.
 const ALWAYS_YES: [&str; 2] = ["CONDA_ALWAYS_YES", "MAMBA_ALWAYS_YES"];
 /// Variables of whoever configures a machine or an image that decide on what an environment gets.
 const DECIDING: [&str; 5] =
@@ -174,6 +174,7 @@ impl Maker<'_> {
     /// What is conda's part.
     fn make(&self, environment: &Path, site: &BuildSite<'_>) -> Result<(), PythonError> {
         let mut command = with_lock(self.command(environment, site)?.directory(site.folder), site)?;
+        command.variables.extend(ALWAYS_YES.map(|name| (name.into(), "true".into())));
         command.variables.extend(self.deciding().map(|(name, value)| (name.into(), value.into())));
         let finished = match self.finder.commands.image() {
             Some(_) if self.finder.settings.store.without_download_cache => {
@@ -268,28 +269,69 @@ impl Maker<'_> {
             Wish::Packages(packages) => packages,
         };
         let needs_pip = !self.requirements.is_empty() && !packages.iter().any(|it| name_of(it) == "pip");
-        let packages = packages.iter().map(String::as_str).chain(needs_pip.then_some("pip"));
-        if channels(self.finder).chain(packages.clone()).any(has_secret) {
-            let file = site.scratch.join("environment.yml");
-            write_atomically(&file, description(channels(self.finder), packages).as_bytes())?;
-            return Ok(self.create_of_file(environment, &file));
+        let packages: Vec<&str> = packages.iter().map(String::as_str).chain(needs_pip.then_some("pip")).collect();
+        let channels: Vec<&str> = channels(self.finder).collect();
+        if channels.iter().chain(&packages).any(|text| has_secret(text)) {
+            return match self.chosen.tool {
+                Tool::Micromamba | Tool::Mamba => {
+                    let file = site.scratch.join("environment.yml");
+                    write_atomically(&file, description(&channels, &packages).as_bytes())?;
+                    Ok(self.create_of_file(environment, &file))
+                }
+                Tool::Conda => self.create_with_settings(environment, site, &channels, &packages),
+            };
         }
-        Ok(CommandLine::new(&self.chosen.program)
-            .arguments(["create", "--yes", "--quiet", "--prefix"])
+        Ok(self.create(environment, channels, packages))
+    }
+
+    fn create<'t>(
+        &self,
+        environment: &Path,
+        channels: impl IntoIterator<Item = &'t str>,
+        packages: impl IntoIterator<Item = &'t str>,
+    ) -> CommandLine {
+        CommandLine::new(&self.chosen.program)
+            .arguments(["create", "--quiet", "--prefix"])
             .argument(environment)
             .arguments(["--override-channels"])
-            .arguments(channels(self.finder).flat_map(|channel| ["--channel", channel]))
-            .arguments(packages))
+            .arguments(channels.into_iter().flat_map(|channel| ["--channel", channel]))
+            .arguments(packages)
     }
 
     fn create_of_file(&self, environment: &Path, file: &Path) -> CommandLine {
-        let command = CommandLine::new(&self.chosen.program)
+        CommandLine::new(&self.chosen.program)
             .arguments(self.chosen.tool.create_of_file())
             .arguments(["--quiet", "--prefix"])
             .argument(environment)
             .argument("--file")
-            .argument(file);
-        ALWAYS_YES.into_iter().fold(command, |command, name| command.variable(name, "true"))
+            .argument(file)
+    }
+
+    /// For conda, which makes no environment of a file without asking its usual channels: channels with secrets have names
+    /// in settings beside those of the user, packages with secrets are in a list.
+    fn create_with_settings(
+        &self,
+        environment: &Path,
+        site: &BuildSite<'_>,
+        channels: &[&str],
+        packages: &[&str],
+    ) -> Result<CommandLine, PythonError> {
+        let folder = site.scratch.join("settings");
+        let file = folder.join("conda/.condarc");
+        let Settings { text, names } = settings(channels);
+        write_atomically(&file, text.as_bytes())?;
+        let (secret, plain): (Vec<&str>, Vec<&str>) = packages.iter().copied().partition(|package| has_secret(package));
+        let mut command = self.create(environment, names.iter().map(String::as_str), plain);
+        if !secret.is_empty() {
+            let list = site.scratch.join("packages.txt");
+            write_atomically(&list, (secret.join("\n") + "\n").as_bytes())?;
+            command = command.argument("--file").argument(list);
+        }
+        // One more file of settings, either way; where one of the ways is taken, it stays.
+        Ok(match self.finder.commands.has_variable("CONDARC") {
+            false => command.variable("CONDARC", file),
+            true => command.variable("XDG_CONFIG_HOME", folder),
+        })
     }
 
     fn run(&self, command: CommandLine) -> Result<Finished, PythonError> {

@@ -128,7 +128,7 @@ fn packages_of_conda_and_of_pip() {
     let (made, log) = machine.provide(Some(&conda), Some(&["six==1.17.0"]));
     assert_eq!(
         log,
-        "micromamba create --yes --quiet --prefix venv --override-channels --channel conda-forge python=3.10 \
+        "micromamba create --quiet --prefix venv --override-channels --channel conda-forge python=3.10 \
          numpy=1.26.4 pytorch::pytorch>=2 cudatoolkit=11.8 pip\npython -m pip install -r requirements.txt\n"
     );
     let made = made.unwrap();
@@ -263,38 +263,57 @@ fn leaks(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// A conda that keeps the file that it was given and how others may read it, and writes down as micromamba does where
-/// packages are from.
-const KEEPS: &str = "mkdir \"$2/conda-meta\"; cp \"$4\" told; stat -c '%a' \"$4\" > mode\n\
-    sed -n 's,^- \"\\(http.*\\)\",{\"url\": \"\\1/linux-64/a-1-0.conda\"},p' \"$4\" > \"$2/conda-meta/a-1-0.json\"\n\
+/// A program that keeps the files that it was given and how others may read them, and writes down as these programs do
+/// how it was called and where packages are from.
+const KEEPS: &str = "mkdir \"$2/conda-meta\"\nfor word in \"$@\" \"$CONDARC\" \"$XDG_CONFIG_HOME/conda/.condarc\"; do\n\
+    [ -f \"$word\" ] || continue\ncat \"$word\" >> FOLDER/told; stat -c '%a' \"$word\" >> FOLDER/modes\ndone\n\
+    echo '{\"url\": \"https://conda.example/t/xy-hunter2/own/linux-64/a-1-0.conda\"}' > \"$2/conda-meta/a-1-0.json\"\n\
     echo \"# cmd: $0 $*\" > \"$2/conda-meta/history\"; echo \"see https://robot:hunter2@mirror.example/own\"\n";
+
+/// What a tool is told of channels and packages with secrets: on its command line, and in files.
+fn told(tool: &str, place: Place) -> (String, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let machine = Machine::new(tool, &KEEPS.replace("FOLDER", &folder.path().display().to_string()));
+    let packages = ["a=1", "https://conda.example/t/other-hunter2/more::b>=2"];
+    let mut channels = PRIVATE.map(|(channel, _)| channel.to_owned()).to_vec();
+    channels.push("conda-forge".to_owned());
+    let (made, log) = machine.provide_for(Some(&packages), None, place, &mut |settings| {
+        settings.packages.conda_channels = channels.clone();
+    });
+    let lists = made.unwrap().shared.unwrap().folder.join("venv/conda-meta");
+    let list = fs::read_to_string(lists.join("a-1-0.json")).unwrap();
+    assert_eq!(list, "{\"url\": \"https://conda.example/own/linux-64/a-1-0.conda\"}\n");
+    assert_eq!(leaks(machine.0.path()), [machine.0.path().join("bin").join(tool)], "what the test itself has written");
+    let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+    assert!(read("modes").lines().all(|mode| mode == "600"), "{}", read("modes"));
+    (log, read("told"))
+}
 
 #[test]
 fn secrets_of_channels_are_on_no_command_line_and_in_no_list() {
-    for place in [Place::Machine, Place::Image] {
-        let folder = tempfile::tempdir().unwrap();
-        let keeps = KEEPS.replace("told", &format!("{}/told", folder.path().display()));
-        let machine = Machine::new("conda", &keeps.replace("> mode", &format!("> {}/mode", folder.path().display())));
-        let packages = ["a=1", "https://conda.example/t/other-hunter2/more::b>=2"];
-        let mut channels = PRIVATE.map(|(channel, _)| channel.to_owned()).to_vec();
-        channels.push("conda-forge".to_owned());
-        let (made, log) = machine.provide_for(Some(&packages), None, place, &mut |settings| {
-            settings.packages.conda_channels = channels.clone();
-        });
-        let made = made.unwrap();
-        assert_eq!(log, "conda env create --quiet --prefix venv --file environment.yml\n");
-        let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
-        assert_eq!(read("mode"), "600\n");
+    for (tool, start) in [("micromamba", "micromamba create"), ("mamba", "mamba env create")] {
+        let (log, told) = told(tool, Place::Machine);
+        assert_eq!(log, format!("{start} --quiet --prefix venv --file environment.yml\n"));
         assert_eq!(
-            read("told"),
+            told,
             "channels:\n- \"https://conda.example/t/xy-hunter2/own\"\n- \"https://robot:hunter2@mirror.example/own\"\n\
              - \"conda-forge\"\n- \"https://conda.example/t/other-hunter2/more\"\n- \"nodefaults\"\n\
              dependencies:\n- \"python=3.10\"\n- \"a=1\"\n- \"https://conda.example/t/other-hunter2/more::b>=2\"\n"
         );
-        let lists = made.shared.unwrap().folder.join("venv/conda-meta");
-        let list = fs::read_to_string(lists.join("a-1-0.json")).unwrap();
-        assert!(PRIVATE.iter().all(|(_, clean)| list.contains(&format!("{clean}/linux-64/a-1-0.conda"))), "{list}");
-        assert_eq!(leaks(machine.0.path()), [machine.0.path().join("bin/conda")], "what the test itself has written");
+    }
+    for place in [Place::Machine, Place::Image] {
+        let (log, told) = told("conda", place);
+        assert_eq!(
+            log,
+            "conda create --quiet --prefix venv --override-channels --channel private-channel-1 --channel \
+             private-channel-2 --channel conda-forge python=3.10 a=1 --file packages.txt\n"
+        );
+        assert_eq!(
+            told,
+            "https://conda.example/t/other-hunter2/more::b>=2\ncustom_multichannels:\n  private-channel-1:\n  \
+             - \"https://conda.example/t/xy-hunter2/own\"\n  private-channel-2:\n  \
+             - \"https://robot:hunter2@mirror.example/own\"\n"
+        );
     }
 }
 

@@ -1,15 +1,11 @@
-//! An environment in words that conda, mamba and micromamba read from a file, for what no command line may hold.
+//! Channels and packages in words that these programs read from a file, for what no command line may hold.
 
 use super::secrets::has_secret;
 
-/// The text of an `environment.yml`. Nothing is searched but these channels, and those that packages name with a
-/// secret: a channel is one to these programs whether they got its secret with it or not.
-pub(super) fn description<'a>(
-    channels: impl IntoIterator<Item = &'a str>,
-    packages: impl IntoIterator<Item = &'a str>,
-) -> String {
-    let packages: Vec<&str> = packages.into_iter().collect();
-    let mut all: Vec<&str> = channels.into_iter().collect();
+/// For mamba and micromamba, the text of an `environment.yml`. Nothing is searched but these channels, and those that
+/// packages name with a secret: a channel is one to them whether they got its secret with it or not.
+pub(super) fn description(channels: &[&str], packages: &[&str]) -> String {
+    let mut all = channels.to_vec();
     for (channel, _) in packages.iter().filter_map(|package| package.rsplit_once("::")) {
         if has_secret(channel) && !all.contains(&channel) {
             all.push(channel);
@@ -21,7 +17,30 @@ pub(super) fn description<'a>(
         let items = items.iter().map(|item| format!("- {}\n", quoted(item)));
         format!("{name}:\n{}", items.collect::<String>())
     };
-    list("channels", &all) + &list("dependencies", &packages)
+    list("channels", &all) + &list("dependencies", packages)
+}
+
+/// For conda.
+pub(super) struct Settings {
+    /// The text of a `.condarc`, in which channels have names.
+    pub(super) text: String,
+    /// The channels, those with secrets by these names.
+    pub(super) names: Vec<String>,
+}
+
+/// Gives names to the channels that have secrets: as channels of several are named, whose name is not part of the URL.
+pub(super) fn settings(channels: &[&str]) -> Settings {
+    let mut settings = Settings { text: "custom_multichannels:\n".to_owned(), names: Vec::new() };
+    for (number, channel) in (1..).zip(channels) {
+        if !has_secret(channel) {
+            settings.names.push((*channel).to_owned());
+            continue;
+        }
+        let name = format!("private-channel-{number}");
+        settings.text += &format!("  {name}:\n  - {}\n", quoted(channel));
+        settings.names.push(name);
+    }
+    settings
 }
 
 /// A text in quotes, which YAML reads as JSON does. What the name of a variable would be replaced in, in channels, is
@@ -38,8 +57,8 @@ mod tests {
     #[test]
     fn every_text_is_one_text() {
         let text = description(
-            ["https://me:p$HOME@h/own", "conda-forge"],
-            ["python=3.10", "https://h/t/x/other::a>=1,<2", "b[version='>1']"],
+            &["https://me:p$HOME@h/own", "conda-forge"],
+            &["python=3.10", "https://h/t/x/other::a>=1,<2", "b[version='>1']"],
         );
         assert_eq!(
             text,
@@ -47,5 +66,12 @@ mod tests {
              - \"nodefaults\"\ndependencies:\n- \"python=3.10\"\n- \"https://h/t/x/other::a>=1,<2\"\n\
              - \"b[version='>1']\"\n"
         );
+    }
+
+    #[test]
+    fn only_channels_with_secrets_get_names() {
+        let Settings { text, names } = settings(&["conda-forge", "https://h/t/x$Y/own", "https://h/plain"]);
+        assert_eq!(names, ["conda-forge", "private-channel-2", "https://h/plain"]);
+        assert_eq!(text, "custom_multichannels:\n  private-channel-2:\n  - \"https://h/t/x%24Y/own\"\n");
     }
 }

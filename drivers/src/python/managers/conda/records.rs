@@ -8,8 +8,8 @@ use std::path::Path;
 use super::secrets::removed;
 use crate::python::error::PythonError;
 
-/// Takes passwords and tokens out of the URLs in an environment's lists, which every task that uses it may read: conda
-/// leaves them out itself, micromamba writes down whence it downloaded, and all of them how they were called.
+/// Takes passwords and tokens out of the URLs in an environment's lists, which every task that uses it may read: these
+/// programs write down whence they downloaded what, and how they were called.
 pub(super) fn clean(environment: &Path) -> Result<(), PythonError> {
     let lists = environment.join("conda-meta");
     // Where there are none, nothing was installed.
