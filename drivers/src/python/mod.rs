@@ -47,6 +47,7 @@ use self::managers::conda::{self, Conda, is_of_conda};
 use self::managers::{Finder, Origin};
 pub use self::requirement_line::code_path;
 use self::requirements::Requirements;
+pub use self::requirements::files_of as requirement_files;
 use self::store::{Asker, BuildSite, Found, Lease, Limits, Outcome, Recipe, Store};
 use crate::command::{CommandLine, CommandRunner};
 use crate::git::PackageAccess;

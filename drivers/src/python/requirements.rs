@@ -40,7 +40,7 @@ impl Source<'_> {
 }
 
 /// Every `requirements.txt` from the root of the code down to the folder of the script, root first.
-pub(super) fn files_of(code: &CodeFolder<'_>) -> Vec<PathBuf> {
+pub fn files_of(code: &CodeFolder<'_>) -> Vec<PathBuf> {
     let script = code.entry_point.split_whitespace().next().filter(|word| !word.starts_with('-'));
     let script = script.map(|script| code.working_dir.join(script)).filter(|script| script.is_file());
     let last = script.as_deref().and_then(Path::parent).unwrap_or(code.working_dir);

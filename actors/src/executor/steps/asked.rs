@@ -1,10 +1,10 @@
 //! What packages a task asks for, and who may reach them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use drivers::command::CommandRunner;
 use drivers::git::{GitError, PackageAccess, takes_from_git};
-use drivers::python::code_path;
+use drivers::python::{CodeFolder, code_path, requirement_files};
 
 use protocols::order::ExecutorOrder;
 
@@ -16,15 +16,16 @@ pub(super) struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
-    /// Of the task of an order. `commands` runs what belongs to the place where the task will run; `root` is where its
+    /// Of the task of an order. `commands` runs what belongs to the place where the task will run; `code` is where its
     /// code is, if it has any.
     pub(super) fn of(
         order: &'a ExecutorOrder,
         commands: &'a dyn CommandRunner,
-        root: Option<&Path>,
+        code: Option<CodeFolder<'_>>,
     ) -> Result<Self, GitError> {
+        let root = code.map(|code| code.root);
         let Some(lines) = lines(order) else {
-            let is_needed = root.is_some_and(mentions_git);
+            let is_needed = code.is_some_and(|code| needs_git(&code));
             let access =
                 is_needed.then(|| PackageAccess::new(&[], &order.git, &order.cache_dir, commands)).transpose()?;
             return Ok(Self { lines: None, access: access.map(|(access, _)| access), commands });
@@ -59,6 +60,16 @@ pub(super) fn lines(order: &ExecutorOrder) -> Option<Vec<String>> {
     original.or_else(|| order.task.pip_requirements.clone())
 }
 
+/// Whether what the code says about packages, where the task says nothing, names a repository of git.
+fn needs_git(code: &CodeFolder<'_>) -> bool {
+    let is_named = |file: &PathBuf| {
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        let folder = file.parent().unwrap_or(code.root);
+        text.lines().any(|line| takes_from_git(line) || leads_to_git(folder, line.trim()))
+    };
+    mentions_git(code.root) || mentions_git(code.working_dir) || requirement_files(code).iter().any(is_named)
+}
+
 /// Whether a line refers to a project or a list in the code that names a repository of git.
 fn leads_to_git(root: &Path, line: &str) -> bool {
     let Some(path) = code_path(line) else { return false };
@@ -74,8 +85,35 @@ fn mentions_git(root: &Path) -> bool {
     const FILES: [&str; 7] =
         ["requirements.txt", "pyproject.toml", "uv.lock", "poetry.lock", "environment.yml", "setup.py", "setup.cfg"];
     // In whatever way its tables are written: `{ git = ".." }`, `source.git=".."`.
-    const SIGNS: [&str; 5] = ["git+", "git=\"", "git='", "\"git\"", "'git'"];
+    const SIGNS: [&str; 4] = ["git=\"", "git='", "\"git\"", "'git'"];
+    let is_word = |before: &str| before.ends_with(|letter: char| letter.is_alphanumeric() || "-_".contains(letter));
     let texts = FILES.iter().filter_map(|name| std::fs::read_to_string(root.join(name)).ok());
     let mut texts = texts.map(|text| text.replace([' ', '\t'], ""));
-    texts.any(|text| SIGNS.iter().any(|sign| text.contains(sign)))
+    let has = |text: &str, sign: &str| text.match_indices(sign).any(|(at, _)| !is_word(&text[..at]));
+    texts.any(|text| text.contains("git+") || SIGNS.iter().any(|sign| has(&text, sign)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repositories_are_found_wherever_the_code_names_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        std::fs::create_dir_all(root.join("deep/lists")).unwrap();
+        let write = |name: &str, text: &str| std::fs::write(root.join(name), text).unwrap();
+        let needs = || needs_git(&CodeFolder { root, working_dir: root, entry_point: "deep/run.py" });
+        write("deep/run.py", "");
+        write("deep/requirements.txt", "six\n-r lists/more.txt\n");
+        write("deep/lists/more.txt", "idna\n");
+        assert!(!needs());
+        write("deep/lists/more.txt", "a @ git+https://h/a\n");
+        assert!(needs());
+        write("deep/lists/more.txt", "");
+        write("pyproject.toml", "[tool.uv.sources]\na={git='https://h/a'}\n");
+        assert!(needs());
+        write("pyproject.toml", "[tool.x]\nlegit = 'https://h/a'\n");
+        assert!(!needs());
+    }
 }

@@ -51,7 +51,7 @@ impl PrepareStep<'_> for Packages {
             }
             CodeSource::Nothing => None,
         };
-        let asked = Asked::of(draft.order, draft.place(), code.map(|code| code.root))
+        let asked = Asked::of(draft.order, draft.place(), code)
             .map_err(|error| StepError::new(error.class(), self.phase(), &error))?;
         let conda = task.conda_requirements();
         let private_dir = match draft.into {
