@@ -43,6 +43,8 @@ pub(crate) struct WarmKeeper {
     settings: Arc<DaemonSettings>,
     shelf: WarmShelf,
     keepers: BTreeMap<i32, Keeper>,
+    /// Of how many that have ended it is still cleared away what they kept.
+    clearing: usize,
     is_starting: bool,
     is_wanted: bool,
     living: watch::Sender<usize>,
@@ -56,6 +58,7 @@ impl WarmKeeper {
             settings,
             shelf,
             keepers: BTreeMap::new(),
+            clearing: 0,
             is_starting: false,
             is_wanted: true,
             living: watch::channel(0).0,
@@ -112,9 +115,17 @@ impl WarmKeeper {
             end(process);
         }
         self.keepers.insert(process.pid, keeper);
-        self.living.send_replace(self.keepers.len());
+        self.say_living();
         let ended = async move { process::exited(process).await };
         ctx.spawn(ended.into_actor(self).map(move |(), _, ctx| ctx.notify(KeeperEnded(process.pid))));
+    }
+}
+
+impl WarmKeeper {
+    /// Whoever waits for the end of all also waits for what is cleared away after them: without this process's runtime
+    /// nobody talks to the engine.
+    fn say_living(&self) {
+        self.living.send_replace(self.keepers.len() + self.clearing);
     }
 }
 
@@ -161,8 +172,9 @@ impl Handler<KeeperEnded> for WarmKeeper {
     type Result = ();
 
     fn handle(&mut self, KeeperEnded(pid): KeeperEnded, ctx: &mut Self::Context) {
-        let Some(keeper) = self.keepers.remove(&pid) else { return };
         let Some(host) = self.settings.containers.clone() else { return };
+        let Some(keeper) = self.keepers.remove(&pid) else { return };
+        self.clearing += 1;
         let shelf = self.shelf.clone();
         // One that was killed leaves what it kept. One that could not keep what it was to keep does not try again:
         // the next task says anew what it wants.
@@ -176,7 +188,8 @@ impl Handler<KeeperEnded> for WarmKeeper {
             .await;
         };
         ctx.spawn(clearing.into_actor(self).map(|(), this, _| {
-            this.living.send_replace(this.keepers.len());
+            this.clearing -= 1;
+            this.say_living();
         }));
     }
 }
