@@ -28,13 +28,21 @@ struct VcsInfo {
 /// The packages of a virtual environment as `pip freeze` writes them, sorted by name, without those called as in
 /// `left_out` (normalised). What was installed from a folder is not listed: its path means nothing elsewhere.
 pub(super) fn packages(environment: &Path, left_out: &[&str]) -> Vec<String> {
-    let mut found: Vec<(String, String)> = metadata_folders(environment)
-        .filter_map(|path| package(&path))
-        .filter(|(name, _)| !left_out.contains(&name.as_str()))
-        .collect();
-    found.sort();
-    found.dedup();
-    found.into_iter().map(|(_, line)| line).collect()
+    let found = metadata_folders(environment).filter_map(|path| package(&path));
+    lines(found.filter(|(name, _)| !left_out.contains(&name.as_str())))
+}
+
+/// As [`packages`], those alone that say in `INSTALLER` who installed them: `pip`, say, where others are conda's.
+pub(super) fn packages_by(environment: &Path, installer: &str) -> Vec<String> {
+    let is_its =
+        |folder: &Path| fs::read(folder.join("INSTALLER")).is_ok_and(|name| name.trim_ascii() == installer.as_bytes());
+    lines(metadata_folders(environment).filter(|folder| is_its(folder)).filter_map(|path| package(&path)))
+}
+
+/// Of names and lines, the lines in the order of the names.
+fn lines(packages: impl Iterator<Item = (String, String)>) -> Vec<String> {
+    let sorted: std::collections::BTreeSet<_> = packages.collect();
+    sorted.into_iter().map(|(_, line)| line).collect()
 }
 
 /// Normalised names of all packages of a virtual environment.

@@ -24,6 +24,7 @@ mod arguments;
 mod beside;
 mod changes;
 mod code;
+mod conda;
 mod credentials;
 mod managers;
 mod packages;

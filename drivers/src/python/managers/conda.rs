@@ -148,10 +148,8 @@ impl Recipe for Maker<'_> {
         let answer = prober.ask_now(&environment.join("bin/python"))?;
         let no_python = || self.failure("the environment has no python".to_owned(), false);
         let [major, minor, patch] = answer.ok_or_else(no_python)?.version;
-        let packages = match &self.wish {
-            Wish::File { .. } => Vec::new(),
-            Wish::Packages(packages) => packages.iter().map(|package| self.masks.scrub(package)).collect(),
-        };
+        // By its name on this machine.
+        let packages = layout::packages(&site.folder.join("venv"));
         Ok(Built { program: "venv/bin/python".into(), python_version: format!("{major}.{minor}.{patch}"), packages })
     }
 

@@ -35,7 +35,8 @@ impl Machine {
             log.display()
         );
         let program = format!(
-            "#!/bin/sh\necho {tool} \"$@\" >> {}\nwhile [ \"$1\" != --prefix ]; do shift; done\nmkdir -p \"$2/bin\"\n\
+            "#!/bin/sh\n[ \"$CONDA_ALWAYS_YES$MAMBA_ALWAYS_YES\" = truetrue ] || {{ echo 'Proceed?'; exit 9; }}\n\
+             echo {tool} \"$@\" >> {}\nwhile [ \"$1\" != --prefix ]; do shift; done\nmkdir -p \"$2/bin\"\n\
              cat > \"$2/bin/python\" <<'END'\n{python}END\nchmod +x \"$2/bin/python\"\n{answer}\n",
             log.display()
         );
@@ -387,6 +388,15 @@ fn complaints_in_every_form() {
         "error    libmamba Could not solve for environment specs\n    The following package could not be installed\n",
         "error    libmamba Could not solve for environment specs",
     );
+    // conda 26.7.1.
+    check(
+        "Solving environment: ...working... failed\n\nPackagesNotFoundInChannelsError: The following packages are not \
+         available from current channels:\n\n  - nothing=1.0\n\nCurrent channels:\n\n  - file:///channel/noarch\n\n\
+         To search for alternate channels that may provide the conda package you're\nlooking for, navigate to\n\n    \
+         https://host\n\nand use the search bar at the top of the page.",
+        "PackagesNotFoundInChannelsError: The following packages are not available from current channels: - nothing=1.0",
+    );
+    check("CondaValueError: prefix already exists: /p", "CondaValueError: prefix already exists: /p");
     check("something odd", "something odd");
     check("", "conda said nothing");
 }

@@ -13,23 +13,26 @@ pub(super) fn complaint(tail: &[String], tool: &str) -> String {
         }
     }
     let lines: Vec<&str> = tail.iter().map(|line| line.trim()).filter(|line| !line.is_empty()).collect();
-    let marks = [
-        "error    libmamba",
-        "critical libmamba",
-        "PackagesNotFoundError",
-        "ResolvePackageNotFound",
-        "LibMambaUnsatisfiableError",
-        "UnsatisfiableError",
-        "CondaHTTPError",
-        "CondaError",
-    ];
-    let position = lines.iter().position(|line| marks.iter().any(|mark| line.contains(mark)));
+    let position = lines.iter().position(|line| is_marked(line));
     let Some(position) = position else {
         return lines.last().map_or_else(|| format!("{tool} said nothing"), |line| (*line).to_owned());
     };
     // The packages that are missing stand in the lines below.
     let below = lines[position + 1..].iter().take_while(|line| line.starts_with(['-', '└', '├'])).take(3);
     std::iter::once(&lines[position]).chain(below).copied().collect::<Vec<_>>().join(" ")
+}
+
+/// Whether a line says what is wrong: micromamba's and mamba's by their level, conda's by the name of an exception.
+fn is_marked(line: &str) -> bool {
+    let of_mamba = ["error    libmamba", "critical libmamba"].iter().any(|mark| line.contains(mark));
+    // `CondaValueError: ..`, `PackagesNotFoundInChannelsError: ..`: there are many, and new ones come.
+    of_mamba
+        || line.split_once(':').is_some_and(|(name, _)| {
+            let capitals = name.chars().filter(char::is_ascii_uppercase).count();
+            name.starts_with(|letter: char| letter.is_ascii_uppercase())
+                && name.chars().all(|letter| letter.is_ascii_alphanumeric())
+                && (2..name.len()).contains(&capitals)
+        })
 }
 
 /// Whether the failure is one of the network, so that a later try may succeed.
