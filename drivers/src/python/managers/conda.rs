@@ -316,7 +316,7 @@ impl Maker<'_> {
     ) -> Result<CommandLine, PythonError> {
         let folder = site.scratch.join("settings");
         let file = folder.join("conda/.condarc");
-        let Settings { text, names } = settings(channels);
+        let Settings { text, names } = settings(channels, packages);
         write_atomically(&file, text.as_bytes())?;
         let (secret, plain): (Vec<&str>, Vec<&str>) = packages.iter().copied().partition(|package| has_secret(package));
         let mut command = self.create(environment, names.iter().map(String::as_str), plain);

@@ -307,13 +307,14 @@ fn secrets_of_channels_are_on_no_command_line_and_in_no_list() {
         assert_eq!(
             log,
             "conda create --quiet --prefix venv --override-channels --channel private-channel-1 --channel \
-             private-channel-2 --channel conda-forge python=3.10 a=1 --file packages.txt\n"
+             private-channel-2 --channel conda-forge --channel private-channel-4 python=3.10 a=1 --file packages.txt\n"
         );
         assert_eq!(
             told,
             "https://conda.example/t/other-hunter2/more::b>=2\ncustom_multichannels:\n  private-channel-1:\n  \
              - \"https://conda.example/t/xy-hunter2/own\"\n  private-channel-2:\n  \
-             - \"https://robot:hunter2@mirror.example/own\"\n"
+             - \"https://robot:hunter2@mirror.example/own\"\n  private-channel-4:\n  \
+             - \"https://conda.example/t/other-hunter2/more\"\n"
         );
     }
 }
@@ -387,6 +388,14 @@ fn complaints_in_every_form() {
     check(
         "error    libmamba Could not solve for environment specs\n    The following package could not be installed\n",
         "error    libmamba Could not solve for environment specs",
+    );
+    // mamba 2.8.1.
+    check(
+        "error    libmamba Could not solve for environment specs\n    The following package could not be installed\n    \
+         └─ nothing =1.0 * does not exist (perhaps a typo or a missing channel).\ncritical libmamba Could not solve for \
+         environment specs\ninfo     libmamba *** Backtrace Start ***",
+        "error    libmamba Could not solve for environment specs └─ nothing =1.0 * does not exist (perhaps a typo or a \
+         missing channel).",
     );
     // conda 26.7.1.
     check(

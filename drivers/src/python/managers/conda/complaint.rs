@@ -18,7 +18,8 @@ pub(super) fn complaint(tail: &[String], tool: &str) -> String {
         return lines.last().map_or_else(|| format!("{tool} said nothing"), |line| (*line).to_owned());
     };
     // The packages that are missing stand in the lines below.
-    let below = lines[position + 1..].iter().take_while(|line| line.starts_with(['-', '└', '├'])).take(3);
+    let below = lines[position + 1..].iter().skip_while(|line| line.starts_with("The following package"));
+    let below = below.take_while(|line| line.starts_with(['-', '└', '├'])).take(3);
     std::iter::once(&lines[position]).chain(below).copied().collect::<Vec<_>>().join(" ")
 }
 

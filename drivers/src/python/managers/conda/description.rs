@@ -3,14 +3,9 @@
 use super::secrets::has_secret;
 
 /// For mamba and micromamba, the text of an `environment.yml`. Nothing is searched but these channels, and those that
-/// packages name with a secret: a channel is one to them whether they got its secret with it or not.
+/// packages name with a secret.
 pub(super) fn description(channels: &[&str], packages: &[&str]) -> String {
-    let mut all = channels.to_vec();
-    for (channel, _) in packages.iter().filter_map(|package| package.rsplit_once("::")) {
-        if has_secret(channel) && !all.contains(&channel) {
-            all.push(channel);
-        }
-    }
+    let mut all = searched(channels, packages);
     // The channels of the user's own configuration are not asked.
     all.push("nodefaults");
     let list = |name: &str, items: &[&str]| {
@@ -18,6 +13,18 @@ pub(super) fn description(channels: &[&str], packages: &[&str]) -> String {
         format!("{name}:\n{}", items.collect::<String>())
     };
     list("channels", &all) + &list("dependencies", packages)
+}
+
+/// The channels, and those that packages name with a secret: without it these programs do not get at them, and where it
+/// stands in a package alone they do not use it.
+fn searched<'t>(channels: &[&'t str], packages: &[&'t str]) -> Vec<&'t str> {
+    let mut all = channels.to_vec();
+    for (channel, _) in packages.iter().filter_map(|package| package.rsplit_once("::")) {
+        if has_secret(channel) && !all.contains(&channel) {
+            all.push(channel);
+        }
+    }
+    all
 }
 
 /// For conda.
@@ -29,11 +36,11 @@ pub(super) struct Settings {
 }
 
 /// Gives names to the channels that have secrets: as channels of several are named, whose name is not part of the URL.
-pub(super) fn settings(channels: &[&str]) -> Settings {
+pub(super) fn settings(channels: &[&str], packages: &[&str]) -> Settings {
     let mut settings = Settings { text: "custom_multichannels:\n".to_owned(), names: Vec::new() };
-    for (number, channel) in (1..).zip(channels) {
+    for (number, channel) in (1..).zip(searched(channels, packages)) {
         if !has_secret(channel) {
-            settings.names.push((*channel).to_owned());
+            settings.names.push(channel.to_owned());
             continue;
         }
         let name = format!("private-channel-{number}");
@@ -70,8 +77,15 @@ mod tests {
 
     #[test]
     fn only_channels_with_secrets_get_names() {
-        let Settings { text, names } = settings(&["conda-forge", "https://h/t/x$Y/own", "https://h/plain"]);
-        assert_eq!(names, ["conda-forge", "private-channel-2", "https://h/plain"]);
-        assert_eq!(text, "custom_multichannels:\n  private-channel-2:\n  - \"https://h/t/x%24Y/own\"\n");
+        let Settings { text, names } = settings(
+            &["conda-forge", "https://h/t/x$Y/own", "https://h/plain"],
+            &["https://h/t/z/other::a", "https://h/t/x$Y/own::b", "https://h/third::c"],
+        );
+        assert_eq!(names, ["conda-forge", "private-channel-2", "https://h/plain", "private-channel-4"]);
+        assert_eq!(
+            text,
+            "custom_multichannels:\n  private-channel-2:\n  - \"https://h/t/x%24Y/own\"\n  private-channel-4:\n  \
+             - \"https://h/t/z/other\"\n"
+        );
     }
 }
