@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::conceal::without_passwords_of_mounts;
 use super::error::{ArgumentError, ValueError};
 use super::spec::{ContainerSpec, Note};
 use super::switch::{Effect, Switch};
@@ -85,7 +86,10 @@ impl Argument {
     fn land(&self, spec: &mut ContainerSpec) -> Result<Option<Note>, ArgumentError> {
         let wrong = |why| ArgumentError::Value {
             given: self.given.clone(),
-            value: (!self.switch.is_secret).then(|| self.value.clone()),
+            value: (!self.switch.is_secret).then(|| match self.switch.long {
+                "mount" => without_passwords_of_mounts(&self.value),
+                _ => self.value.clone(),
+            }),
             origin: self.origin,
             why,
         };

@@ -64,6 +64,10 @@ impl Concealment {
         for (name, value) in &mut shown.environment {
             *value = value.as_deref().map(|value| self.variable(name, value).into_owned());
         }
+        let options = shown.mounts.iter_mut().flat_map(|mount| &mut mount.driver_options);
+        for (_, value) in options.filter(|_| !self.is_off) {
+            *value = without_passwords_of_mounts(&self.text(value));
+        }
         if let Some(command) = shown.health.as_mut().and_then(|health| health.command.as_mut()) {
             *command = self.text(command).into_owned();
         }
@@ -87,6 +91,9 @@ impl Concealment {
         let is_pair = argument.form != Form::Bare && matches!(argument.switch.long, "env" | "label" | "log-opt");
         let value = match argument.value.split_once('=').filter(|_| is_pair) {
             Some((name, value)) => format!("{name}={}", self.variable(name, value)),
+            None if argument.switch.long == "mount" && !self.is_off => {
+                without_passwords_of_mounts(&self.text(&argument.value))
+            }
             None => self.text(&argument.value).into_owned(),
         };
         Argument { value, ..argument.clone() }
@@ -97,8 +104,30 @@ impl Concealment {
         SECRET_NAMES.contains(&upper.as_str())
             || self.extra_names.iter().any(|extra| extra == name)
             || upper.ends_with("_KEY")
-            || SECRET_PARTS.iter().any(|part| upper.contains(part))
+            || has_secret_part(&upper)
     }
+}
+
+fn has_secret_part(upper: &str) -> bool {
+    SECRET_PARTS.iter().any(|part| upper.contains(part))
+}
+
+/// Masks what a mount gives to file systems of other machines, as in `volume-opt=o=username=me,password=..`.
+pub(super) fn without_passwords_of_mounts(text: &str) -> String {
+    let masked = |option: &str| {
+        let mut end = 0;
+        for part in option.split_inclusive('=') {
+            end += part.len();
+            let name = part.trim_end_matches('=').trim_start_matches('"').to_ascii_uppercase();
+            if part.ends_with('=') && (name == "PASS" || has_secret_part(&name)) {
+                // The quotes are those of the whole field.
+                let quote = if option.ends_with('"') { "\"" } else { "" };
+                return format!("{}{MASK}{quote}", &option[..end]);
+            }
+        }
+        option.to_owned()
+    };
+    text.split(',').map(masked).collect::<Vec<_>>().join(",")
 }
 
 /// Masks what stands for a password in every URL of a text: what follows the name of the user, or, but for ssh, a name

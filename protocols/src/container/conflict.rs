@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::conceal::without_passwords_of_mounts;
 use super::error::ArgumentError;
 use super::spec::ContainerSpec;
 
@@ -71,7 +72,8 @@ impl ContainerSpec {
         }
         self.volumes = distinct;
         let volumes = self.volumes.iter().map(|volume| (volume.target.as_str(), volume.to_string()));
-        let mounts = self.mounts.iter().map(|mount| (mount.target.as_str(), mount.to_string()));
+        let mounts =
+            self.mounts.iter().map(|mount| (mount.target.as_str(), without_passwords_of_mounts(&mount.to_string())));
         let tmpfs = self.tmpfs.iter().map(|(target, _)| (target.as_str(), format!("a tmpfs at {target}")));
         let mut places: HashMap<String, String> = HashMap::new();
         for (target, thing) in volumes.chain(mounts).chain(tmpfs) {

@@ -318,6 +318,28 @@ fn the_log_shows_no_secret() {
     assert!(!shown.contains("hunter2") && shown.contains("[\"A\",\"b\"]"), "{shown}");
 }
 
+/// What a mount hands to a file system of another machine has passwords in it.
+#[test]
+fn no_password_of_a_mount_is_shown() {
+    let options = "type=volume,dst=/d,volume-opt=type=cifs,\"volume-opt=o=addr=h,username=me,password=hunter2=x\"";
+    let text = format!("--mount '{options}'");
+    let shown = Concealment::default().command_line(&parse(&text, Origin::Task).unwrap(), "a", &[]);
+    assert!(!shown.contains("hunter2") && shown.contains("username=me,password=********\"'"), "{shown}");
+    let (spec, _) = super::spec(&text).unwrap();
+    let shown = serde_json::to_string(&Concealment::default().specification(&spec)).unwrap();
+    assert!(!shown.contains("hunter2") && shown.contains("addr=h,username=me,password=********"), "{shown}");
+    let off = Concealment { is_off: true, ..Concealment::default() };
+    assert!(off.command_line(&parse(&text, Origin::Task).unwrap(), "a", &[]).contains("hunter2"));
+    for wrong in [
+        format!("{text} -v /a:/d"),
+        format!("--mount '{options},nosuch=1'"),
+        format!("--mount '{options},pass=hunter2'"),
+    ] {
+        let error = super::spec(&wrong).unwrap_err().to_string();
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+}
+
 #[test]
 fn an_error_names_whose_argument_it_is() {
     let settings = ContainerSettings { extra_arguments: words("--shmsize 1g"), ..ContainerSettings::default() };
