@@ -1,4 +1,4 @@
-//! Environments of conda in containers. No conda can be had where these tests are made: a program of the image stands
+//! Environments of conda in containers. No package registry has a conda for these tests: a program of the image stands
 //! in its place, which makes environments like conda's of the image's interpreter.
 
 use std::path::Path;

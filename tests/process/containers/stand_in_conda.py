@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Stands in for conda in an image: no conda can be had where these tests are made.
+"""Stands in for conda in an image: no package registry has one for these tests.
 
 Understands what Hostler tells conda and micromamba, keeps packages in a cache and links them from there as conda does,
 and makes environments that are laid out as conda's are, of the image's own interpreter. There is every package in every

@@ -1,4 +1,4 @@
-//! No conda can be had where these tests are made: what it is told, and what is made of its answers, is compared with
+//! No package registry has a conda for these tests: what it is told, and what is made of its answers, is compared with
 //! recorded facts.
 
 use std::os::unix::fs::PermissionsExt as _;
