@@ -18,7 +18,7 @@ use super::interpreter::PythonInterpreter;
 use super::probe::PYTHON_VARIABLES;
 use super::reason;
 use super::requirement_line::logical_lines;
-use super::requirements::{Requirements, Source};
+use super::requirements::{Requirements, Source, without_hashes};
 use super::seeds::SEEDS;
 use super::store::{BuildSite, Built, FORMAT, Question, Recipe};
 use super::uv::UvProvider;
@@ -347,7 +347,10 @@ impl Installer<'_> {
         let text = match engine {
             Engine::Uv(_) => requirements.file_text(left_out),
             // pip wants a hash of all or of none, and there is none of what lies in a folder or comes from git.
-            Engine::Pip if requirements.lacks_hashes() => without_hashes(&requirements.file_text(left_out)),
+            Engine::Pip if requirements.lacks_hashes() => {
+                (self.progress)("pip checks the hashes of all packages or of none: with one from git, it checks none");
+                without_hashes(&requirements.file_text(left_out))
+            }
             Engine::Pip => requirements.file_text(left_out),
         };
         let text = self.stand_in(site, text)?;
@@ -488,11 +491,6 @@ impl Installer<'_> {
             false => Ok(()),
         }
     }
-}
-
-/// The text of a requirements file without the hashes of its lines.
-fn without_hashes(text: &str) -> String {
-    text.lines().map(|line| line.split(" --hash=").next().unwrap_or(line).trim_end().to_owned() + "\n").collect()
 }
 
 /// uv prints a resolution even where it writes it to a file.

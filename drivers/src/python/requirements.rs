@@ -351,6 +351,11 @@ fn shown(file: &Path, code: Option<&CodeFolder<'_>>) -> String {
     relative.display().to_string()
 }
 
+/// The text of a requirements file without the hashes of its lines.
+pub(super) fn without_hashes(text: &str) -> String {
+    text.lines().map(|line| line.split(" --hash=").next().unwrap_or(line).trim_end().to_owned() + "\n").collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
@@ -386,6 +391,14 @@ mod tests {
                 Requirements::read(&Source::Lines(&lines), Some(&code), &|line| said.borrow_mut().push_str(line));
             (read.unwrap(), said.into_inner())
         }
+    }
+
+    #[test]
+    fn hashes_are_taken_out_and_nothing_else() {
+        let text =
+            "a==1 --hash=sha256:1f --hash=sha256:2e\n--index-url https://h/--hash=x\nb @ file:///f ; os_name=='a'\n";
+        let clean = "a==1\n--index-url https://h/--hash=x\nb @ file:///f ; os_name=='a'\n";
+        assert_eq!(without_hashes(text), clean);
     }
 
     #[test]
