@@ -6,12 +6,13 @@ use std::path::PathBuf;
 
 use drivers::{container, process};
 use protocols::container::TaskFacts;
+use protocols::ids::AttemptId;
 use protocols::order::{BUILT_FILE, Built, ENGINE_PATIENCE, Prefetched, decode, encode};
 use protocols::task::TaskSpec;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::attempt::AttemptDir;
-use super::prefetcher::work::{NO_ATTEMPT, NO_PULL, clear_away, order, wait};
+use super::prefetcher::work::{NO_PULL, clear_all_away, order, wait};
 use super::settings::DaemonSettings;
 use crate::kit::blocking;
 
@@ -57,11 +58,12 @@ pub fn build(settings: &DaemonSettings, spec: TaskSpec, into: &BuildInto) -> Res
 }
 
 async fn build_now(settings: &DaemonSettings, spec: TaskSpec, into: &BuildInto) -> Result<Built, BuildError> {
-    let directory = AttemptDir::new(&settings.attempts_dir(), &spec.id, NO_PULL, NO_ATTEMPT);
-    // What an earlier one left that was killed.
-    let (mark, path) = (directory.mark().to_owned(), directory.path().to_owned());
-    blocking(move || clear_away(&mark, &path)).await;
-    let mut order = order(settings, spec, NO_ATTEMPT, &directory);
+    // Somebody else may build the same task, with a state directory of their own.
+    let number = AttemptId(std::process::id());
+    let directory = AttemptDir::new(&settings.attempts_dir(), &spec.id, NO_PULL, number);
+    let folder = settings.attempts_dir();
+    blocking(move || clear_all_away(&folder)).await;
+    let mut order = order(settings, spec, number, &directory);
     let mut wish: Vec<OsString> = Vec::new();
     let folder = match into {
         BuildInto::Folder(folder) => folder.clone(),

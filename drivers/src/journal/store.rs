@@ -12,10 +12,12 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 use super::{JournalError, ShipIntent, Shipping};
 
 /// Marks the file as ours in its header: `HSTJ`.
-const APPLICATION_ID: i64 = 0x4853_544a;
+pub(super) const APPLICATION_ID: i64 = 0x4853_544a;
 
 /// Each brings the file from version `index` to `index + 1`. Never edit one: add the next.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [FIRST_TABLES, FAR_APART];
+
+pub(super) const FIRST_TABLES: &str = "
     CREATE TABLE entry (
         sequence INTEGER PRIMARY KEY AUTOINCREMENT,
         at_ms INTEGER NOT NULL,
@@ -33,7 +35,16 @@ const MIGRATIONS: [&str; 1] = ["
         last_ms INTEGER NOT NULL,
         PRIMARY KEY (task, pull)
     ) STRICT, WITHOUT ROWID;
-"];
+";
+
+/// Two daemons of one machine can have had the same task, and the number of its pull is part of the mark by which its
+/// processes and containers are found and killed: numbers of two journals must differ. 2^40 leaves room to count.
+const FAR_APART: &str = "
+    UPDATE sqlite_sequence SET seq = seq + abs(random() % 1099511627776) WHERE name = 'entry';
+    INSERT INTO sqlite_sequence (name, seq)
+        SELECT 'entry', abs(random() % 1099511627776)
+        WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'entry');
+";
 
 const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
 

@@ -46,11 +46,11 @@ async fn what_was_appended_is_there_after_reopening() {
     let fixture = Fixture::new();
     let journal = fixture.open();
     let task = TaskId::from("t1");
-    assert_eq!(journal.append(task.clone(), pulled(), 1_000).await.unwrap(), 1);
-    assert_eq!(journal.append(task.clone(), started(1), 2_000).await.unwrap(), 2);
+    let first = journal.append(task.clone(), pulled(), 1_000).await.unwrap();
+    assert_eq!(journal.append(task.clone(), started(1), 2_000).await.unwrap(), first + 1);
     let entries = [
-        JournalEntry { sequence: 1, at_ms: 1_000, task: task.clone(), record: pulled() },
-        JournalEntry { sequence: 2, at_ms: 2_000, task, record: started(1) },
+        JournalEntry { sequence: first, at_ms: 1_000, task: task.clone(), record: pulled() },
+        JournalEntry { sequence: first + 1, at_ms: 2_000, task, record: started(1) },
     ];
     assert_eq!(journal.load().unwrap(), entries);
     drop(journal);
@@ -64,7 +64,7 @@ async fn waiting_appends_share_a_commit_and_keep_the_order_of_the_calls() {
     let appends: Vec<_> =
         (0..64).map(|number| journal.append(TaskId::new(format!("t{number}")), pulled(), number)).collect();
     let sequences: Vec<u64> = join_all(appends).await.into_iter().map(Result::unwrap).collect();
-    assert_eq!(sequences, (1..=64).collect::<Vec<_>>());
+    assert_eq!(sequences, (sequences[0]..).take(64).collect::<Vec<_>>());
     let times: Vec<i64> = journal.load().unwrap().into_iter().map(|entry| entry.at_ms).collect();
     assert_eq!(times, (0..64).collect::<Vec<_>>());
     assert!(journal.commits() < 64, "64 appends took {} commits", journal.commits());
@@ -127,19 +127,53 @@ async fn forgetting_leaves_later_runs_and_never_gives_a_number_again() {
     let fixture = Fixture::new();
     let journal = fixture.open();
     let (a, b) = (TaskId::from("a"), TaskId::from("b"));
-    for (task, sequence) in [(&a, 1), (&b, 2), (&a, 3)] {
-        assert_eq!(journal.append(task.clone(), pulled(), 0).await.unwrap(), sequence);
-        journal.put_shipping(task, sequence, Shipping::default()).await.unwrap();
+    let mut numbers = Vec::new();
+    for task in [&a, &b, &a] {
+        let number = journal.append(task.clone(), pulled(), 0).await.unwrap();
+        journal.put_shipping(task, number, Shipping::default()).await.unwrap();
+        numbers.push(number);
     }
-    journal.forget_settled(std::slice::from_ref(&a), 2).await.unwrap();
+    journal.forget_settled(std::slice::from_ref(&a), numbers[1]).await.unwrap();
     let left: Vec<_> = journal.load().unwrap().into_iter().map(|entry| entry.sequence).collect();
-    assert_eq!(left, [2, 3]);
-    assert_eq!(journal.shipping(&a, 1).unwrap(), None);
-    assert_eq!(journal.shipping(&a, 3).unwrap(), Some(Shipping::default()));
-    journal.forget_settled(&[a.clone(), b], 3).await.unwrap();
+    assert_eq!(left, numbers[1..]);
+    assert_eq!(journal.shipping(&a, numbers[0]).unwrap(), None);
+    assert_eq!(journal.shipping(&a, numbers[2]).unwrap(), Some(Shipping::default()));
+    journal.forget_settled(&[a.clone(), b], numbers[2]).await.unwrap();
     assert!(journal.load().unwrap().is_empty());
     drop(journal);
-    assert_eq!(fixture.open().append(a, pulled(), 0).await.unwrap(), 4);
+    assert_eq!(fixture.open().append(a, pulled(), 0).await.unwrap(), numbers[2] + 1);
+}
+
+#[tokio::test]
+async fn two_journals_never_give_the_same_number() {
+    let (one, other) = (Fixture::new(), Fixture::new());
+    let mut numbers = Vec::new();
+    for fixture in [&one, &other] {
+        let journal = fixture.open();
+        for _ in 0..2 {
+            numbers.push(journal.append(TaskId::from("t"), pulled(), 0).await.unwrap());
+        }
+    }
+    let distance = numbers[0].abs_diff(numbers[2]);
+    assert!(distance > 1, "{numbers:?}");
+}
+
+#[tokio::test]
+async fn a_journal_of_the_first_version_goes_on() {
+    let fixture = Fixture::new();
+    std::fs::create_dir_all(fixture.path().parent().unwrap()).unwrap();
+    let connection = rusqlite::Connection::open(fixture.path()).unwrap();
+    connection.execute_batch(store::FIRST_TABLES).unwrap();
+    connection.pragma_update(None, "application_id", store::APPLICATION_ID).unwrap();
+    connection.pragma_update(None, "user_version", 1).unwrap();
+    let record = pulled().to_bytes();
+    connection.execute("INSERT INTO entry (at_ms, task, record) VALUES (7, 't', ?1)", [record]).unwrap();
+    drop(connection);
+    let journal = fixture.open();
+    let next = journal.append(TaskId::from("t"), started(1), 8).await.unwrap();
+    let entries = journal.load().unwrap();
+    assert_eq!(entries[0], JournalEntry { sequence: 1, at_ms: 7, task: TaskId::from("t"), record: pulled() });
+    assert!(next > 1 && entries[1].sequence == next, "{entries:?}");
 }
 
 #[test]
@@ -159,7 +193,7 @@ fn the_schema_is_frozen() {
          intent_last_ms INTEGER, last_ms INTEGER"
     );
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
-    assert_eq!(version, 1);
+    assert_eq!(version, 2);
 }
 
 #[test]
@@ -233,18 +267,18 @@ async fn a_newer_version_is_named() {
     connection.pragma_update(None, "user_version", 7).unwrap();
     drop(connection);
     let error = Journal::open(&fixture.path()).unwrap_err();
-    assert!(matches!(error, JournalError::Newer { found: 7, known: 1, .. }), "{error:?}");
+    assert!(matches!(error, JournalError::Newer { found: 7, known: 2, .. }), "{error:?}");
 }
 
 #[tokio::test]
 async fn a_record_that_cannot_be_read_is_named() {
     let fixture = Fixture::new();
     let journal = fixture.open();
-    journal.append(TaskId::from("t"), pulled(), 0).await.unwrap();
+    let number = journal.append(TaskId::from("t"), pulled(), 0).await.unwrap();
     let connection = rusqlite::Connection::open(fixture.path()).unwrap();
     connection.execute("UPDATE entry SET record = x'c1'", []).unwrap();
     let error = journal.load().unwrap_err();
-    assert!(matches!(error, JournalError::Record { sequence: 1, .. }), "{error:?}");
+    assert!(matches!(error, JournalError::Record { sequence, .. } if sequence == number), "{error:?}");
 }
 
 #[test]
@@ -286,7 +320,7 @@ fn crash_points_end_the_process_exactly_there() {
         }
         let output = command.output().unwrap();
         assert_eq!(output.status.signal(), Some(6), "{}", String::from_utf8_lossy(&output.stderr));
-        let left: Vec<_> = fixture.open().load().unwrap().into_iter().map(|entry| entry.sequence).collect();
-        assert_eq!(left, (1..=expected).collect::<Vec<_>>());
+        let left: Vec<_> = fixture.open().load().unwrap().into_iter().map(|entry| entry.record).collect();
+        assert_eq!(left, (0..expected).map(started).collect::<Vec<_>>());
     }
 }

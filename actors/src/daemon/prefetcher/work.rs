@@ -20,10 +20,8 @@ use crate::kit::blocking;
 /// How long one that was told to stop may take.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// No attempt has this number, so nothing of an attempt is found by the mark that it is part of.
+/// No pull has this number, so nothing of an attempt is found by the mark that it is part of.
 pub(in crate::daemon) const NO_PULL: u64 = 0;
-/// Nor this one.
-pub(in crate::daemon) const NO_ATTEMPT: AttemptId = AttemptId(0);
 
 /// What a task needs that is prepared.
 #[derive(Debug)]
@@ -100,9 +98,7 @@ pub(in crate::daemon) async fn wait(
 pub(super) async fn clear(settings: &DaemonSettings) {
     let (folder, engine) = (settings.prefetch_dir(), engine(settings));
     blocking(move || {
-        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
-            clear_away(&entry.file_name().to_string_lossy(), &entry.path());
-        }
+        clear_all_away(&folder);
         remove_containers(engine);
     })
     .await;
@@ -161,8 +157,15 @@ pub(in crate::daemon) fn order(
     }
 }
 
+/// [`clear_away`] for everything that earlier processes left in a folder.
+pub(in crate::daemon) fn clear_all_away(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        clear_away(&entry.file_name().to_string_lossy(), &entry.path());
+    }
+}
+
 /// Ends what still carries the mark, and removes its folder.
-pub(in crate::daemon) fn clear_away(mark: &str, folder: &Path) {
+fn clear_away(mark: &str, folder: &Path) {
     if !process::fence(mark).is_clear() {
         warn!(mark, "processes of a preparation cannot be killed");
     }
