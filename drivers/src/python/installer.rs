@@ -2,8 +2,6 @@
 
 use std::cell::{OnceCell, RefCell};
 use std::fs;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use protocols::order::PythonSettings;
@@ -13,6 +11,7 @@ use super::flags::Flags;
 use super::from_git::Copies;
 use super::in_order::Order;
 use super::indexes::Indexes;
+use super::inputs::{Inputs, NOT_FOR_UV, write_input};
 use super::installed;
 use super::interpreter::PythonInterpreter;
 use super::probe::PYTHON_VARIABLES;
@@ -27,11 +26,9 @@ use crate::file_lock::FileLock;
 use crate::git::PackageAccess;
 use crate::scrub::scrub_urls;
 
-/// Requirement options that uv takes on its command line, from its environment, or not at all.
-pub(super) const NOT_FOR_UV: [&str; 5] =
-    ["--pre", "--trusted-host", "--prefer-binary", "--require-hashes", "--use-feature"];
 /// Requirement options that say where packages come from.
 const INDEX_OPTIONS: [&str; 4] = ["--index-url", "--extra-index-url", "--find-links", "--no-index"];
+
 /// All that decides on an environment, and the means to build it.
 pub(super) struct Installer<'a> {
     pub(super) cache_dir: &'a Path,
@@ -58,14 +55,6 @@ pub(super) struct Installer<'a> {
 pub(super) enum Engine {
     Uv(PathBuf),
     Pip,
-}
-
-/// What the installer reads.
-pub(super) struct Inputs {
-    pub(super) requirements: PathBuf,
-    pub(super) constraints: Option<PathBuf>,
-    /// For uv: what counts instead of what packages ask for.
-    pub(super) overrides: Option<PathBuf>,
 }
 
 /// One folder being filled.
@@ -496,13 +485,4 @@ impl Installer<'_> {
 /// uv prints a resolution even where it writes it to a file.
 fn is_part_of_resolution(line: &str) -> bool {
     line.trim_start().starts_with("--hash=") || (line.contains("==") && !line.contains(": "))
-}
-
-/// Writes a file that only this user can read.
-pub(super) fn write_input(folder: &Path, name: &str, text: &str) -> Result<PathBuf, PythonError> {
-    let path = folder.join(name);
-    let file = fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&path);
-    let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
-    written.map_err(PythonError::io("write", &path))?;
-    Ok(path)
 }

@@ -14,6 +14,7 @@ mod from_git;
 mod in_image;
 mod in_order;
 mod indexes;
+mod inputs;
 mod installed;
 mod installer;
 mod interpreter;

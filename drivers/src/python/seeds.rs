@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::error::PythonError;
-use super::installer::{Engine, Installer, NOT_FOR_UV, Site, write_input};
+use super::inputs::{NOT_FOR_UV, write_input};
+use super::installer::{Engine, Installer, Site};
 use super::requirement_line::package_name;
 use super::{installed, reason};
 use crate::command::CommandLine;

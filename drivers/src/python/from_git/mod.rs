@@ -17,7 +17,8 @@ use url::Url;
 
 use self::project_files::Wanted;
 use super::error::PythonError;
-use super::installer::{Inputs, Installer, Site, write_input};
+use super::inputs::{Inputs, write_input};
+use super::installer::{Installer, Site};
 use super::requirement_line::{local_path, package_name};
 use crate::git::{PackageAccess, PackageSource, Reference};
 
