@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
+use drivers::process::with_read_only;
 use drivers::python::store::Lease;
 use protocols::order::EnvironmentReport;
 
@@ -28,6 +29,8 @@ pub(super) struct Launch {
     pub(super) environment: BTreeMap<OsString, OsString>,
     /// A process of ours that works beside it, and ends with it.
     pub(super) helper: Option<u32>,
+    /// A folder that it may read only, though it be root: the environment that it shares with other tasks.
+    pub(super) read_only: Option<PathBuf>,
     /// The container that it is started in; all paths are the container's then.
     pub(super) container: Option<Arc<Running>>,
 }
@@ -37,6 +40,13 @@ impl Launch {
     ///
     /// The child is to be collected with [`drivers::process::reap_children`]. Blocks for fork and exec.
     pub(super) fn start(&self, console: &Console) -> io::Result<Child> {
+        match &self.read_only {
+            Some(folder) => with_read_only(folder, || self.start_here(console)),
+            None => self.start_here(console),
+        }
+    }
+
+    fn start_here(&self, console: &Console) -> io::Result<Child> {
         Command::new(&self.program)
             .args(&self.arguments)
             .current_dir(&self.directory)

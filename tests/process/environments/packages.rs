@@ -1,6 +1,7 @@
 //! Requirements: every form of line that pip takes, and what a user gets of it.
 
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::json;
@@ -139,6 +140,24 @@ fn defect_rows() -> Vec<Row> {
     ]
 }
 
+/// What tasks share cannot be written by one of them, though it be root. Root needs a view of its own for that, which it
+/// may not have in some containers.
+fn shared_row() -> Option<Row> {
+    let apart = Command::new("unshare").args(["--mount", "true"]).output();
+    if rustix::process::geteuid().is_root() && !apart.is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: root may write shared packages here: it may not have a view of its own");
+        return None;
+    }
+    let program = "import os, six\nnew = os.path.join(os.path.dirname(six.__file__), 'new.py')\n\
+        for path in (six.__file__, new):\n    try:\n        open(path, 'a').close()\n        print('OUT wrote', path)\n    \
+        except OSError:\n        print('OUT kept')\n";
+    Some(Row::completes(
+        "shared packages are not written",
+        Draft::script("writes", program).requirements("six==1.15.0"),
+        &["kept", "kept"],
+    ))
+}
+
 /// A package of one module, as its sources.
 fn package(name: &str, version: &str) -> [(String, String); 2] {
     let project = format!(
@@ -166,7 +185,7 @@ with zipfile.ZipFile(f'{folder}/{name}-{version}-py3-none-any.whl', 'w') as whee
     wheel.writestr(f'{info}/WHEEL', 'Wheel-Version: 1.0\\nGenerator: test\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n')
     wheel.writestr(f'{info}/RECORD', '')
 ";
-    let mut command = std::process::Command::new(base_python());
+    let mut command = Command::new(base_python());
     command.args(["-c", program]).arg(folder).args([name, version, metadata]);
     command.finish_within(Duration::from_secs(60)).ok();
 }
@@ -215,6 +234,8 @@ fn source_rows(place: &Place) -> Vec<Row> {
     let url = code.to_str().unwrap();
     let git_url = format!("git+file://{}", library.display());
     let draft = |requirements: &str, entry: &str| Draft::repository("sources", url, entry).requirements(requirements);
+    // The option is one that pip alone has.
+    let with_pip = format!("--use-feature=fast-deps\nsix==1.17.0 --hash=sha256:{WHEEL}\nhostlerlib @ {git_url}@v1");
     let plain = |entry: &str| Draft::repository("files", url, entry);
     vec![
         Row::completes("a repository", draft(&git_url, "run.py hostlerlib"), &["hostlerlib 2.0"]),
@@ -229,6 +250,12 @@ fn source_rows(place: &Place) -> Vec<Row> {
             draft(&format!("-e {git_url}@{new}#egg=hostlerlib"), "run.py hostlerlib"),
             &["hostlerlib 2.0"],
         ),
+        Row::completes(
+            "hashes beside a repository",
+            draft(&with_pip, "versions.py six hostlerlib"),
+            &["six=1.17.0 hostlerlib=1.0"],
+        )
+        .says("it checks none"),
         Row::completes("a folder of the code", draft("./lib", "run.py hostlerinside"), &["hostlerinside 3.0"]),
         Row::completes(
             "defect 04: an editable folder with an egg",
@@ -257,7 +284,7 @@ fn every_form_of_requirement() {
     let place = Place::new();
     let (sources, own_index) = (source_rows(&place), own_index_rows(&place));
     let table = Table::start(place, &[]);
-    table.run(&[line_rows(), defect_rows(), sources, own_index].concat());
+    table.run(&[line_rows(), defect_rows(), shared_row().into_iter().collect(), sources, own_index].concat());
     table.finish();
 }
 

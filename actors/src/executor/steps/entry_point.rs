@@ -81,7 +81,10 @@ impl PrepareStep<'_> for EntryPoint {
         };
         let wrapper = draft.order.container.as_ref().and_then(|container| container.spec.entrypoint.as_deref());
         let (program, arguments) = wrapped(wrapper, program, arguments);
-        draft.launch = Some(Launch { program, arguments, directory, environment, helper: None, container });
+        // Containers see it through a mount that cannot be written.
+        let shared = draft.python.as_ref().and_then(|environment| environment.shared.as_ref());
+        let read_only = shared.filter(|_| container.is_none()).map(|shared| shared.folder.clone());
+        draft.launch = Some(Launch { program, arguments, directory, environment, helper: None, read_only, container });
         Ok(())
     }
 }
