@@ -67,6 +67,29 @@ fn what_is_wrong_is_said_and_the_worker_goes_on() {
 }
 
 #[test]
+fn an_image_of_another_platform_is_not_taken() {
+    let (own, other) = match std::env::consts::ARCH {
+        "x86_64" => ("linux/amd64", "linux/arm64"),
+        "aarch64" => ("linux/arm64", "linux/amd64"),
+        own => (own, "linux/amd64"),
+    };
+    for engine in Engine::all() {
+        let farm = Farm::start(&engine, &["--workers", "1"]);
+        // Nobody listens there: what is not on this machine cannot be had.
+        let name = format!("localhost:9/{}:1", unique("platform"));
+        engine.say(&["tag", "hostler-test/python", &name]);
+        let on = |platform: &str| json!({ "image": name, "arguments": format!("--platform {platform}") });
+        let reason = refused(&farm, on(other));
+        assert!(reason.starts_with(&format!("image failure while image: the image {name}")), "{reason}");
+        let task = farm.enqueue(&Draft::script("runs", "print('it runs')"), on(own));
+        farm.api.ended_as(&task, "completed");
+        assert!(farm.api.console(&task).contains("it runs"));
+        engine.say(&["rmi", &name]);
+        farm.is_clean();
+    }
+}
+
+#[test]
 fn a_task_that_takes_more_memory_than_it_has_is_told_so() {
     for engine in Engine::all() {
         let farm = Farm::start(&engine, &["--workers", "1"]);
