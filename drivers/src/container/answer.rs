@@ -77,7 +77,7 @@ pub(super) fn get<T: DeserializeOwned>(
 fn exchange(connection: &mut UnixStream, path: &str, patience: Duration) -> io::Result<Vec<u8>> {
     connection.set_read_timeout(Some(patience))?;
     connection.set_write_timeout(Some(patience))?;
-    write!(connection, "GET {path} HTTP/1.0\r\nHost: engine\r\n\r\n")?;
+    connection.write_all(format!("GET {path} HTTP/1.0\r\nHost: engine\r\n\r\n").as_bytes())?;
     let mut bytes = Vec::new();
     connection.take(MAX_BYTES).read_to_end(&mut bytes)?;
     Ok(bytes)
