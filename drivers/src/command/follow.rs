@@ -81,6 +81,8 @@ fn read_to_end(
         }
         if exited.is_none() && (!readable || stopping.has_begun()) {
             exited = child.try_wait()?.map(|status| (status, Instant::now()));
+            // It may have said something between the two looks.
+            continue;
         }
         let leftover_time_is_over = exited.is_some_and(|(_, at)| at.elapsed() > LEFTOVER_OUTPUT);
         if exited.is_some() && (!readable || leftover_time_is_over) {
