@@ -52,11 +52,14 @@ fn fence_within(mark: &str, patience: Duration) -> FenceReport {
     let mut killed = HashSet::new();
     // A process whose parent was killed belongs to somebody else in the next round: it stays known.
     let mut known = HashSet::new();
+    let mut was_clear = false;
     loop {
         let left = members(mark, &mut known);
-        if left.is_empty() || Instant::now() >= deadline {
+        // In the middle of an `execve` a process shows no environment: once seen clear is not clear yet.
+        if (left.is_empty() && was_clear) || Instant::now() >= deadline {
             return FenceReport { killed: killed.difference(&left.iter().copied().collect()).count(), left };
         }
+        was_clear = left.is_empty();
         for process in &left {
             match signal(*process, Signal::KILL) {
                 Ok(_) => {
