@@ -14,6 +14,7 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio_rustls::TlsAcceptor;
 
+use self::watch::{Stamps, stamps};
 use crate::config::ServerError;
 
 /// Where the certificate and its key are, as PEM.
@@ -29,6 +30,8 @@ pub struct TlsFiles {
 #[derive(Clone)]
 pub(crate) struct Tls {
     files: TlsFiles,
+    /// How the files were before they were read first.
+    seen: Stamps,
     current: Arc<Current>,
     acceptor: TlsAcceptor,
 }
@@ -40,6 +43,7 @@ impl Tls {
     /// [`ServerError::Tls`] that names the file which cannot be used.
     pub(crate) fn open(files: TlsFiles) -> Result<Self, ServerError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let seen = stamps(&files);
         let current = Arc::new(Current(RwLock::new(Arc::new(read(&files, &provider)?))));
         let refused = |error: rustls::Error| unusable(&files.certificate, &error);
         let mut config = rustls::ServerConfig::builder_with_provider(provider)
@@ -48,7 +52,7 @@ impl Tls {
             .with_no_client_auth()
             .with_cert_resolver(Arc::clone(&current) as Arc<dyn ResolvesServerCert>);
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { files, current, acceptor: TlsAcceptor::from(Arc::new(config)) })
+        Ok(Self { files, seen, current, acceptor: TlsAcceptor::from(Arc::new(config)) })
     }
 
     /// What makes a connection a TLS one, with the certificate in force at that moment.

@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use super::Tls;
+use super::{Tls, TlsFiles};
 
 /// How often the files are looked at.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -12,14 +12,17 @@ const INTERVAL: Duration = Duration::from_secs(5);
 /// What tells one state of a file from another: time, size, inode; nothing where it is not there.
 type Stamp = Option<(i64, i64, u64, u64)>;
 
+/// Of the certificate and of the key.
+pub(super) type Stamps = [Stamp; 2];
+
 impl Tls {
     /// Takes the certificate up that is put in the place of the one in force, for ever. Connections that are there
     /// go on.
     pub(crate) async fn watch(self) {
-        let mut known = self.stamps();
+        let mut known = self.seen;
         loop {
             tokio::time::sleep(INTERVAL).await;
-            let found = self.stamps();
+            let found = stamps(&self.files);
             if found == known {
                 continue;
             }
@@ -33,10 +36,10 @@ impl Tls {
             }
         }
     }
+}
 
-    fn stamps(&self) -> [Stamp; 2] {
-        [stamp(&self.files.certificate), stamp(&self.files.key)]
-    }
+pub(super) fn stamps(files: &TlsFiles) -> Stamps {
+    [stamp(&files.certificate), stamp(&files.key)]
 }
 
 fn stamp(path: &Path) -> Stamp {
