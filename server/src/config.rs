@@ -48,6 +48,8 @@ pub struct ServerConfig {
     pub statistics_retention: Duration,
     /// Bytes that events and uploads leave free on the disk; by default 1 GiB, or a twentieth of a disk below 20 GiB.
     pub min_free_space: Option<u64>,
+    /// How long requests in flight may take when the server is told to stop.
+    pub stop_grace: Duration,
 }
 
 /// How much a task or model may keep of what it reports. `None` is no limit.
@@ -105,6 +107,7 @@ impl ServerConfig {
             task_silence_check: Duration::from_secs(900),
             statistics_retention: Duration::from_secs(30 * 24 * 3600),
             min_free_space: None,
+            stop_grace: Duration::from_secs(10),
         }
     }
 }

@@ -19,9 +19,6 @@ use crate::store::{events, time_series};
 use crate::tls::Tls;
 use crate::watchdog::watchdog;
 
-/// How long a stopping server waits for requests in flight.
-const STOP_GRACE: Duration = Duration::from_secs(10);
-
 /// How often the use of credentials is written.
 const CLERK_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -78,6 +75,7 @@ impl Server {
             housekeeper,
             clerk,
             upkeep,
+            stop_grace: config.stop_grace,
             _lock: directories.lock,
         })
     }
@@ -102,6 +100,7 @@ pub struct RunningServer {
     housekeeper: JoinHandle<Option<()>>,
     clerk: JoinHandle<Option<()>>,
     upkeep: JoinHandle<Option<((), ())>>,
+    stop_grace: Duration,
     _lock: File,
 }
 
@@ -112,11 +111,12 @@ impl RunningServer {
     }
 
     /// Releases long-polls, finishes the requests in flight, closes the database. Requests that take more than
-    /// ten seconds are cut off.
+    /// [`ServerConfig::stop_grace`] are cut off.
     pub async fn stop(mut self) {
         self.state.signals.stop();
         self.stopping.cancel();
-        let finished = tokio::time::timeout(STOP_GRACE, async { while self.listeners.join_next().await.is_some() {} });
+        let finished =
+            tokio::time::timeout(self.stop_grace, async { while self.listeners.join_next().await.is_some() {} });
         if finished.await.is_err() {
             tracing::warn!("requests in flight were cut off");
             self.listeners.shutdown().await;

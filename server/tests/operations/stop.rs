@@ -51,7 +51,7 @@ async fn begin(address: &str, head: &str) -> TcpStream {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_upload_that_was_begun_is_stored() {
     let directory = tempfile::tempdir().unwrap();
-    let fixture = Fixture::first(directory.path(), |_| ()).await;
+    let fixture = Fixture::first(directory.path(), |config| config.stop_grace = PATIENCE).await;
     let files = address(&fixture.server.files_url);
     let head =
         format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"slow/file\"; filename=\"slow/file\"\r\n\r\n");
@@ -83,7 +83,7 @@ async fn an_upload_that_was_begun_is_stored() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_that_was_begun_is_answered() {
     let directory = tempfile::tempdir().unwrap();
-    let fixture = Fixture::first(directory.path(), |_| ()).await;
+    let fixture = Fixture::first(directory.path(), |config| config.stop_grace = PATIENCE).await;
     let api = address(&fixture.server.api_url);
     // Somebody else holds the database, so that the write takes as long as this test wants.
     let mut other = rusqlite::Connection::open(directory.path().join("server.db")).unwrap();

@@ -45,6 +45,7 @@ async fn serve(context: &Context, args: &ServerArgs, data_dir: PathBuf) -> anyho
         task_silence_check: args.upkeep.task_silence_check(),
         statistics_retention: args.upkeep.statistics_retention(),
         min_free_space: args.limits.min_free(),
+        ..ServerConfig::new(data_dir.join(SERVER_DIR))
     })
     .await?;
     let config_file = client_file::ensure(&data_dir, &server, args.listen.tls_ca.as_deref())?;
