@@ -132,7 +132,7 @@ fn a_daemon_that_is_terminated_leaves_its_tasks_running() {
 #[test]
 fn killing_the_server_loses_and_repeats_nothing() {
     let place = Place::new();
-    let mut server = Server::start(&place);
+    let mut server = Server::start_to_restart(&place);
     let api = server.api();
     let mut daemon = start_daemon(&place, &server);
     let mut herd = Herd::enqueue(&place, &api);
@@ -168,6 +168,7 @@ fn killing_an_executor_fails_its_task_and_no_other() {
     let kept = Draft::script("kept", &program("kept")).enqueue(&api);
     let waiting = Draft::script("waiting", &program("waiting")).enqueue(&api);
     eventually("two running tasks", || place.lines("ran").len() == 2);
+    eventually("its first line", || api.console_lines(&lost, "line").len() == 1);
     let user: i32 = place.lines("ran").iter().find_map(|line| line.strip_prefix("lost ")).unwrap().parse().unwrap();
 
     let executor = daemon.executor_of(&lost);
@@ -212,7 +213,7 @@ fn an_executor_killed_before_user_code_is_replaced() {
 #[test]
 fn killing_everything_at_once_fails_what_ran_and_completes_what_waited() {
     let place = Place::new();
-    let mut server = Server::start(&place);
+    let mut server = Server::start_to_restart(&place);
     let api = server.api();
     let mut daemon = start_daemon(&place, &server);
     let mut herd = Herd::enqueue(&place, &api);

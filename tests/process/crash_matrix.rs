@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::harness::{
-    Api, Daemon, Draft, PATIENCE, Place, Server, check_journal, eventually_some, last_sequence, new_repository, within,
+    Api, Daemon, Draft, PATIENCE, Place, Server, appended, check_journal, eventually_some, new_repository, within,
 };
 
 /// How a task ended: status, failure class, how often user code ran, the lines that it printed.
@@ -32,9 +32,11 @@ impl Scenario {
             )
         };
         let repository = place.path("repository");
+        let printed = place.path(&format!("printed-{number}"));
+        let waits = format!("open({printed:?}, 'w').close()\nimport signal\nwhile True: signal.pause()");
         let drafts = [
             ("completes", Draft::script("completes", &program("completes", ""))),
-            ("aborted", Draft::script("aborted", &program("aborted", "import signal\nwhile True: signal.pause()"))),
+            ("aborted", Draft::script("aborted", &program("aborted", &waits))),
             (
                 "bad commit",
                 Draft::repository("bad commit", repository.to_str().unwrap(), "run.py")
@@ -50,9 +52,9 @@ impl Scenario {
         place.lines(&format!("ran-{}", self.number)).iter().filter(|line| *line == name).count()
     }
 
-    /// Brings the scenario on: the abort comes once its task prints. True when all tasks have ended.
+    /// Brings the scenario on: the abort comes once its task has printed. True when all tasks have ended.
     fn advance(&mut self, place: &Place, api: &Api) -> bool {
-        if !self.aborted && self.ran(place, "aborted") > 0 {
+        if !self.aborted && place.path(&format!("printed-{}", self.number)).exists() {
             api.call("tasks.stop", serde_json::json!({ "task": self.tasks["aborted"] }));
             self.aborted = true;
         }
@@ -107,7 +109,7 @@ fn run(
         check_journal(&state)?;
         nothing_is_left(place)
     });
-    let appended = last_sequence(&state);
+    let appended = appended(&state);
     daemon.kill();
     (scenario.ends(place, api), appended, deaths)
 }

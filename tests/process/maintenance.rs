@@ -20,7 +20,7 @@ fn document(finished: Finished) -> Value {
 #[test]
 fn a_server_is_backed_up_restored_checked_and_pruned() {
     let place = Place::new();
-    let mut server = Server::start(&place);
+    let mut server = Server::start_to_restart(&place);
     let api = server.api();
     let kept = api.call("tasks.create", json!({"name": "kept", "type": "training"}))["id"].clone();
     let backup = place.path("backup.db");

@@ -158,7 +158,7 @@ fn a_task_whose_turn_has_come_waits_for_no_preparation() {
     // The build that was begun for later is over, though nobody has let it through.
     let (_, niceness) = eventually_some("it is built", || slow.builds().into_iter().find(|build| build.1 != lowest));
     assert_eq!(niceness, own_niceness());
-    assert!(!is_alive(ahead) && preparer(&place).is_none());
+    eventually("what was begun for later is gone", || !is_alive(ahead) && preparer(&place).is_none());
     slow.gate.open();
     busy.api.ended_as(&task, "completed");
     assert_eq!(busy.api.console_lines(&task, "GOT"), ["GOT 1"]);

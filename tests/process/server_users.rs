@@ -88,7 +88,7 @@ fn users_come_and_go_while_the_server_runs() {
 #[test]
 fn users_come_and_go_while_the_server_is_stopped() {
     let place = Place::new();
-    let mut server = Server::start(&place);
+    let mut server = Server::start_to_restart(&place);
     let running = json(&place, &["user", "list"]);
     server.kill();
     assert_eq!(json(&place, &["user", "list"]), running);
@@ -110,7 +110,7 @@ fn users_come_and_go_while_the_server_is_stopped() {
 #[test]
 fn what_this_machine_needs_is_not_taken_away_by_accident() {
     let place = Place::new();
-    let mut server = Server::start(&place);
+    let mut server = Server::start_to_restart(&place);
     let key = text(&json(&place, &["credentials", "list"])[0]["access_key"]).to_owned();
     for _ in ["running", "stopped"] {
         assert!(refused(&place, &["credentials", "revoke", &key], 1).contains("--force"));

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::harness::{Api, Draft, Place, ProcessExt, audit_state, eventually, kill, login_with, ready_line};
+use crate::harness::{
+    Api, Draft, Place, ProcessExt, audit_state, eventually, kept_ports, kill, login_with, ready_line,
+};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -36,8 +38,13 @@ impl Up {
 
     /// Starts one with further flags.
     pub(crate) fn start_with(place: &Place, flags: &[&str]) -> Self {
+        Self::start_on(place, [0, 0, 0], flags)
+    }
+
+    fn start_on(place: &Place, ports: [u16; 3], flags: &[&str]) -> Self {
         let out = place.path("logs/up.out");
-        let mut child = command(place, ["0", "0", "0"])
+        let [api, web, files] = ports.map(|port| port.to_string());
+        let mut child = command(place, [&api, &web, &files])
             .args(flags)
             .stdin(Stdio::null())
             .stdout(File::create(&out).unwrap())
@@ -94,7 +101,7 @@ fn one_command_gives_a_server_and_an_agent_that_run_a_task() {
     assert_eq!(api.console_lines(&task, "line"), ["line 0"]);
 
     assert_eq!(up.terminate(), 0);
-    assert_eq!(place.running(), Vec::<i32>::new(), "everything that `up` started is gone");
+    eventually("everything that `up` started is gone", || place.running().is_empty());
 
     // The second start takes over what the first has left.
     let up = Up::start(&place);
@@ -105,7 +112,7 @@ fn one_command_gives_a_server_and_an_agent_that_run_a_task() {
 #[test]
 fn a_half_that_dies_is_started_again() {
     let place = Place::new();
-    let up = Up::start(&place);
+    let up = Up::start_on(&place, kept_ports(), &[]);
     let api = up.api();
     let before = Draft::script("before", "print('line 0')").enqueue(&api);
     api.ended_as(&before, "completed");

@@ -62,7 +62,7 @@ def run(program, *arguments, code=0, folder=None, forked=False, **environment):
             start_new_session=True,
         )
         try:
-            printed = "".join(working.communicate(timeout=60 if forked else 200))
+            printed = "".join(working.communicate(timeout=120 if forked else 200))
         except subprocess.TimeoutExpired:
             # Ends with the stacks of all threads.
             working.send_signal(signal.SIGABRT)

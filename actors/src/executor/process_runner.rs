@@ -185,7 +185,7 @@ impl Handler<StartProcess> for ProcessRunner {
         let console = Arc::clone(&self.console);
         let started = tokio::task::spawn_blocking(move || {
             // Dropping the handle leaves the child alone; it is collected like all the others.
-            launch.start(&console).map(|child| child.id()).map_err(|error| (launch, error))
+            launch.start(&console).map(|child| child.id()).map_err(|error| (Box::new(launch), error))
         });
         ctx.spawn(started.into_actor(self).map(|started, this, ctx| {
             let State::Starting { stop } = std::mem::replace(&mut this.state, State::Idle) else { return };
@@ -193,7 +193,7 @@ impl Handler<StartProcess> for ProcessRunner {
                 Ok(pid) => this.started(pid, stop, ctx),
                 Err((launch, error)) => {
                     this.state = State::Ended;
-                    tell(&this.parent, ProcessNews::NotStarted { launch: Box::new(launch), error });
+                    tell(&this.parent, ProcessNews::NotStarted { launch, error });
                 }
             }
         }));

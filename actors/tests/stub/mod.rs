@@ -181,6 +181,11 @@ impl Connection {
         self.writer.send(&DaemonFrame::Acknowledged { number }).await.unwrap();
     }
 
+    /// As [`Self::acknowledge`], to an executor that may have left.
+    pub(crate) async fn acknowledge_if_there(&mut self, number: u64) {
+        let _ = self.writer.send(&DaemonFrame::Acknowledged { number }).await;
+    }
+
     pub(crate) async fn stop(&mut self, grace_ms: u64) {
         self.writer.send(&DaemonFrame::Stop { reason: StopReason::UserAbort, grace_ms }).await.unwrap();
     }

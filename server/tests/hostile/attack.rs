@@ -324,12 +324,8 @@ pub(crate) fn peak_memory() -> usize {
     line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
 }
 
-/// Processor time that all threads of this process have used.
+/// Processor time that all threads of this process have used, those that have ended included.
 fn processor_time() -> Duration {
-    let threads = std::fs::read_dir("/proc/self/task").unwrap().filter_map(Result::ok);
-    let used = threads.filter_map(|thread| {
-        let schedule = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
-        schedule.split(' ').next()?.parse::<u64>().ok()
-    });
-    Duration::from_nanos(used.sum())
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(used.tv_sec.cast_unsigned(), u32::try_from(used.tv_nsec).unwrap())
 }

@@ -26,10 +26,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Api, Daemon, Draft, Place, Server, User, eventually};
+use crate::harness::{Api, Daemon, Draft, PATIENCE, Place, Server, User, eventually, within};
 
-/// One second instead of ten between SIGTERM and SIGKILL.
-const SHORT_GRACE: (&str, &str) = ("CLEARML_AGENT__AGENT__HOSTLER__STOP_GRACE", "1");
+/// Seconds between SIGTERM and SIGKILL: short for who does not listen, and enough on a busy machine for who does.
+const SHORT_GRACE: (&str, &str) = ("CLEARML_AGENT__AGENT__HOSTLER__STOP_GRACE", "4");
 
 /// The driver of a daemon that has GPUs; other daemons are started without.
 const GPU_LIBRARY: &str = "CLEARML_AGENT__AGENT__HOSTLER__GPU_LIBRARY";
@@ -139,7 +139,13 @@ impl Engine {
 
     fn owned(&self, by: &Path) -> Vec<String> {
         let label = format!("label=hostler.attempts={}", by.display());
-        self.say(&["ps", "--all", "--quiet", "--no-trunc", "--filter", &label]).lines().map(str::to_owned).collect()
+        // An engine may refuse to list what is removed at that moment.
+        let listed = within(PATIENCE, "a list of containers", || {
+            let output = self.call(&["ps", "--all", "--quiet", "--no-trunc", "--filter", &label]);
+            let why = String::from_utf8_lossy(&output.stderr).into_owned();
+            if output.status.success() { Ok(String::from_utf8(output.stdout).unwrap()) } else { Err(why) }
+        });
+        listed.lines().map(str::to_owned).collect()
     }
 
     /// The container of a task.

@@ -13,7 +13,9 @@ use crate::harness::{Draft, Gate, User, audit, eventually, is_alive, lines_with}
 pub(super) fn of_others(folder: &Path, user: User) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let (path, metadata) = (entry.path(), entry.metadata().unwrap());
+        // What is gone is nobody's.
+        let Ok(metadata) = entry.metadata() else { continue };
+        let path = entry.path();
         if (metadata.uid(), metadata.gid()) != (user.uid, user.gid) {
             found.push(path.clone());
         }
@@ -35,6 +37,8 @@ pub(super) fn farm(engine: &Engine, arguments: &[&str]) -> (Farm, PathBuf) {
 /// Nothing is left of its tasks, and nothing that is there is anybody else's.
 pub(super) fn is_left_clean(farm: &Farm, session: &Path) {
     farm.is_clean();
+    let attempts = || std::fs::read_dir(farm.place.path("state/attempts")).into_iter().flatten().count();
+    eventually("no attempt's folder", || attempts() == 0);
     let user = farm.engine.user.unwrap();
     for folder in ["state", "home"] {
         assert_eq!(of_others(&farm.place.path(folder), user), Vec::<PathBuf>::new(), "files of others");

@@ -15,8 +15,8 @@ use serde_json::json;
 
 use crate::harness::{Api, Draft, Finished, Place, ProcessExt as _, Server, eventually, within};
 
-/// One second instead of ten between SIGTERM and SIGKILL.
-const SHORT_GRACE: (&str, &str) = ("CLEARML_AGENT__AGENT__HOSTLER__STOP_GRACE", "1");
+/// Seconds between SIGTERM and SIGKILL: short for who does not listen, and enough on a busy machine for who does.
+const SHORT_GRACE: (&str, &str) = ("CLEARML_AGENT__AGENT__HOSTLER__STOP_GRACE", "4");
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// A server, and a place beside it where tasks are executed.

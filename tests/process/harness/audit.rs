@@ -35,13 +35,12 @@ pub(crate) fn journal_of(state_dir: &Path) -> Vec<JournalEntry> {
     .collect()
 }
 
-/// How many entries were ever appended, those forgotten since included.
-pub(crate) fn last_sequence(state_dir: &Path) -> u64 {
+/// How many entries were ever appended to a journal of which no run has been forgotten yet.
+pub(crate) fn appended(state_dir: &Path) -> u64 {
     let connection = rusqlite::Connection::open(state_dir.join("journal.db")).unwrap();
-    let last: Option<i64> = connection
-        .query_row("SELECT max(seq) FROM sqlite_sequence WHERE name = 'entry'", [], |row| row.get(0))
-        .unwrap();
-    last.unwrap_or(0).cast_unsigned()
+    let count = "SELECT seq - (SELECT min(sequence) FROM entry) + 1 FROM sqlite_sequence WHERE name = 'entry'";
+    let count: Option<i64> = connection.query_row(count, [], |row| row.get(0)).unwrap();
+    count.unwrap_or(0).cast_unsigned()
 }
 
 /// How long a daemon may take to write down what the server has acknowledged already.

@@ -15,7 +15,7 @@ mod stock;
 mod wait;
 
 pub(crate) use api::Api;
-pub(crate) use audit::{audit, audit_state, check as check_journal, journal_of, last_sequence};
+pub(crate) use audit::{appended, audit, audit_state, check as check_journal, journal_of};
 pub(crate) use daemon::Daemon;
 pub(crate) use gate::Gate;
 pub(crate) use git_server::GitServer;
@@ -26,7 +26,7 @@ pub(crate) use python::{
     run_scenario_with, sdk_python, url_of_package,
 };
 pub(crate) use script::{Draft, lines_with};
-pub(crate) use server::{Server, login_trusting, login_with, ready_line};
+pub(crate) use server::{Server, kept_ports, login_trusting, login_with, ready_line};
 pub(crate) use slow::{slow_package, slow_source_package};
 pub(crate) use stock::StockAgent;
 pub(crate) use wait::{PATIENCE, eventually, eventually_some, within};

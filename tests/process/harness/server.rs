@@ -1,6 +1,7 @@
 //! `hostler server` as a process.
 
 use std::fs::File;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::Duration;
@@ -24,6 +25,11 @@ impl Server {
         Self::start_on(place, [0, 0, 0], None)
     }
 
+    /// Starts one that can be started again on its ports; see [`kept_ports`].
+    pub(crate) fn start_to_restart(place: &Place) -> Self {
+        Self::start_on(place, kept_ports(), None)
+    }
+
     /// Starts one that logs as the directives say.
     pub(crate) fn start_with_log(place: &Place, directives: &str) -> Self {
         Self::start_on(place, [0, 0, 0], Some(directives))
@@ -35,7 +41,7 @@ impl Server {
         self.child.wait().unwrap();
     }
 
-    /// Starts one again on the same data and the same ports.
+    /// Starts one again on the same data and the same ports; see [`Self::start_to_restart`].
     pub(crate) fn restart(&mut self, place: &Place) {
         *self = Self::start_on(place, [self.api_port, self.web_port, self.files_port], None);
     }
@@ -81,6 +87,23 @@ impl Server {
     /// A client with the credentials of the configuration file.
     pub(crate) fn api(&self) -> Api {
         login_with(&self.api_url(), &self.configuration_file())
+    }
+}
+
+/// Three free ports that the kernel gives to nobody who asks for any: they stay free while nobody listens there.
+pub(crate) fn kept_ports() -> [u16; 3] {
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap();
+    let end = range.split_whitespace().next().unwrap().parse::<u16>().unwrap();
+    let begin = end / 3;
+    let tests = u32::from(end - begin) / 3;
+    // Tests that run at once have numbers that differ.
+    let mut first = begin + u16::try_from(std::process::id() % tests).unwrap() * 3;
+    loop {
+        let ports = [first, first + 1, first + 2];
+        if ports.iter().all(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()) {
+            return ports;
+        }
+        first = if first + 6 > end { begin } else { first + 3 };
     }
 }
 

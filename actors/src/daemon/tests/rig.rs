@@ -9,10 +9,14 @@ use std::time::{Duration, Instant};
 use drivers::clearml::FakeServer;
 use drivers::ipc::{FrameReader, FrameWriter};
 use protocols::control::{ControlAnswer, ControlRequest, DaemonStatus};
+use protocols::failure::Phase;
 use protocols::ids::{QueueId, WorkerId};
 use protocols::ipc::{DaemonFrame, ExecutorFact, ExecutorFrame, PROTOCOL_VERSION};
 use protocols::journal::Recovered;
-use protocols::order::{CONSOLE_FILE, EnvironmentReport, ExecutorOrder, ORDER_FILE, decode};
+use protocols::order::{
+    CONSOLE_FILE, EnvironmentReport, ExecutorOrder, ExecutorRecord, ORDER_FILE, ORDER_VERSION, Progress, RECORD_FILE,
+    decode, encode,
+};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 
 use super::panics::{MakePanic, PanicTarget};
@@ -192,6 +196,25 @@ pub(super) async fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T
     }
 }
 
+/// Writes down how far an executor is, as the executor itself would: one that this process plays.
+pub(super) fn write_record(order: &ExecutorOrder, progress: Progress) {
+    let record = ExecutorRecord {
+        version: ORDER_VERSION,
+        task: order.task.id.clone(),
+        attempt: order.attempt,
+        executor: drivers::process::this_process(),
+        phase: Phase::Running,
+        progress,
+    };
+    std::fs::write(order.attempt_dir.join(RECORD_FILE), encode(&record)).unwrap();
+}
+
+/// Kills what was started as the executor. Its order is there a moment before it.
+pub(super) async fn kill_executor(order: &ExecutorOrder) {
+    let kill = || (drivers::process::fence(&order.mark()).killed > 0).then_some(());
+    eventually("its executor is killed", kill).await;
+}
+
 /// An executor played by a test.
 pub(super) struct Player {
     pub(super) order: ExecutorOrder,
@@ -251,6 +274,7 @@ impl Player {
 
     pub(super) async fn prepare(&mut self) {
         self.tell(ExecutorFact::EnvironmentReady(EnvironmentReport::default())).await;
+        write_record(&self.order, Progress::Running(Default::default(), drivers::process::this_process()));
         self.tell(ExecutorFact::UserStarted).await;
     }
 

@@ -196,6 +196,11 @@ impl FakeServer {
         self.change(|state| state.failures.entry(method).or_default().push_back(Failure::After(error)));
     }
 
+    /// Somebody else starts the next task that is started, right after it, and leaves this status message.
+    pub fn start_next_again(&self, message: &str) {
+        self.change(|state| state.rival = Some(message.to_owned()));
+    }
+
     /// Every call of the method fails, without effect, until [`FakeServer::heal`].
     pub fn fail_always(&self, method: &'static str, error: ClientError) {
         self.change(|state| {

@@ -24,6 +24,8 @@ pub(super) struct State {
     pub(super) failures: HashMap<&'static str, VecDeque<Failure>>,
     pub(super) broken: HashMap<&'static str, ClientError>,
     pub(super) delays: HashMap<&'static str, Duration>,
+    /// With which message somebody else starts the next task that is started, right afterwards.
+    pub(super) rival: Option<String>,
     pub(super) is_down: bool,
 }
 
@@ -138,6 +140,9 @@ impl State {
             return Err(status_refused(task.status, TaskStatus::InProgress));
         }
         self.set_status(id, TaskStatus::InProgress, reason, message);
+        if let Some(rival) = self.rival.take() {
+            self.set_status(id, TaskStatus::InProgress, reason, &rival);
+        }
         Ok(())
     }
 

@@ -48,7 +48,13 @@ impl SharedQueue {
                 self.known.lock().unwrap().unanswered.insert(entry);
                 return;
             }
-            self.known.lock().unwrap().waiting.insert(entry);
+            {
+                let mut known = self.known.lock().unwrap();
+                // Another client may have taken it before this one came to hear that it is there.
+                if !known.taken.contains(&entry) {
+                    known.waiting.insert(entry);
+                }
+            }
             let Ok(taken) = client.try_call("queues.get_next_task", json!({"queue": queue})).await else {
                 self.known.lock().unwrap().unanswered_pops += 1;
                 return;
