@@ -91,6 +91,14 @@ fn setup_scripts_are_scripts() {
     for line in ["operator", "loop a", "loop b", "heredoc one", "exported one two words"] {
         assert!(console.lines().any(|found| found == line), "{line}: {console}");
     }
+    let trap = "trap 'echo good bye' EXIT\nset -a\nFIRST=one\nSECOND=two\n";
+    let task = farm.enqueue(
+        &Draft::script("trap", program),
+        json!({ "image": "hostler-test/python", "setup_shell_script": trap }),
+    );
+    farm.api.ended_as(&task, "completed");
+    let console = farm.api.console(&task);
+    assert!(console.contains("good bye") && console.contains("exported one two"), "{console}");
     let wrong = json!({ "image": "hostler-test/python", "setup_shell_script": "echo before\nexit 7\n" });
     let task = farm.enqueue(&Draft::script("wrong", program), wrong);
     let reason = farm.failure(&task);

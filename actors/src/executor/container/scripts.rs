@@ -59,9 +59,12 @@ pub(super) fn run_with(
         let folder = running.folder();
         folder.put(&file, script.text.as_bytes()).map_err(|error| of_system(&error))?;
         folder.put_open(EXPORTS).map_err(|error| of_system(&error))?;
+        // The trap is for a script that exits, the last line for one that has a trap of its own.
+        let keep = format!("cat /proc/self/environ >{LINK_FOLDER}/{EXPORTS} 2>/dev/null");
         let wrapper = format!(
-            "trap 'code=$?; cat /proc/self/environ >{LINK_FOLDER}/{EXPORTS} 2>/dev/null; exit $code' EXIT\n\
-             . {LINK_FOLDER}/{file}\n"
+            "trap 'code=$?; {keep}; exit $code' EXIT\n\
+             . {LINK_FOLDER}/{file}\n\
+             set -- \"$?\"; {keep} || :; exit \"$1\"\n"
         );
         let program = Program {
             program: shell.as_os_str().into(),
