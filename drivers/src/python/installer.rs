@@ -11,7 +11,7 @@ use super::flags::Flags;
 use super::from_git::Copies;
 use super::in_order::Order;
 use super::indexes::Indexes;
-use super::inputs::{Inputs, NOT_FOR_UV, write_input};
+use super::inputs::{Inputs, NOT_FOR_UV, for_any_pip, write_input};
 use super::installed;
 use super::interpreter::PythonInterpreter;
 use super::probe::PYTHON_VARIABLES;
@@ -338,9 +338,9 @@ impl Installer<'_> {
             // pip wants a hash of all or of none, and there is none of what lies in a folder or comes from git.
             Engine::Pip if requirements.lacks_hashes() => {
                 (self.progress)("pip checks the hashes of all packages or of none: with one from git, it checks none");
-                without_hashes(&requirements.file_text(left_out))
+                without_hashes(&for_any_pip(&requirements.file_text(left_out)))
             }
-            Engine::Pip => requirements.file_text(left_out),
+            Engine::Pip => for_any_pip(&requirements.file_text(left_out)),
         };
         let text = self.stand_in(site, text)?;
         let requirements = write_input(site.scratch, "requirements.txt", &text)?;

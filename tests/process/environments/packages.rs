@@ -234,8 +234,8 @@ fn source_rows(place: &Place) -> Vec<Row> {
     let url = code.to_str().unwrap();
     let git_url = format!("git+file://{}", library.display());
     let draft = |requirements: &str, entry: &str| Draft::repository("sources", url, entry).requirements(requirements);
-    // The option is one that pip alone has, which takes no name before a URL without a host.
-    let with_pip = format!("--use-feature=fast-deps\nsix==1.17.0 --hash=sha256:{WHEEL}\n{git_url}@v1#egg=hostlerlib");
+    // The option is one that pip alone has.
+    let with_pip = format!("--use-feature=fast-deps\nsix==1.17.0 --hash=sha256:{WHEEL}\nhostlerlib @ {git_url}@v1");
     let plain = |entry: &str| Draft::repository("files", url, entry);
     vec![
         Row::completes("a repository", draft(&git_url, "run.py hostlerlib"), &["hostlerlib 2.0"]),
