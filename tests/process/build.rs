@@ -39,6 +39,11 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// How many names a file has.
+fn names_of(path: &Path) -> u64 {
+    std::os::unix::fs::MetadataExt::nlink(&std::fs::metadata(path).unwrap())
+}
+
 #[test]
 fn what_is_built_works_when_every_cache_is_gone() {
     let place = Place::new();
@@ -63,6 +68,8 @@ fn what_is_built_works_when_every_cache_is_gone() {
     let built: Value = serde_json::from_str(&done.ok()).unwrap();
     assert_eq!(api.task(&task), before, "the server is not changed");
     assert_eq!(built["packages"], serde_json::json!(["six==1.16.0"]));
+    let has_other_names = |path: &PathBuf| path.is_file() && path.starts_with(&target) && names_of(path) > 1;
+    assert!(!files(&target).iter().any(has_other_names), "a change in it would be one in the cache");
     std::fs::remove_dir_all(place.path("cache")).unwrap();
     std::fs::remove_dir_all(place.path("state")).unwrap();
     let leads_to_cache = |path: &PathBuf| path.starts_with(place.path("cache"));

@@ -66,6 +66,7 @@ pub(super) struct Site<'a> {
     /// For input files, which may hold passwords.
     pub(super) scratch: &'a Path,
     lock: Option<&'a FileLock>,
+    stands_alone: bool,
 }
 
 impl<'a> Site<'a> {
@@ -77,6 +78,7 @@ impl<'a> Site<'a> {
             folder: site.folder,
             scratch: site.scratch,
             lock: site.lock,
+            stands_alone: site.stands_alone,
         }
     }
 }
@@ -449,6 +451,10 @@ impl Installer<'_> {
 
     pub(super) fn run(&self, engine: &Engine, site: &Site<'_>, command: CommandLine) -> Result<Finished, PythonError> {
         let variables = match engine {
+            Engine::Uv(_) if site.stands_alone => {
+                let copies = ("UV_LINK_MODE".into(), "copy".into());
+                self.uv_variables().into_iter().chain([copies]).collect()
+            }
             Engine::Uv(_) => self.uv_variables(),
             Engine::Pip if self.commands.image().is_some() => self.indexes.pip_variables_in_image(),
             Engine::Pip => self.indexes.pip_variables(),

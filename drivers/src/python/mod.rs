@@ -7,6 +7,7 @@
 //!
 //! Blocking throughout.
 
+mod environment;
 mod error;
 mod flags;
 mod from_git;
@@ -38,19 +39,20 @@ use protocols::order::PythonSettings;
 use protocols::packaging::PackageManager;
 use protocols::task::Interpreter;
 
+pub use self::environment::{Environment, Shared};
+use self::environment::{as_it_is, build_private, shared, without_python};
 pub use self::error::PythonError;
 use self::flags::Flags;
 use self::in_order::Order;
 use self::indexes::Indexes;
 use self::installer::Installer;
-use self::interpreter::PythonInterpreter;
-use self::managers::conda::{self, Conda, is_of_conda};
+use self::managers::conda::{self, Conda};
 use self::managers::{Finder, Origin};
 pub use self::requirement_line::code_path;
 use self::requirements::Requirements;
 pub use self::requirements::files_of as requirement_files;
-use self::store::{Asker, BuildSite, Found, Lease, Limits, Outcome, Recipe, Store};
-use crate::command::{CommandLine, CommandRunner};
+use self::store::{Asker, Limits, Outcome, Recipe, Store};
+use crate::command::CommandRunner;
 use crate::git::PackageAccess;
 
 /// Name of the store's folder.
@@ -84,108 +86,6 @@ pub struct EnvironmentRequest<'a> {
     pub repositories: Option<&'a PackageAccess<'a>>,
     /// A folder of the attempt's own, for an environment that cannot be shared. It need not exist yet.
     pub private_dir: &'a Path,
-}
-
-/// An environment that is ready.
-#[derive(Clone, Debug)]
-pub struct Environment {
-    /// The interpreter to start.
-    pub python: PathBuf,
-    /// Folder of the environment's programs, to be put first on `PATH`; absent for a machine's interpreter as it is.
-    pub bin_dir: Option<PathBuf>,
-    /// Installed packages as `pip freeze` writes them; absent where nothing was installed.
-    pub packages: Option<Vec<String>>,
-    /// Whether it was there already.
-    pub reused: bool,
-    /// For example `3.11.7`; empty where there is no Python and the task needs none.
-    pub python_version: String,
-    /// The environment of the store, where it is one.
-    pub shared: Option<Shared>,
-    /// The folder in which its interpreter is, where that was got for an image: containers have to see it.
-    pub installation: Option<PathBuf>,
-}
-
-/// An environment of the store. It stays where it is for as long as this, or a clone of it, is there.
-#[derive(Clone, Debug)]
-pub struct Shared {
-    /// Its id.
-    pub id: String,
-    /// How the task came to it.
-    pub outcome: Outcome,
-    /// Its folder in the store.
-    pub folder: PathBuf,
-    /// Keeps it; see [`Lease::share_with_children`].
-    pub lease: Lease,
-}
-
-impl Environment {
-    /// The environment that was built in `folder` with [`EnvironmentStore::build_apart`]; `None` where there is none,
-    /// because the task needs none of its own.
-    pub fn of_build(folder: &Path) -> Option<Self> {
-        let environment = folder.join("environment/venv");
-        let python = environment.join("bin/python");
-        let version = if is_of_conda(&environment) {
-            conda::python_version(&environment)
-        } else {
-            let settings = std::fs::read_to_string(environment.join("pyvenv.cfg")).ok()?;
-            let mut values = settings.lines().filter_map(|line| line.split_once('='));
-            let version = values.find(|(key, _)| matches!(key.trim(), "version" | "version_info"));
-            version.map(|(_, version)| version.trim().to_owned())
-        };
-        Some(Self {
-            bin_dir: python.parent().map(Path::to_owned),
-            python,
-            packages: None,
-            reused: true,
-            python_version: version.unwrap_or_default(),
-            shared: None,
-            installation: None,
-        })
-    }
-
-    /// The same environment with a writable layer in `folder`: what is installed into the result, nobody else sees.
-    /// What is not shared is returned as it is.
-    pub fn with_layer(mut self, folder: &Path) -> Result<Self, PythonError> {
-        if let (Some(_), Some(bin)) = (&self.shared, &self.bin_dir) {
-            let environment = bin.parent().unwrap_or(bin);
-            self.python = if is_of_conda(environment) {
-                conda::freeze(environment)?;
-                layer::make_over_conda(environment, &self.python, folder)?
-            } else {
-                layer::make(environment, &self.python, folder)?
-            };
-            self.bin_dir = self.python.parent().map(Path::to_owned);
-        }
-        Ok(self)
-    }
-
-    /// The environment of conda that it is, or that is below its layer.
-    pub fn of_conda(&self) -> Option<PathBuf> {
-        let shared = self.shared.as_ref().map(|shared| shared.folder.join("venv"));
-        let own = self.bin_dir.as_deref().and_then(Path::parent).map(Path::to_owned);
-        shared.or(own).filter(|environment| is_of_conda(environment))
-    }
-
-    /// Begins to compile the byte code of a new environment, at the lowest priority; see `docs/environments.md`. The
-    /// process that does it; nobody has to wait for it, and it may be ended at any moment.
-    pub fn start_sealing(&self) -> std::io::Result<Option<u32>> {
-        let Some(shared) = self.shared.as_ref().filter(|shared| !is_of_conda(&shared.folder.join("venv"))) else {
-            return Ok(None);
-        };
-        let python = shared.folder.join("venv/bin/python");
-        store::start_sealing(&shared.folder, &python, &shared.lease)
-    }
-}
-
-impl Environment {
-    /// As [`Environment::start_sealing`], for an environment of an image: what is to be run there, at the lowest
-    /// priority; `None` where that was done or somebody is at it.
-    pub fn sealing_in_image(&self) -> std::io::Result<Option<CommandLine>> {
-        let Some(shared) = self.shared.as_ref().filter(|shared| !is_of_conda(&shared.folder.join("venv"))) else {
-            return Ok(None);
-        };
-        store::sealing_command(&shared.folder, &shared.folder.join("venv/bin/python"))
-    }
 }
 
 impl fmt::Debug for EnvironmentRequest<'_> {
@@ -379,7 +279,9 @@ impl EnvironmentStore {
             if self.is_for_later {
                 return Err(PythonError::Unshared);
             }
-            let environment = build_private(&installer, finder.request.private_dir, finder.progress)?;
+            // In a container the task may write all that is the attempt's.
+            let stands_alone = self.is_apart || finder.commands.image().is_some();
+            let environment = build_private(&installer, finder.request.private_dir, stands_alone, finder.progress)?;
             if !self.is_apart {
                 store.note(task, &installer.question(), Outcome::Private, "", None);
             }
@@ -424,67 +326,4 @@ fn made(folder: &Path) -> Result<PathBuf, PythonError> {
     std::os::unix::fs::DirBuilderExt::mode(maker.recursive(true), 0o700);
     maker.create(folder).map_err(PythonError::io("make", folder))?;
     folder.canonicalize().map_err(PythonError::io("find", folder))
-}
-
-fn shared(found: Found) -> Environment {
-    let python = found.folder.join(&found.ready.program);
-    Environment {
-        bin_dir: python.parent().map(Path::to_owned),
-        python,
-        packages: Some(found.ready.packages),
-        reused: found.outcome != Outcome::Built,
-        python_version: found.ready.python_version,
-        shared: Some(Shared { id: found.id, outcome: found.outcome, folder: found.folder, lease: found.lease }),
-        installation: None,
-    }
-}
-
-/// Builds an environment of the attempt's own, replacing what an earlier try may have left.
-fn build_private(recipe: &dyn Recipe, private_dir: &Path, progress: &dyn Fn(&str)) -> Result<Environment, PythonError> {
-    let folder = private_dir.join("environment");
-    store::remove(&folder)?;
-    std::fs::create_dir_all(&folder).map_err(PythonError::io("make", &folder))?;
-    let folder = folder.canonicalize().map_err(PythonError::io("find", &folder))?;
-    let scratch = folder.join("input");
-    let begun = std::time::Instant::now();
-    let built = recipe.build(&BuildSite { folder: &folder, scratch: &scratch, lock: None }, None);
-    // The files may hold passwords.
-    store::remove(&scratch)?;
-    let built = built?;
-    let (count, seconds) = (built.packages.len(), begun.elapsed().as_secs_f64());
-    progress(&format!("{count} packages installed in {seconds:.1} s"));
-    let python = folder.join(&built.program);
-    Ok(Environment {
-        bin_dir: python.parent().map(Path::to_owned),
-        python,
-        packages: Some(built.packages),
-        reused: false,
-        python_version: built.python_version,
-        shared: None,
-        installation: None,
-    })
-}
-
-fn as_it_is(interpreter: PythonInterpreter) -> Environment {
-    Environment {
-        python_version: interpreter.version_text(),
-        python: interpreter.path,
-        bin_dir: None,
-        packages: None,
-        reused: true,
-        shared: None,
-        installation: None,
-    }
-}
-
-fn without_python() -> Environment {
-    Environment {
-        python: PathBuf::from("python3"),
-        bin_dir: None,
-        packages: None,
-        reused: true,
-        python_version: String::new(),
-        shared: None,
-        installation: None,
-    }
 }

@@ -115,3 +115,17 @@ fn an_environment_is_sealed_once_its_byte_code_is_there() {
     assert!(store.remove(&id).unwrap());
     assert!(store.list().unwrap().is_empty());
 }
+
+#[test]
+fn nobody_may_write_what_is_shared_from_the_first_moment() {
+    let fixture = Fixture::new();
+    let shared = fixture.prepare(Some(&["six==1.16.0"])).unwrap();
+    let file = std::path::PathBuf::from(python(&shared, "import six; print(six.__file__)"));
+    for path in [file.as_path(), file.parent().unwrap()] {
+        assert_eq!(fs::metadata(path).unwrap().mode() & 0o222, 0, "{}", path.display());
+    }
+    // Byte code comes all the same.
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(shared.start_sealing().unwrap().unwrap()).unwrap());
+    nix::sys::wait::waitpid(pid, None).unwrap();
+    assert_eq!(python(&shared, "import six, os; print(os.path.exists(six.__cached__))"), "True");
+}

@@ -37,6 +37,13 @@ pub(super) fn verify(context: &Context, store: &Store, remove: bool) -> anyhow::
         text.push_str(&format!("\n  {}  {}", short(&damage.environment), damage.what));
     });
     let mut removed = Vec::new();
+    if remove {
+        match store.remove_downloads_of(&damages)? {
+            Some(0) => {}
+            Some(count) => text.push_str(&format!("\n{count} unpacked packages with such files removed")),
+            None => text.push_str("\nuv is at work, so its unpacked packages stay: say it again when it is done"),
+        }
+    }
     for id in damaged.iter().filter(|_| remove) {
         match store.remove(id)? {
             true => removed.push(*id),

@@ -82,8 +82,7 @@ impl PrepareStep<'_> for EntryPoint {
         let wrapper = draft.order.container.as_ref().and_then(|container| container.spec.entrypoint.as_deref());
         let (program, arguments) = wrapped(wrapper, program, arguments);
         // Containers see it through a mount that cannot be written.
-        let shared = draft.python.as_ref().and_then(|environment| environment.shared.as_ref());
-        let read_only = shared.filter(|_| container.is_none()).map(|shared| shared.folder.clone());
+        let read_only = draft.python.as_ref().filter(|_| container.is_none()).and_then(Environment::read_only);
         draft.launch = Some(Launch { program, arguments, directory, environment, helper: None, read_only, container });
         Ok(())
     }

@@ -30,6 +30,7 @@ pub(in crate::python) use self::layout::{is_of_conda, python_version};
 use self::secrets::{has_secret, masked};
 use self::tool::{Chosen, Tool, choose};
 use self::wish::{Wish, name_of, wish};
+use super::super::environment::{build_private, shared};
 use super::super::error::PythonError;
 use super::super::flags::Flags;
 use super::super::from_git::Copies;
@@ -38,7 +39,7 @@ use super::super::probe::{PYTHON_VARIABLES, Prober};
 use super::super::reason;
 use super::super::requirements::{Requirements, Source};
 use super::super::store::{Asker, BuildSite, Built, Limits, Question, Recipe, Store, write_atomically};
-use super::super::{Environment, EnvironmentRequest, build_private, shared};
+use super::super::{Environment, EnvironmentRequest};
 use crate::command::{CommandError, CommandLine, CommandRunner, Finished};
 use crate::scrub::Scrubber;
 
@@ -48,6 +49,8 @@ const CHANNELS: [&str; 4] = ["pytorch", "conda-forge", "nvidia", "defaults"];
 const CUDA: &str = "CONDA_OVERRIDE_CUDA";
 /// Nobody is there to be asked. conda before 23.9 has no `--yes` where it makes an environment of a file.
 const ALWAYS_YES: [&str; 2] = ["CONDA_ALWAYS_YES", "MAMBA_ALWAYS_YES"];
+/// Files of their own instead of links into the packages.
+const ALWAYS_COPY: [&str; 2] = ["CONDA_ALWAYS_COPY", "MAMBA_ALWAYS_COPY"];
 /// Variables of whoever configures a machine or an image that decide on what an environment gets.
 const DECIDING: [&str; 5] =
     [CUDA, "CONDA_OVERRIDE_GLIBC", "CONDA_CHANNEL_ALIAS", "CONDA_CHANNEL_PRIORITY", "CONDA_SUBDIR"];
@@ -87,7 +90,8 @@ pub(in super::super) fn provide(finder: &Conda<'_>) -> Result<Environment, Pytho
         if finder.is_for_later {
             return Err(PythonError::Unshared);
         }
-        let made = build_private(&maker, finder.request.private_dir, finder.progress)?;
+        let stands_alone = finder.is_apart || finder.commands.image().is_some();
+        let made = build_private(&maker, finder.request.private_dir, stands_alone, finder.progress)?;
         return Ok(Environment { packages: None, ..made });
     }
     let (task, commands, progress) = (finder.request.task, finder.commands, finder.progress);
@@ -173,6 +177,9 @@ impl Maker<'_> {
     fn make(&self, environment: &Path, site: &BuildSite<'_>) -> Result<(), PythonError> {
         let mut command = with_lock(self.command(environment, site)?.directory(site.folder), site)?;
         command.variables.extend(ALWAYS_YES.map(|name| (name.into(), "true".into())));
+        if site.stands_alone {
+            command.variables.extend(ALWAYS_COPY.map(|name| (name.into(), "true".into())));
+        }
         command.variables.extend(self.deciding().map(|(name, value)| (name.into(), value.into())));
         let finished = match self.finder.commands.image() {
             Some(_) if self.finder.settings.store.without_download_cache => {

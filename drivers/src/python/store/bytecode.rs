@@ -1,5 +1,5 @@
 //! Byte code: compiled once per environment, beside the first task that uses it and at the lowest priority, so that
-//! no task waits for it and every later one starts faster. After that the environment is sealed.
+//! no task waits for it and every later one starts faster. After that the environment is sealed for good.
 
 use std::fs::File;
 use std::io;
@@ -12,20 +12,28 @@ use crate::command::CommandLine;
 const SEALED_FILE: &str = "sealed";
 const LOCK_FILE: &str = "sealing";
 
-/// Compiles what has no byte code yet, takes the right to write away, and says so; may be ended at any moment and
-/// begun again. Arguments: the environment, the file that says that it is done.
+/// Compiles what has no byte code yet, folder by folder, each writable for that time alone, and says so; may be ended at
+/// any moment and begun again. Arguments: the environment, the file that says that it is done.
 const PROGRAM: &str = r"
 import compileall, os, stat, sys
 environment, done = sys.argv[1:]
+def allow(paths, writing):
+    for path in paths:
+        if os.path.exists(path) and not os.path.islink(path):
+            mode = stat.S_IMODE(os.stat(path).st_mode)
+            os.chmod(path, mode | 0o200 if writing else mode & ~0o222)
 for library in ('lib', 'lib64'):
     library = os.path.join(environment, library)
-    if os.path.isdir(library) and not os.path.islink(library):
-        compileall.compile_dir(library, maxlevels=60, quiet=2)
+    if os.path.islink(library):
+        continue
+    for folder, _, files in os.walk(library):
+        if any(name.endswith('.py') for name in files):
+            places = [folder, os.path.join(folder, '__pycache__')]
+            allow(places, True)
+            compileall.compile_dir(folder, maxlevels=0, quiet=2)
+            allow(places, False)
 for folder, _, files in os.walk(environment, topdown=False):
-    for name in files + ['.']:
-        path = os.path.join(folder, name)
-        if not os.path.islink(path):
-            os.chmod(path, stat.S_IMODE(os.stat(path).st_mode) & ~0o222)
+    allow([os.path.join(folder, name) for name in files + ['.']], False)
 with open(done + '.new', 'w'):
     pass
 os.rename(done + '.new', done)

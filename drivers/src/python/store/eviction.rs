@@ -2,9 +2,8 @@
 
 use std::cell::OnceCell;
 use std::collections::HashSet;
-use std::fs::File;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use nix::sys::statvfs::statvfs;
@@ -121,8 +120,11 @@ impl Store {
     /// The position of the one that was removed: the first that is not in use.
     fn remove_first(&self, candidates: &[Candidate]) -> Result<Option<usize>, PythonError> {
         for (position, candidate) in candidates.iter().enumerate() {
-            if self.remove(&candidate.id)? {
-                return Ok(Some(position));
+            match self.remove(&candidate.id) {
+                Ok(true) => return Ok(Some(position)),
+                Ok(false) => {}
+                // One that cannot be removed keeps no other one.
+                Err(error) => tracing::warn!(%error, environment = candidate.id, "an environment is not removed"),
             }
         }
         Ok(None)
@@ -155,37 +157,6 @@ impl Store {
         statvfs(&self.root).is_ok_and(|disk| disk.blocks_available() * disk.fragment_size() < limits.free_floor)
     }
 
-    /// Removes unpacked packages from uv's cache that are in no environment; uv gets them again when it needs them.
-    /// Does nothing while uv runs, which holds the lock of its cache.
-    fn trim_downloads_of_uv(&self) -> Result<(), PythonError> {
-        let cache = self.root.with_file_name("uv");
-        let Ok(lock) = File::options().write(true).open(cache.join(".lock")) else { return Ok(()) };
-        if lock.try_lock().is_err() {
-            return Ok(());
-        }
-        for folder in record::entries(&cache)?.iter().filter(|folder| stem(folder).starts_with("archive-")) {
-            for package in record::entries(folder)?.iter().filter(|package| package.is_dir() && !is_linked(package)) {
-                folder::remove(package)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The same for conda's caches (`managers/conda/downloads.rs`), and their archives and lists. Leaves alone what a
-    /// conda uses, which holds its lock.
-    fn trim_downloads_of_conda(&self) -> Result<(), PythonError> {
-        let caches = record::entries(&self.root.with_file_name("conda"))?;
-        for lock in caches.iter().filter(|path| path.extension().is_some_and(|extension| extension == "lock")) {
-            let Some(_lock) = FileLock::try_acquire(lock)? else { continue };
-            for folder in record::entries(&lock.with_extension(""))? {
-                for package in record::entries(&folder.join("packages"))?.iter().filter(|package| !is_linked(package)) {
-                    folder::remove(package)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Removes what killed builds and removals have left. What is being built has its lock, and stays.
     pub(super) fn sweep(&self) -> Result<usize, PythonError> {
         let mut count = 0;
@@ -193,6 +164,7 @@ impl Store {
             folder::remove(&path)?;
             count += 1;
         }
+        count += self.sweep_downloads_of_uv()?;
         for path in record::entries(&self.root.join("scratch"))? {
             if let Some(_lock) = FileLock::try_acquire(&self.lock(&stem(&path)))? {
                 folder::remove(&path)?;
@@ -211,13 +183,6 @@ impl Store {
         }
         Ok(count)
     }
-}
-
-/// Whether a file of a folder has another name elsewhere.
-fn is_linked(folder: &Path) -> bool {
-    let mut is_linked = false;
-    walk(folder, &mut |_, metadata| is_linked |= metadata.is_file() && metadata.nlink() > 1);
-    is_linked
 }
 
 /// Bytes on disk of all environments, each file counted once.

@@ -50,6 +50,30 @@ pub(crate) fn walk(folder: &Path, visit: &mut dyn FnMut(&Path, &Metadata)) {
     }
 }
 
+/// What of an environment may not be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protected {
+    /// Its files, whose other names are in caches and in other environments.
+    Files,
+    /// Its folders, too: nothing is replaced or added.
+    All,
+}
+
+/// Takes the right to write away. What belongs to somebody else is left alone, and so is what conda made, which means to
+/// change it.
+pub(crate) fn protect(environment: &Path, what: Protected) {
+    if environment.join("conda-meta").is_dir() {
+        return;
+    }
+    walk(environment, &mut |path, metadata| {
+        let mode = metadata.mode() & 0o7777;
+        let is_meant = metadata.is_file() || (metadata.is_dir() && what == Protected::All);
+        if is_meant && mode & 0o222 != 0 {
+            let _ = fs::set_permissions(path, Permissions::from_mode(mode & !0o222));
+        }
+    });
+}
+
 /// Moves a folder out of the way in one step, so that nobody sees half of it; `None` if it is not there.
 pub(super) fn doom(folder: &Path, doomed: &Path) -> Result<Option<PathBuf>, PythonError> {
     static NUMBER: AtomicU64 = AtomicU64::new(0);

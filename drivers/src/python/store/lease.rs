@@ -26,7 +26,7 @@ impl Lease {
     pub(super) fn take(folder: &Path) -> Result<Option<Self>, PythonError> {
         let path = folder.join(LEASE_FILE);
         let failed = |error| PythonError::io("lock", &path)(error);
-        let file = match File::options().create(true).truncate(false).read(true).write(true).open(&path) {
+        let file = match open(&path, true) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             opened => opened.map_err(failed)?,
         };
@@ -65,7 +65,7 @@ impl Removal {
     pub(super) fn claim(folder: &Path) -> Result<Option<Self>, PythonError> {
         let path = folder.join(LEASE_FILE);
         let failed = |error| PythonError::io("lock", &path)(error);
-        let file = match File::options().read(true).write(true).open(&path) {
+        let file = match open(&path, false) {
             // Nobody has ever leased it.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Some(Self { _file: None })),
             opened => opened.map_err(failed)?,
@@ -82,6 +82,15 @@ impl Removal {
 pub(super) fn is_leased(folder: &Path) -> bool {
     let file = File::options().read(true).open(folder.join(LEASE_FILE));
     file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+}
+
+/// Opens it to write, which some file systems ask of who locks, or, where that cannot be, to read.
+fn open(path: &Path, create: bool) -> io::Result<File> {
+    use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+    match File::options().create(create).truncate(false).read(true).write(true).open(path) {
+        Err(error) if matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem) => File::open(path),
+        opened => opened,
+    }
 }
 
 fn is_same(file: &File, path: &Path) -> bool {

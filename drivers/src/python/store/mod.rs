@@ -19,6 +19,7 @@
 mod bytecode;
 #[cfg(test)]
 mod crash_tests;
+mod downloads;
 mod eviction;
 mod folder;
 mod inspect;
@@ -39,7 +40,7 @@ use std::time::SystemTime;
 
 pub(crate) use self::bytecode::{sealing_command, start_sealing};
 pub use self::eviction::{Limits, Pruned};
-pub(crate) use self::folder::{remove, walk};
+pub(crate) use self::folder::{Protected, protect, remove, walk};
 pub use self::inspect::{Entry, Why};
 pub use self::lease::Lease;
 pub(crate) use self::provide::{Asker, BuildSite, Built, Found, Recipe};

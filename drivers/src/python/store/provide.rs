@@ -7,7 +7,8 @@ use std::time::Instant;
 use super::question::digest;
 use super::record::{self, Asked, now};
 use super::{
-    Difference, Lease, Limits, Nearest, Outcome, Question, READY_FILE, Ready, Store, TaskRecord, similar, touch,
+    Difference, Lease, Limits, Nearest, Outcome, Protected, Question, READY_FILE, Ready, Store, TaskRecord, similar,
+    touch,
 };
 use crate::command::CommandRunner;
 use crate::file_lock::FileLock;
@@ -54,6 +55,8 @@ pub(crate) struct BuildSite<'a> {
     pub(crate) scratch: &'a Path,
     /// To be given to child programs, so that it outlives this process as long as they do.
     pub(crate) lock: Option<&'a FileLock>,
+    /// Whether what is built may have no file in common with caches and other environments.
+    pub(crate) stands_alone: bool,
 }
 
 /// What was built.
@@ -119,7 +122,7 @@ impl Store {
         let scratch = self.scratch(key);
         super::remove(&scratch)?;
         fs::create_dir_all(&scratch).map_err(PythonError::io("make", &scratch))?;
-        let site = BuildSite { folder: &scratch, scratch: &scratch, lock: Some(&lock) };
+        let site = BuildSite { folder: &scratch, scratch: &scratch, lock: Some(&lock), stands_alone: false };
         let answer = self.resolve_and_build(recipe, asker, key, &site);
         // Whether or not it can be removed: the next one who asks does it before anything else.
         let _ = super::remove(&scratch);
@@ -256,6 +259,10 @@ impl Store {
             seconds: begun.elapsed().as_secs_f64(),
             is_for_an_image: recipe.is_for_an_image(),
         };
+        // From its first task on. A container sees it through a mount that cannot be written.
+        if !recipe.is_for_an_image() {
+            super::protect(&folder.join("venv"), Protected::All);
+        }
         touch(&folder)?;
         // Leased before it counts: no eviction comes in between.
         let lease = Lease::take(&folder)?.ok_or_else(|| gone(&folder))?;
@@ -285,7 +292,10 @@ impl Store {
         if !ready.has_program(&folder) {
             return Ok(None);
         }
-        touch(&folder)?;
+        // A store that can only be read is good for what is in it.
+        if let Err(error) = touch(&folder) {
+            tracing::debug!(%error, "when an environment was used is not written down");
+        }
         Ok(Some(Found { id: id.to_owned(), folder, ready, lease, outcome }))
     }
 

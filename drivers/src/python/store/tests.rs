@@ -1,6 +1,7 @@
 //! The store's promises, with environments that cost nothing.
 
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
@@ -183,9 +184,42 @@ fn verify_sees_what_was_changed_and_what_is_gone() {
     let found = provide(&store, &plain("a"), "t", NO_LIMITS);
     assert_eq!(store.verify().unwrap(), (1, vec![]));
     let packages = found.folder.join("venv/lib/python3/site-packages");
+    // Nobody but root could write into it.
+    assert_eq!(fs::metadata(packages.join("3.py")).unwrap().permissions().mode() & 0o222, 0);
+    fs::set_permissions(&packages, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::remove_file(packages.join("3.py")).unwrap();
     fs::write(packages.join("3.py"), "changed").unwrap();
+    // Another name of the file is in uv's cache, beside a package that is as it was.
+    let archive = store.root().with_file_name("uv").join("archive-v0");
+    for (package, file) in [("changed", "3.py"), ("as-it-was", "5.py")] {
+        fs::create_dir_all(archive.join(package)).unwrap();
+        fs::hard_link(packages.join(file), archive.join(package).join(file)).unwrap();
+    }
+    fs::write(archive.with_file_name(".lock"), "").unwrap();
     fs::remove_file(packages.join("4.py")).unwrap();
     let (_, damages) = store.verify().unwrap();
     let what: Vec<&str> = damages.iter().map(|damage| damage.what.as_str()).collect();
     assert!(what.len() == 2 && what[0].ends_with("3.py has been changed") && what[1].contains("4.py"), "{what:?}");
+    let uv = File::open(archive.with_file_name(".lock")).unwrap();
+    uv.lock_shared().unwrap();
+    assert_eq!(store.remove_downloads_of(&damages).unwrap(), None, "uv is at work");
+    drop(uv);
+    assert_eq!(store.remove_downloads_of(&damages).unwrap(), Some(1));
+    assert!(!archive.join("changed").exists() && archive.join("as-it-was").exists());
+}
+
+#[test]
+fn what_a_killed_uv_had_not_unpacked_to_its_end_is_removed() {
+    let (_folder, store) = store();
+    let cache = store.root().with_file_name("uv");
+    fs::create_dir_all(cache.join(".tmpAbCdEf/torch")).unwrap();
+    fs::create_dir_all(cache.join("archive-v0/whole")).unwrap();
+    fs::write(cache.join(".lock"), "").unwrap();
+    let uv = File::open(cache.join(".lock")).unwrap();
+    uv.lock_shared().unwrap();
+    assert_eq!(store.prune(&NO_LIMITS, None).unwrap().remains, 0);
+    assert!(cache.join(".tmpAbCdEf").exists(), "uv is at work");
+    drop(uv);
+    assert_eq!(store.prune(&NO_LIMITS, None).unwrap().remains, 1);
+    assert!(!cache.join(".tmpAbCdEf").exists() && cache.join("archive-v0/whole").exists());
 }

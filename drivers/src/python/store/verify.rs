@@ -20,6 +20,8 @@ pub struct Damage {
     pub environment: String,
     /// What is wrong.
     pub what: String,
+    /// The file, where it is one that has been changed.
+    pub file: Option<PathBuf>,
 }
 
 impl Store {
@@ -35,19 +37,24 @@ impl Store {
             count += 1;
             let environment = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let found = damages_of(&folder);
-            damages.extend(found.into_iter().map(|what| Damage { environment: environment.clone(), what }));
+            damages.extend(found.into_iter().map(|(what, file)| Damage {
+                environment: environment.clone(),
+                what,
+                file,
+            }));
         }
         Ok((count, damages))
     }
 }
 
-fn damages_of(folder: &Path) -> Vec<String> {
+/// What is wrong, each with the file that has been changed.
+fn damages_of(folder: &Path) -> Vec<(String, Option<PathBuf>)> {
     let Some(ready) = record::read::<Ready>(&folder.join(READY_FILE)) else {
-        return vec![format!("{READY_FILE} cannot be read")];
+        return vec![(format!("{READY_FILE} cannot be read"), None)];
     };
     let mut damages = Vec::new();
     if ready.format == FORMAT && !ready.has_program(folder) {
-        damages.push(format!("its interpreter {} is gone", ready.program.display()));
+        damages.push((format!("its interpreter {} is gone", ready.program.display()), None));
     }
     // conda changes what it has unpacked, and keeps lists of its own.
     if folder.join("venv/conda-meta").is_dir() {
@@ -62,7 +69,7 @@ fn damages_of(folder: &Path) -> Vec<String> {
     for list in lists {
         match fs::read_to_string(&list) {
             Ok(text) => damages.extend(text.lines().filter_map(|line| damage_of(&list, line))),
-            Err(error) => damages.push(format!("{}: {error}", list.display())),
+            Err(error) => damages.push((format!("{}: {error}", list.display()), None)),
         }
     }
     damages
@@ -76,7 +83,7 @@ fn is_list(path: &Path) -> bool {
 }
 
 /// One line of a package's list: `path,sha256=HASH,size`; the path may be quoted.
-fn damage_of(list: &Path, line: &str) -> Option<String> {
+fn damage_of(list: &Path, line: &str) -> Option<(String, Option<PathBuf>)> {
     let (rest, _size) = line.rsplit_once(',')?;
     let (path, hash) = rest.rsplit_once(',')?;
     let path = match path.strip_prefix('"').and_then(|path| path.strip_suffix('"')) {
@@ -88,8 +95,8 @@ fn damage_of(list: &Path, line: &str) -> Option<String> {
     let file = installed_at(list, &path);
     match hash_of(&file) {
         Ok(found) if found == expected => None,
-        Ok(_) => Some(format!("{} has been changed", file.display())),
-        Err(error) => Some(format!("{}: {error}", file.display())),
+        Ok(_) => Some((format!("{} has been changed", file.display()), Some(file))),
+        Err(error) => Some((format!("{}: {error}", file.display()), None)),
     }
 }
 
