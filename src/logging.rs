@@ -40,6 +40,9 @@ pub(crate) fn start(verbosity: Verbosity, format: LogFormat, directives: Option<
     let filter = filter.add_directive("hocon_rs=off".parse().expect("this is a directive"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // What cannot be written, to a full disk or to nobody, is lost. To say so on standard error, which is where it could
+        // not be written, would end the process.
+        .log_internal_errors(false)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
     match format {
