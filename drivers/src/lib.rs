@@ -11,6 +11,7 @@ pub mod ipc;
 pub mod journal;
 pub mod mps;
 pub mod nvml;
+pub mod pipe;
 pub mod process;
 pub mod python;
 mod scrub;

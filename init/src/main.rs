@@ -27,11 +27,13 @@ mod spawn;
 #[path = "../../protocols/src/container/init.rs"]
 mod vocabulary;
 
+use std::io::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::init::Init;
-use crate::vocabulary::{GIVES_WAY, LINK_FOLDER, NO_EXECUTOR_CODE, SOCKET_NAME};
+use crate::vocabulary::{GIVES_WAY, LINK_FOLDER, NO_EXECUTOR_CODE, SOCKET_NAME, TELLS_ENVIRONMENT};
 
 /// As with `nice -n 19`.
 const LEAST_PRIORITY: i32 = 19;
@@ -42,6 +44,9 @@ fn main() -> ExitCode {
     if arguments.next_if(|argument| argument == GIVES_WAY).is_some() {
         // Nicer than before is allowed to everybody.
         let _ = rustix::process::setpriority_process(None, LEAST_PRIORITY);
+    }
+    if arguments.next_if(|argument| argument == TELLS_ENVIRONMENT).is_some() {
+        return tell_environment();
     }
     let socket = arguments.next().map_or_else(|| PathBuf::from(LINK_FOLDER).join(SOCKET_NAME), PathBuf::from);
     let ended = match Init::connect(&socket) {
@@ -54,5 +59,17 @@ fn main() -> ExitCode {
             eprintln!("hostler-init: {error}");
             ExitCode::from(NO_EXECUTOR_CODE)
         }
+    }
+}
+
+/// For scripts, whose image may have no program that does it, or not on the `PATH` that they set.
+fn tell_environment() -> ExitCode {
+    let mut text = Vec::new();
+    for (name, value) in std::env::vars_os() {
+        text.extend([name.as_bytes(), b"=", value.as_bytes(), b"\0"].concat());
+    }
+    match std::io::stdout().write_all(&text).and_then(|()| std::io::stdout().flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
     }
 }

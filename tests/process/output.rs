@@ -1,5 +1,7 @@
 //! Much output: nothing is lost, nothing is held in memory, nobody else waits.
 
+use std::fs::File;
+
 use crate::harness::{Daemon, Draft, Place, Server, audit, eventually};
 
 const LINES: u64 = 2_000_000;
@@ -90,5 +92,40 @@ fn output_without_a_line_break_at_its_end_and_bytes_that_are_no_text_arrive() {
         lines,
         ["line grüße 你好", "line \u{fffd}\u{fffd} broken", "line of standard error", "line without an end"]
     );
+    audit(&place);
+}
+
+/// What shells make of `> /dev/stderr`: they open it once more, and cut off what is there where it is a file.
+#[test]
+fn who_opens_his_outputs_again_loses_nothing() {
+    let place = Place::new();
+    let server = Server::start(&place);
+    let api = server.api();
+    let _daemon = Daemon::start(&place, &server, &["--cpu-only", "--workers", "1"]);
+    let program =
+        "for i in 1 2 3; do echo line $i; done\necho line 4 > /dev/stderr\necho line 5 > /dev/stdout\necho line 6\n";
+    let draft = Draft::script("again", program).with("binary", "bash").with("entry_point", "run.sh");
+    let task = draft.enqueue(&api);
+    api.ended_as(&task, "completed");
+    let expected: Vec<String> = (1..=6).map(|number| format!("line {number}")).collect();
+    assert_eq!(api.console_lines(&task, "line "), expected);
+    audit(&place);
+}
+
+/// A full disk, or a terminal that is gone: the log is lost, and nothing else.
+#[test]
+fn a_log_that_cannot_be_written_ends_nobody() {
+    let place = Place::new();
+    let server = Server::start(&place);
+    let api = server.api();
+    let full = || File::options().write(true).open("/dev/full").unwrap();
+    let mut daemon = Daemon::command(&place, &server, &["--cpu-only", "--workers", "1"]);
+    let mut daemon = daemon.stdout(full()).stderr(full()).spawn().unwrap();
+    let task = Draft::script("logged nowhere", "print('line 0')").enqueue(&api);
+    api.ended_as(&task, "completed");
+    assert_eq!(api.console_lines(&task, "line"), ["line 0"]);
+    assert!(daemon.try_wait().unwrap().is_none(), "the daemon goes on");
+    daemon.kill().unwrap();
+    daemon.wait().unwrap();
     audit(&place);
 }

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use tracing::warn;
 
-/// The console file. The executor writes its own lines into it before user code starts, and after it has ended;
-/// in between the user's process appends to it without anything of ours in the way.
+/// The console file. The executor writes its own lines into it, and what the task's programs print into a pipe; see
+/// [`super::console_pipe`].
 #[derive(Debug)]
 pub(super) struct Console {
     file: File,
@@ -57,8 +57,13 @@ impl Console {
         }
     }
 
-    /// Another handle for a process that is about to be started.
-    pub(super) fn handle(&self) -> io::Result<File> {
-        self.file.try_clone()
+    /// The same file for another thread.
+    pub(super) fn another(&self) -> io::Result<Self> {
+        self.file.try_clone().map(|file| Self { file })
+    }
+
+    /// Appends bytes as they are; how many there was room for.
+    pub(super) fn append(&self, bytes: &[u8]) -> io::Result<usize> {
+        (&self.file).write(bytes)
     }
 }

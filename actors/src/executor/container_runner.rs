@@ -1,10 +1,11 @@
 //! The user's program in a container, from its start to the end of everything in it.
 
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
+use drivers::container::ContainerState;
 use drivers::process::process_id;
 use protocols::container::init::{FromInit, Program};
 use protocols::failure::{FailureClass, Phase, TaskFailure};
@@ -14,6 +15,7 @@ use tracing::{debug, warn};
 
 use super::child::Child;
 use super::console::Console;
+use super::console_pipe;
 use super::container::Running;
 use super::launch::Launch;
 use super::process_runner::{ProcessNews, StartProcess, StopProcess};
@@ -122,8 +124,25 @@ impl Handler<StopProcess> for ContainerRunner {
     }
 }
 
-/// Starts the program, and stays with it to the end.
+/// Starts the program, and stays with it until it has ended and all that it printed is in the console.
 fn follow(launch: Launch, console: &Console, wanted: &Wanted, begun: &Recipient<Begun>) -> ProcessNews {
+    match console_pipe::open(console) {
+        Ok((output, copying)) => {
+            let news = follow_with(launch, output, console, wanted, begun);
+            copying.settle();
+            news
+        }
+        Err(error) => ProcessNews::NotStarted { launch: Box::new(launch), error },
+    }
+}
+
+fn follow_with(
+    launch: Launch,
+    output: OwnedFd,
+    console: &Console,
+    wanted: &Wanted,
+    begun: &Recipient<Begun>,
+) -> ProcessNews {
     let Some(running) = launch.container.clone() else {
         let error = std::io::Error::other("there is no container to start it in, which is a defect of hostler");
         return ProcessNews::NotStarted { launch: Box::new(launch), error };
@@ -136,15 +155,14 @@ fn follow(launch: Launch, console: &Console, wanted: &Wanted, begun: &Recipient<
         is_main: true,
         ..Program::default()
     };
-    let started = console.handle().map(|output| running.run(program, output.as_fd()));
-    let asked = match started {
-        Ok(Ok(asked)) => asked,
-        Ok(Err(error)) => {
+    let asked = match running.run(program, output.as_fd()) {
+        Ok(asked) => asked,
+        Err(error) => {
             debug!(%error, "the program cannot be asked for");
-            return lost(&running);
+            return lost(&running, wanted.is_any());
         }
-        Err(error) => return ProcessNews::NotStarted { launch: Box::new(launch), error },
     };
+    drop(output);
     loop {
         if let Some(grace) = wanted.take_unsent()
             && let Err(error) = running.link().stop(grace)
@@ -164,7 +182,7 @@ fn follow(launch: Launch, console: &Console, wanted: &Wanted, begun: &Recipient<
             }
             Err(error) => {
                 debug!(%error, "the init of the container is gone");
-                return lost(&running);
+                return lost(&running, wanted.is_any());
             }
         }
     }
@@ -222,9 +240,13 @@ fn out_of_memory() -> ProcessNews {
 }
 
 /// The init was gone before it could say how the program ended.
-fn lost(running: &Running) -> ProcessNews {
-    let message = match running.state() {
+fn lost(running: &Running, is_wanted: bool) -> ProcessNews {
+    let message = match running.state_of_end() {
         Ok(Some(state)) if state.oom_killed => return out_of_memory(),
+        // The engine was asked to kill it.
+        Ok(Some(ContainerState { is_running: false, .. }) | None) if is_wanted => {
+            return ProcessNews::Ended(Exit::Signal(9));
+        }
         Ok(Some(state)) if state.is_running => {
             running.kill();
             "the first process of the container does not answer any more".to_owned()

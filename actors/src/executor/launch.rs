@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -13,7 +14,6 @@ use drivers::process::with_read_only;
 use drivers::python::store::Lease;
 use protocols::order::EnvironmentReport;
 
-use super::console::Console;
 use super::container::Running;
 
 /// The user's process, ready to be started.
@@ -36,25 +36,25 @@ pub(super) struct Launch {
 }
 
 impl Launch {
-    /// Starts the process: a process group of its own, no standard input, both outputs appended to the console.
+    /// Starts the process: a process group of its own, no standard input, one place for both outputs.
     ///
     /// The child is to be collected with [`drivers::process::reap_children`]. Blocks for fork and exec.
-    pub(super) fn start(&self, console: &Console) -> io::Result<Child> {
+    pub(super) fn start(&self, output: &OwnedFd) -> io::Result<Child> {
         match &self.read_only {
-            Some(folder) => with_read_only(folder, || self.start_here(console)),
-            None => self.start_here(console),
+            Some(folder) => with_read_only(folder, || self.start_here(output)),
+            None => self.start_here(output),
         }
     }
 
-    fn start_here(&self, console: &Console) -> io::Result<Child> {
+    fn start_here(&self, output: &OwnedFd) -> io::Result<Child> {
         Command::new(&self.program)
             .args(&self.arguments)
             .current_dir(&self.directory)
             .env_clear()
             .envs(&self.environment)
             .stdin(Stdio::null())
-            .stdout(console.handle()?)
-            .stderr(console.handle()?)
+            .stdout(output.try_clone()?)
+            .stderr(output.try_clone()?)
             .process_group(0)
             .spawn()
     }

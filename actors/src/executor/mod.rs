@@ -16,6 +16,7 @@ mod build;
 mod child;
 mod children;
 mod console;
+mod console_pipe;
 mod container;
 mod container_runner;
 mod environment_builder;

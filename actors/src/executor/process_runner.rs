@@ -14,6 +14,7 @@ use tracing::{debug, warn};
 
 use super::child::Child;
 use super::console::Console;
+use super::console_pipe::{self, Copying};
 use super::launch::Launch;
 use crate::kit::{Lifeline, tell};
 
@@ -114,12 +115,14 @@ pub(super) struct ProcessRunner {
     state: State,
     /// See [`Launch::helper`].
     helper: Option<u32>,
+    /// Of what it prints; there from its start to its end.
+    copying: Option<Copying>,
     _lifeline: Lifeline<Child>,
 }
 
 impl ProcessRunner {
     pub(super) fn new(console: Arc<Console>, parent: Recipient<ProcessNews>, lifeline: Lifeline<Child>) -> Self {
-        Self { console, parent, state: State::Idle, helper: None, _lifeline: lifeline }
+        Self { console, parent, state: State::Idle, helper: None, copying: None, _lifeline: lifeline }
     }
 
     fn started(&mut self, pid: u32, stop: Option<Duration>, ctx: &mut Context<Self>) {
@@ -148,8 +151,16 @@ impl ProcessRunner {
     fn end(&mut self, leader: ProcessId, exit: Option<Exit>, grace: Duration, ctx: &mut Context<Self>) {
         let kill_at = KillAt::after(grace);
         self.state = State::Ending { kill_at: kill_at.clone() };
-        let (console, helper) = (Arc::clone(&self.console), self.helper);
-        let ended = tokio::task::spawn_blocking(move || end_tree(leader, exit, &kill_at, helper, &console));
+        let (console, helper, copying) = (Arc::clone(&self.console), self.helper, self.copying.take());
+        let settle = move || copying.iter().for_each(Copying::settle);
+        let ended = tokio::task::spawn_blocking(move || {
+            if exit.is_some() {
+                settle();
+            }
+            let exit = end_tree(leader, exit, &kill_at, helper, &console);
+            settle();
+            exit
+        });
         ctx.spawn(ended.into_actor(self).map(|exit, this, _| {
             this.state = State::Ended;
             tell(&this.parent, ProcessNews::Ended(exit.expect("ending a tree does not panic")));
@@ -185,12 +196,19 @@ impl Handler<StartProcess> for ProcessRunner {
         let console = Arc::clone(&self.console);
         let started = tokio::task::spawn_blocking(move || {
             // Dropping the handle leaves the child alone; it is collected like all the others.
-            launch.start(&console).map(|child| child.id()).map_err(|error| (Box::new(launch), error))
+            let started = console_pipe::open(&console).and_then(|(output, copying)| {
+                let child = launch.start(&output)?;
+                Ok((child.id(), copying))
+            });
+            started.map_err(|error| (Box::new(launch), error))
         });
         ctx.spawn(started.into_actor(self).map(|started, this, ctx| {
             let State::Starting { stop } = std::mem::replace(&mut this.state, State::Idle) else { return };
             match started.expect("starting a process does not panic") {
-                Ok(pid) => this.started(pid, stop, ctx),
+                Ok((pid, copying)) => {
+                    this.copying = Some(copying);
+                    this.started(pid, stop, ctx);
+                }
                 Err((launch, error)) => {
                     this.state = State::Ended;
                     tell(&this.parent, ProcessNews::NotStarted { launch, error });

@@ -21,6 +21,8 @@ use crate::exit::Exit;
 pub const LINK_VERSION: u16 = 1;
 /// Where the init is mounted in a container.
 pub const INIT_PATH: &str = "/.hostler/init";
+/// As its only argument: it prints its environment, each variable ended by a NUL, and nothing else.
+pub const TELLS_ENVIRONMENT: &str = "--environment";
 /// Where the folder with the socket is mounted in a container.
 pub const LINK_FOLDER: &str = "/.hostler/link";
 /// Name of the socket in that folder.

@@ -91,14 +91,18 @@ fn setup_scripts_are_scripts() {
     for line in ["operator", "loop a", "loop b", "heredoc one", "exported one two words"] {
         assert!(console.lines().any(|found| found == line), "{line}: {console}");
     }
-    let trap = "trap 'echo good bye' EXIT\nset -a\nFIRST=one\nSECOND=two\n";
+    // Without any program of the image on the way.
+    let trap = "trap 'echo good bye' EXIT\nset -a\nFIRST=one\nSECOND=two\necho set > /dev/stderr\nPATH=/nowhere\n";
+    let program = "import os; print('exported', os.environ['FIRST'], os.environ['SECOND'], os.environ['PATH'])";
     let task = farm.enqueue(
         &Draft::script("trap", program),
         json!({ "image": "hostler-test/python", "setup_shell_script": trap }),
     );
     farm.api.ended_as(&task, "completed");
     let console = farm.api.console(&task);
-    assert!(console.contains("good bye") && console.contains("exported one two"), "{console}");
+    for text in ["good bye", "set", "exported one two /nowhere"] {
+        assert!(console.lines().any(|line| line == text), "{text}: {console}");
+    }
     let wrong = json!({ "image": "hostler-test/python", "setup_shell_script": "echo before\nexit 7\n" });
     let task = farm.enqueue(&Draft::script("wrong", program), wrong);
     let reason = farm.failure(&task);

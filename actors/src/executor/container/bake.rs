@@ -17,6 +17,7 @@ use super::inside::Inside;
 use super::mounts::IMAGE_PLACE as PLACE;
 use super::running::{Running, of_engine, of_link, of_system};
 use super::{look, mounts, scripts};
+use crate::executor::console_pipe;
 use crate::executor::steps::StepError;
 
 /// Where this program is, for whoever runs the task.
@@ -113,13 +114,14 @@ impl Inside<'_> {
 
     /// Whether this program runs in the image at all: it is linked with the C library of this machine.
     fn check_runner(&self, running: &Running) -> Result<(), StepError> {
-        let output = self.console.handle().map_err(|error| of_system(&error))?;
+        let (output, copying) = console_pipe::open(self.console).map_err(|error| of_system(&error))?;
         let program = Program {
             program: OsStr::new(RUNNER).into(),
             arguments: vec![OsStr::new("--version").into()],
             ..Program::default()
         };
         let asked = running.run(program, output.as_fd()).map_err(|error| of_link(&error))?;
+        drop(output);
         let why = loop {
             match asked.next(LOOK).map_err(|error| of_link(&error))? {
                 Some(FromInit::Ended { exit: Exit::Code(0), .. }) => return Ok(()),
@@ -130,6 +132,7 @@ impl Inside<'_> {
                 None => {}
             }
         };
+        copying.settle();
         let message = format!(
             "an entry point needs hostler itself in the image, and it does not run in {} ({why}): it is linked with the \
              C library of this machine, which has to be glibc there too, and not an older one; build without \

@@ -19,7 +19,11 @@ use crate::executor::steps::StepError;
 /// How long a container may take from its start to the first word of its init. Engines start hundreds at a time.
 const FIRST_WORD: Duration = Duration::from_secs(60);
 /// Pause between two questions to an engine that is away.
-const ENGINE_PAUSE: Duration = Duration::from_millis(500);
+pub(super) const ENGINE_PAUSE: Duration = Duration::from_millis(500);
+/// How long an engine may take to learn that a container has ended.
+const NEWS_OF_END: Duration = Duration::from_secs(3);
+/// Pause between two looks at that.
+const LOOK_FOR_END: Duration = Duration::from_millis(50);
 
 /// A container that runs. What is left of it when its attempt ends is removed by its label.
 pub(in crate::executor) struct Running {
@@ -114,6 +118,17 @@ impl Running {
         }
     }
 
+    /// As [`Self::state`], of one whose init has gone: its engine learns of the end a moment later.
+    pub(in crate::executor) fn state_of_end(&self) -> Result<Option<ContainerState>, EngineError> {
+        let deadline = Instant::now() + NEWS_OF_END;
+        loop {
+            match self.state()? {
+                Some(state) if state.is_running && Instant::now() < deadline => pause(LOOK_FOR_END),
+                state => return Ok(state),
+            }
+        }
+    }
+
     /// Starts a program in it whose outputs go to `output`.
     pub(in crate::executor) fn run(&self, program: Program, output: BorrowedFd<'_>) -> Result<Asked, LinkError> {
         self.link.run(program, Descriptors { input: None, output, errors: output })
@@ -152,6 +167,6 @@ pub(super) fn of_system(error: &io::Error) -> StepError {
 }
 
 #[expect(clippy::disallowed_methods, reason = "on a thread made for blocking; an engine that is away has no events")]
-fn pause(time: Duration) {
+pub(super) fn pause(time: Duration) {
     std::thread::sleep(time);
 }

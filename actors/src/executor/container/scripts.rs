@@ -7,13 +7,15 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
 use std::time::Duration;
 
-use protocols::container::init::{FromInit, LINK_FOLDER, Program};
+use drivers::container::Asked;
+use protocols::container::init::{FromInit, INIT_PATH, LINK_FOLDER, Program, TELLS_ENVIRONMENT};
 use protocols::failure::{FailureClass, Phase, TaskFailure};
 use protocols::lifecycle::Exit;
 use protocols::order::SetupScript;
 
 use super::running::{Running, of_link, of_system};
 use crate::executor::console::Console;
+use crate::executor::console_pipe;
 use crate::executor::steps::StepError;
 
 /// Where a script leaves what it exported, in the container.
@@ -60,7 +62,7 @@ pub(super) fn run_with(
         folder.put(&file, script.text.as_bytes()).map_err(|error| of_system(&error))?;
         folder.put_open(EXPORTS).map_err(|error| of_system(&error))?;
         // The trap is for a script that exits, the last line for one that has a trap of its own.
-        let keep = format!("cat /proc/self/environ >{LINK_FOLDER}/{EXPORTS} 2>/dev/null");
+        let keep = format!("{INIT_PATH} {TELLS_ENVIRONMENT} >{LINK_FOLDER}/{EXPORTS} 2>/dev/null");
         let wrapper = format!(
             "trap 'code=$?; {keep}; exit $code' EXIT\n\
              . {LINK_FOLDER}/{file}\n\
@@ -82,7 +84,9 @@ pub(super) fn run_with(
         }
         let exports = std::fs::read(folder.path().join(EXPORTS)).unwrap_or_default();
         let exports = parse(&exports);
-        if !exports.is_empty() {
+        if exports.is_empty() {
+            console.say(&format!("what {} exported is not known, and not kept", script.name));
+        } else {
             environment = exports;
         }
     }
@@ -96,8 +100,15 @@ fn run_one(
     is_stopped: &dyn Fn() -> bool,
 ) -> Result<Exit, StepError> {
     let name = program.program.as_path().display().to_string();
-    let output = console.handle().map_err(|error| of_system(&error))?;
+    let (output, copying) = console_pipe::open(console).map_err(|error| of_system(&error))?;
     let asked = running.run(program, output.as_fd()).map_err(|error| of_link(&error))?;
+    drop(output);
+    let exit = follow(&name, &asked, is_stopped);
+    copying.settle();
+    exit
+}
+
+fn follow(name: &str, asked: &Asked, is_stopped: &dyn Fn() -> bool) -> Result<Exit, StepError> {
     loop {
         let news = asked
             .next(STOP_CHECK)
