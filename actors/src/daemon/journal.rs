@@ -59,7 +59,7 @@ impl Handler<Append> for Journal {
         let durable = self.store.append(message.task, message.record, self.clock.now_ms());
         Box::pin(durable.into_actor(self).map(|result, _, ctx| {
             if let Err(error) = &result {
-                tracing::error!(%error, "cannot append to the journal");
+                tracing::error!(error = error as &dyn std::error::Error, "cannot append to the journal");
                 ctx.stop();
             }
             result

@@ -18,8 +18,13 @@ const PAUSE: Duration = Duration::from_secs(1);
 ///
 /// Blocks that long at most. To be called like the methods of [`Engine`].
 pub fn fence(socket: &Path, mark: &str, patience: Duration) -> usize {
-    let deadline = Instant::now() + patience;
+    let left = fence_until(socket, mark, Instant::now() + patience);
+    // What still runs in a container may need it.
     super::forget_run_folder(mark);
+    left
+}
+
+fn fence_until(socket: &Path, mark: &str, deadline: Instant) -> usize {
     loop {
         let error = match try_to_fence(socket, mark) {
             Ok(()) => return 0,

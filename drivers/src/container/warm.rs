@@ -39,6 +39,8 @@ const FIRST_WORD: Duration = Duration::from_secs(60);
 const HANDOVER: Duration = Duration::from_secs(10);
 /// What the marks of containers begin with that are nobody's yet.
 const MARK: &str = "warm.";
+/// Kinds of containers that are remembered: more than a machine keeps warm.
+const MOST_WANTED: usize = 32;
 /// What the names of containers begin with that were taken; the attempt's mark follows.
 const TAKEN_NAME: &str = "hostler.";
 const HOLDER: &str = "holder";
@@ -115,6 +117,8 @@ impl WarmShelf {
         let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(&self.root))?;
         serde_json::to_writer(&mut file, template)?;
         file.persist(&path)?;
+        // What is like no other task's is never wanted again.
+        self.wanted().iter().skip(MOST_WANTED).for_each(|key| self.forget(key));
         Ok(())
     }
 

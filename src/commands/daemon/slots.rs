@@ -85,7 +85,12 @@ pub(super) fn take(
         slots.ids.push(id);
         slots._locks.push(lock);
     }
-    private_file::write(&names_file, &serde_json::to_vec(&slots.ids)?)?;
+    // Names are for a next start to go on with: one that cannot be written, on a full disk, keeps nobody from starting.
+    if slots.ids != before
+        && let Err(error) = private_file::write(&names_file, &serde_json::to_vec(&slots.ids)?)
+    {
+        tracing::warn!(error = &*error as &dyn std::error::Error, "the names of the workers are not remembered");
+    }
     Ok(slots)
 }
 

@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use drivers::command::{CommandError, CommandLine, CommandRunner, Finished, ImageSite, SystemCommands};
 use drivers::container::{
@@ -19,7 +20,7 @@ use tracing::{debug, warn};
 
 use super::facts::QUESTION;
 use super::facts::{self, Facts};
-use super::running::{Running, of_engine, of_system};
+use super::running::{ENGINE_PAUSE, Running, of_engine, of_system, pause};
 use super::site::site_of;
 use super::ssh::Ssh;
 use super::{gpus, look, mounts, scripts, warm};
@@ -90,8 +91,7 @@ impl<'a> Inside<'a> {
         look::check_mounts(container).map_err(StepError::Failed)?;
         container.messages.iter().for_each(|message| console.say(message));
         console.say(&format!("container: {}", container.shown));
-        let engine = Engine::connect(&container.socket).map_err(|error| of_image(&error))?;
-        let engine = engine.with_patience(container.engine_patience());
+        let engine = connect(container, console, &|| stop.load(Ordering::Relaxed))?;
         let image = get_image(&engine, container, console, &|| stop.load(Ordering::Relaxed))?;
         let init = drivers::container::init_program(&order.cache_dir)
             .map_err(|error| StepError::new(FailureClass::Infrastructure, Phase::Image, &error))?;
@@ -368,6 +368,26 @@ fn get_image(
         },
     }
     engine.image(name).map_err(|error| of_image(&error))?.ok_or_else(|| missing("was pulled, and is not there"))
+}
+
+/// Waits for an engine that is away, as it is while it is upgraded.
+fn connect(container: &ContainerOrder, console: &Console, is_stopped: &dyn Fn() -> bool) -> Result<Engine, StepError> {
+    let patience = container.engine_patience();
+    let deadline = Instant::now() + patience;
+    let mut is_said = false;
+    loop {
+        match Engine::connect(&container.socket) {
+            Ok(engine) => return Ok(engine.with_patience(patience)),
+            Err(_) if is_stopped() => return Err(StepError::Stopped),
+            Err(error) if error.is_away() && Instant::now() < deadline => {
+                if !std::mem::replace(&mut is_said, true) {
+                    console.say(&format!("{error}: waiting for it"));
+                }
+                pause(ENGINE_PAUSE);
+            }
+            Err(error) => return Err(of_image(&error)),
+        }
+    }
 }
 
 fn of_image(error: &EngineError) -> StepError {
