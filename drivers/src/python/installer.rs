@@ -262,11 +262,13 @@ impl Installer<'_> {
         if finished.is_success() {
             return Ok(());
         }
-        if finished.tail.iter().any(|line| line.contains("ensurepip") || line.contains("No module named venv")) {
+        self.check_disk(site, &finished)?;
+        // Its name stands in every failure of a program that is called so.
+        let missing = ["ensurepip is not available", "No module named ensurepip", "No module named venv"];
+        if finished.tail.iter().any(|line| missing.iter().any(|text| line.contains(text))) {
             let [major, minor, _] = self.interpreter.version;
             return Err(PythonError::NoVenv { python: python.clone(), package: format!("python{major}.{minor}-venv") });
         }
-        self.check_disk(site, &finished)?;
         let detail = reason::reason(&finished.tail, self.indexes.scrubber());
         Err(PythonError::Create { python: python.clone(), detail })
     }

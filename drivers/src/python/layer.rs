@@ -105,8 +105,9 @@ impl Maker<'_> {
     /// Read as a folder of packages, so that `.pth` files in it count too.
     fn way_to(&self, packages: &Path, own: &Path) -> io::Result<()> {
         fs::create_dir_all(own)?;
-        let place = serde_json::to_string(&packages.to_string_lossy()).map_err(io::Error::from)?;
-        fs::write(own.join(PATH_FILE), format!("import site; site.addsitedir({place})\n"))
+        // Python reads such a file as the locale says, which may know no letters but those of ASCII.
+        let place: String = packages.to_string_lossy().chars().map(escaped).collect();
+        fs::write(own.join(PATH_FILE), format!("import site; site.addsitedir(\"{place}\")\n"))
     }
 
     /// Scripts that name the shared environment get the layer's name instead; what is no such script is linked.
@@ -150,6 +151,15 @@ impl Maker<'_> {
             }
             Some(_) | None => text,
         }
+    }
+}
+
+/// A character in a text of Python.
+fn escaped(character: char) -> String {
+    match character {
+        '"' | '\\' => format!("\\{character}"),
+        ' '..='~' => character.to_string(),
+        other => format!("\\U{:08x}", u32::from(other)),
     }
 }
 

@@ -130,8 +130,13 @@ impl Inside {
 
 impl Drop for Inside {
     fn drop(&mut self) {
+        // Beside us, nothing else ends what the init has started.
+        let left = drivers::process::descendants(self.around.id().cast_signed());
         let _ = self.around.kill();
         let _ = self.around.wait();
+        for process in left {
+            let _ = drivers::process::signal(process, drivers::process::Signal::KILL);
+        }
     }
 }
 
