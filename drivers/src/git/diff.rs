@@ -1,7 +1,8 @@
 //! Applies a task's uncommitted changes.
 //!
 //! git itself applies them: all or nothing, binary patches, renames and modes included. What recording a diff as
-//! text may have done to it (blank lines cut from its end, line ends of another system) is tried to be undone; where
+//! text may have done to it (blank lines cut from its end, line ends of another system) is tried to be undone, and so is
+//! what the user's configuration of git has (colours, other prefixes than `a/` and `b/`); where
 //! the code has moved on since, the change is merged with it. What belongs to submodules is applied inside them.
 
 use std::borrow::Cow;
@@ -10,9 +11,11 @@ use std::io::{Seek, Write};
 use std::path::{Component, Path};
 
 use super::access::Access;
+use super::colour::without_colour;
 use super::error::GitError;
 use super::output;
 use super::patch::{self, Change};
+use super::prefix;
 use super::worktree::submodule_folders;
 use crate::command::Finished;
 
@@ -20,8 +23,6 @@ use crate::command::Finished;
 struct Target<'a> {
     /// Where git runs.
     folder: &'a Path,
-    /// Components to cut off the paths of the patch.
-    components: usize,
     access: &'a Access<'a>,
 }
 
@@ -37,11 +38,12 @@ pub(crate) fn apply(
         return Ok(());
     }
     let refused = |detail| GitError::Diff { commit: commit.to_owned(), detail };
-    for change in patch::changes(&complete(diff), &submodule_folders(root)) {
+    let diff = complete(&without_colour(diff));
+    for change in patch::changes(&prefix::with_usual(&diff), &submodule_folders(root)) {
         match change {
             Change::Move { folder, commit } => move_submodule(&root.join(folder), &commit, access, progress)?,
             Change::Patch { folder, text } => {
-                let target = Target { folder: &root.join(&folder), components: Change::components(&folder), access };
+                let target = Target { folder: &root.join(&folder), access };
                 target.apply(&text, progress)?.map_err(refused)?;
             }
         }
@@ -110,16 +112,14 @@ impl Target<'_> {
         let mut file: File = tempfile::tempfile().map_err(failed())?;
         file.write_all(patch.as_bytes()).and_then(|()| file.rewind()).map_err(failed())?;
         let command = self.access.git(self.folder).arguments(["apply", "--unidiff-zero", "--whitespace=nowarn"]);
-        let command = command.argument(format!("-p{}", self.components));
         let command = command.arguments(options).argument("-").input(file);
         Ok(self.access.commands().run(command, &mut |_| {})?)
     }
 
     fn make_empty_files(&self, patch: &str) -> Result<(), GitError> {
         for name in patch::empty_files(patch) {
-            let name: std::path::PathBuf = Path::new(name).components().skip(self.components - 1).collect();
-            let path = self.folder.join(&name);
-            let is_inside = name.components().all(|part| matches!(part, Component::Normal(_)));
+            let path = self.folder.join(name);
+            let is_inside = Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
             if is_inside && path.symlink_metadata().is_err() {
                 let made = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| File::create_new(&path));
                 made.map_err(GitError::io("make", &path))?;

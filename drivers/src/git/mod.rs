@@ -5,6 +5,7 @@
 
 mod access;
 mod archival;
+mod colour;
 mod credential;
 mod diff;
 mod error;
@@ -16,6 +17,7 @@ mod output;
 mod package_source;
 mod packages;
 mod patch;
+mod prefix;
 mod reference;
 mod url;
 mod worktree;
@@ -26,6 +28,7 @@ use protocols::git::GitSettings;
 use protocols::task::Revision;
 
 use self::access::Access;
+pub use self::colour::without_colour;
 pub use self::error::GitError;
 pub use self::explain::{Explanation, explain};
 pub use self::keeping::RepositoryLease;

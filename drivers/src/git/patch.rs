@@ -1,6 +1,8 @@
 //! Takes a recorded diff apart: which of its sections belong to which submodule, and which only move a submodule to
 //! another commit. Pure.
 
+use super::prefix::relative_to;
+
 /// What a diff wants of one repository: the root's (folder ``) or that of a submodule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
@@ -8,7 +10,7 @@ pub(crate) enum Change {
     Patch {
         /// Folder of the repository, relative to the root; empty for the root itself.
         folder: String,
-        /// The sections, one after another.
+        /// The sections, one after another, with names as that repository has them.
         text: String,
     },
     /// A submodule is to be at another commit.
@@ -20,14 +22,7 @@ pub(crate) enum Change {
     },
 }
 
-impl Change {
-    /// How many components git has to cut off the paths in a patch: `a/`, and the submodule's folder.
-    pub(crate) fn components(folder: &str) -> usize {
-        1 + folder.split('/').filter(|part| !part.is_empty()).count()
-    }
-}
-
-/// Takes a diff apart, in its order. `submodules` are folders relative to the root.
+/// Takes a diff with the usual prefixes apart, in its order. `submodules` are folders relative to the root.
 pub(crate) fn changes(diff: &str, submodules: &[String]) -> Vec<Change> {
     let mut changes: Vec<Change> = Vec::new();
     for section in sections(diff) {
@@ -38,10 +33,11 @@ pub(crate) fn changes(diff: &str, submodules: &[String]) -> Vec<Change> {
             continue;
         }
         let owner = owner(section, submodules);
+        let section = relative_to(section, &owner);
         match changes.last_mut() {
-            Some(Change::Patch { folder, text }) if *folder == owner => text.push_str(section),
+            Some(Change::Patch { folder, text }) if *folder == owner => text.push_str(&section),
             Some(Change::Patch { .. } | Change::Move { .. }) | None => {
-                changes.push(Change::Patch { folder: owner, text: section.to_owned() });
+                changes.push(Change::Patch { folder: owner, text: section.into_owned() });
             }
         }
     }
@@ -59,7 +55,7 @@ pub(crate) fn empty_files(patch: &str) -> impl Iterator<Item = &str> {
 }
 
 /// One section per file. What stands before the first header is part of the first section.
-fn sections(diff: &str) -> Vec<&str> {
+pub(super) fn sections(diff: &str) -> Vec<&str> {
     const HEADER: &str = "diff --git ";
     let starts = diff.match_indices(HEADER).map(|(at, _)| at).filter(|at| *at == 0 || diff[..*at].ends_with('\n'));
     let mut starts: Vec<usize> = starts.collect();
@@ -111,10 +107,10 @@ mod tests {
         let submodules = ["libs/s".to_owned(), "libs".to_owned()];
         let diff = format!("{OUTSIDE}Submodule libs/s 1..2:\n{INSIDE}{OUTSIDE}");
         let before = format!("{OUTSIDE}Submodule libs/s 1..2:\n");
-        assert_eq!(changes(&diff, &submodules), [patch("", &before), patch("libs/s", INSIDE), patch("", OUTSIDE)]);
+        let inside = INSIDE.replace("libs/s/", "");
+        assert_eq!(changes(&diff, &submodules), [patch("", &before), patch("libs/s", &inside), patch("", OUTSIDE)]);
         assert_eq!(changes(&diff, &[]), [patch("", &diff)]);
         assert_eq!(changes("--- a/x\n+++ b/x\n", &submodules), [patch("", "--- a/x\n+++ b/x\n")]);
-        assert_eq!((Change::components(""), Change::components("libs/s")), (1, 3));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Uncommitted changes: what the SDK records as a diff, in all its forms.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::harness::{Draft, Place, git, git_commit_all, new_repository};
@@ -154,19 +155,121 @@ fn submodule_rows(place: &Place) -> Vec<Row> {
     git(&sub, &["checkout", "--quiet", &later]);
     let moved = git(&outer.folder, &["diff", "HEAD"]);
     assert!(inside.starts_with("Submodule libs/inner") && moved.contains("+Subproject commit"), "{inside}\n{moved}");
+    let mnemonic = git(&outer.folder, &["-c", "diff.mnemonicPrefix=true", "diff", "HEAD"]);
+    let bare = git(&outer.folder, &["-c", "diff.noprefix=true", "diff", "HEAD"]);
     let commit = outer.head();
     let draft = |diff: &str| outer.draft("inside.py", diff).with("version_num", commit.as_str());
     vec![
         Row::completes("a diff in a submodule", draft(&inside), &["1 40"]),
         Row::completes("a diff in a submodule and around it", draft(&both), &["1 40"]),
         Row::completes("a submodule at another commit", draft(&moved), &["100 4"]),
+        Row::completes("a submodule at another commit, with other prefixes", draft(&mnemonic), &["100 4"]),
+        Row::completes("a submodule at another commit, without prefixes", draft(&bare), &["100 4"]),
     ]
+}
+
+/// What the configuration of a user makes of his diffs.
+const CONFIGURATIONS: [(&str, &[&str]); 5] = [
+    ("as usual", &[]),
+    ("without prefixes", &["-c", "diff.noprefix=true"]),
+    ("with other prefixes", &["-c", "diff.mnemonicPrefix=true"]),
+    ("with prefixes of his own", &["-c", "diff.srcPrefix=old/", "-c", "diff.dstPrefix=new/"]),
+    ("in colour", &["-c", "color.ui=always"]),
+];
+
+const TREE: &str = "import subprocess
+def git(*arguments):
+    return subprocess.run(['git', '-c', 'core.quotePath=false', *arguments], capture_output=True, text=True).stdout
+for folder in '.', 'libs/inner':
+    git('-C', folder, 'add', '--all', '--intent-to-add')
+    for line in git('-C', folder, 'diff', '--summary', '--numstat', '-M', 'HEAD').splitlines():
+        if 'libs/inner' not in line:
+            print('OUT', folder, ' '.join(line.split()))
+";
+
+/// The same changes, recorded by users whose git is configured in different ways.
+fn configured_rows(place: &Place) -> Vec<Row> {
+    let inner = Changed::new(place, "configured inner", &[("old.py", &COUNT.replace('=', "+"))]);
+    let code = Changed::new(
+        place,
+        "configured",
+        &[
+            ("src/count.py", COUNT),
+            ("src/only.py", &replaced("two = 2", "-- src/count.py")),
+            ("src/mode.py", RUN),
+            ("src/gone.py", "gone\n"),
+            ("src/name.py", &COUNT.replace('=', "-")),
+            ("src/data.bin", "\0\x01"),
+            ("tree.py", TREE),
+        ],
+    );
+    let allowed = ["-c", "protocol.file.allow=always"];
+    let url = inner.folder.to_str().unwrap();
+    git(&code.folder, &[&allowed[..], &["submodule", "--quiet", "add", url, "libs/inner"]].concat());
+    git(&code.folder, &["commit", "--quiet", "--message", "submodule"]);
+    let sub = code.folder.join("libs/inner");
+    let change = || {
+        let four = replaced("four = 4", "four = 40");
+        let text =
+            [("src/count.py", four.as_str()), ("src/new.py", RUN), ("src/two words.py", RUN), ("src/grün.py", RUN)];
+        for (name, text) in text {
+            code.write(name, text);
+        }
+        code.write("src/only.py", replaced("two = 2", "++ src/count.py")).write("src/data.bin", [0, 2, 3]);
+        code.write("libs/inner/count.py", &four);
+        fs::remove_file(code.folder.join("src/gone.py")).unwrap();
+        git(&code.folder, &["mv", "src/name.py", "src/named.py"]);
+        fs::set_permissions(code.folder.join("src/mode.py"), fs::Permissions::from_mode(0o755)).unwrap();
+        git(&sub, &["mv", "old.py", "renamed.py"]);
+        git(&code.folder, &["add", "--all", "--intent-to-add"]);
+    };
+    let lines = [
+        ". 1 1 src/count.py",
+        ". - - src/data.bin",
+        ". 0 1 src/gone.py",
+        ". 2 0 src/grün.py",
+        ". 0 0 src/mode.py",
+        ". 0 0 src/{name.py => named.py}",
+        ". 2 0 src/new.py",
+        ". 1 1 src/only.py",
+        ". 2 0 src/two words.py",
+        ". delete mode 100644 src/gone.py",
+        ". create mode 100644 src/grün.py",
+        ". mode change 100644 => 100755 src/mode.py",
+        ". rename src/{name.py => named.py} (100%)",
+        ". create mode 100644 src/new.py",
+        ". create mode 100644 src/two words.py",
+        "libs/inner 1 1 count.py",
+        "libs/inner 0 0 old.py => renamed.py",
+        "libs/inner rename old.py => renamed.py (100%)",
+    ];
+    let commit = code.head();
+    let mut rows = Vec::new();
+    for (name, options) in CONFIGURATIONS {
+        change();
+        let diff = git(&code.folder, &[options, &["diff", "--binary", "--submodule=diff", "HEAD"]].concat());
+        git(&sub, &["reset", "--quiet", "--hard"]);
+        git(&code.folder, &["reset", "--quiet", "--hard"]);
+        code.write("count.py", replaced("one = 1", "one = 10"));
+        let root = git(&code.folder, &[options, &["diff", "HEAD"]].concat());
+        git(&code.folder, &["reset", "--quiet", "--hard"]);
+        let draft = |entry: &str, diff: &str| code.draft(entry, diff).with("version_num", commit.as_str());
+        rows.push(Row::completes(&format!("a diff {name}"), draft("tree.py", &diff), &lines));
+        rows.push(Row::completes(
+            &format!("a diff of the root {name}"),
+            draft("run.py", &root),
+            &["[10, 2, 3, 4, 5, 6, 7]"],
+        ));
+    }
+    rows
 }
 
 #[test]
 fn uncommitted_changes_are_applied() {
     let place = Place::new();
-    let rows = [plain_rows(&place), binary_rows(&place), merged_rows(&place), submodule_rows(&place)].concat();
+    let rows =
+        [plain_rows(&place), binary_rows(&place), merged_rows(&place), submodule_rows(&place), configured_rows(&place)]
+            .concat();
     let table = Table::start(place, &[NO_PACKAGES]);
     table.run(&rows);
     table.finish();

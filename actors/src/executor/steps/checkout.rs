@@ -6,6 +6,7 @@ use drivers::git;
 use protocols::failure::Phase;
 use protocols::task::CodeSource;
 
+use super::script::is_diff_in_colour;
 use super::{Draft, PrepareStep, StepError, seconds};
 
 pub(super) struct Checkout;
@@ -23,6 +24,9 @@ impl PrepareStep<'_> for Checkout {
         }
         let (url, revision, diff) = match &draft.order.task.code {
             CodeSource::Repository { url, revision, diff } => (url, revision, diff.as_str()),
+            CodeSource::RepositoryWithScript { url, revision, script } if is_diff_in_colour(script) => {
+                (url, revision, script.as_str())
+            }
             CodeSource::RepositoryWithScript { url, revision, script: _ } => (url, revision, ""),
             CodeSource::Script(_) => return Ok(()),
             CodeSource::Nothing => {

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use drivers::git::without_colour;
 use protocols::failure::{FailureClass, Phase};
-use protocols::task::{CodeSource, Interpreter, TaskSpec};
+use protocols::task::{CodeSource, Interpreter, TaskSpec, is_literal_script};
 
 use super::{Draft, PrepareStep, StepError};
 use protocols::words::split;
@@ -61,6 +62,7 @@ impl PrepareStep<'_> for Script {
                 }
                 text
             }
+            CodeSource::RepositoryWithScript { script, .. } if is_diff_in_colour(script) => return Ok(()),
             CodeSource::RepositoryWithScript { script, .. } => script,
             CodeSource::Repository { .. } | CodeSource::Nothing => return Ok(()),
         };
@@ -75,6 +77,12 @@ impl PrepareStep<'_> for Script {
         draft.script = Some(file);
         Ok(())
     }
+}
+
+/// Whether a text that does not begin like a diff is one: git has written it in colour (`color.ui=always`).
+pub(super) fn is_diff_in_colour(text: &str) -> bool {
+    let plain = without_colour(text);
+    !plain.trim().is_empty() && !is_literal_script(&plain)
 }
 
 /// Writes the script. A file of that name (of the repository, say) is replaced: what the task carries is what runs.
@@ -155,6 +163,15 @@ mod tests {
         check("bash", "-c 'echo 1'", ".", "untitled.sh", Nothing);
         check("bash", "run.bash x", ".", "run.bash", FirstWord);
         check("bash", "run.py", ".", "run.py", Everything);
+    }
+
+    #[test]
+    fn a_diff_in_colour_is_no_script() {
+        assert!(is_diff_in_colour("\x1b[1mdiff --git a/x b/x\x1b[m\n\x1b[36m@@ -1 +1 @@\x1b[m\n"));
+        assert!(is_diff_in_colour("Submodule s 1..2:\n\x1b[1mdiff --git a/s/x b/s/x\x1b[m\n"));
+        for script in ["print(1)\n", "print('''\n\x1b[1mdiff --git a/x b/x\x1b[m\n''')\n", "\x1b[m", ""] {
+            assert!(!is_diff_in_colour(script), "{script:?}");
+        }
     }
 
     #[test]
