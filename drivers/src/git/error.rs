@@ -29,6 +29,17 @@ pub enum GitError {
         /// Without credentials.
         url: String,
     },
+    /// The repository is a shallow clone, and the commit is not in what it has.
+    #[error(
+        "commit {commit} is not in {url}, which is a shallow clone: fetch its history there (git fetch --unshallow), or \
+         push the commit if it is new, then enqueue the task again"
+    )]
+    ShallowRemote {
+        /// As the task names it.
+        commit: String,
+        /// Without credentials.
+        url: String,
+    },
     /// The repository is there, the branch or tag is not.
     #[error("{revision} is not in {url}")]
     UnknownRevision {
@@ -126,6 +137,7 @@ impl GitError {
         match self {
             Self::Fetch { .. }
             | Self::UnknownCommit { .. }
+            | Self::ShallowRemote { .. }
             | Self::UnknownRevision { .. }
             | Self::Diff { .. }
             | Self::Submodules { .. }
@@ -148,6 +160,7 @@ impl GitError {
             | Self::Submodules { is_transient, .. }
             | Self::LargeFiles { is_transient, .. } => *is_transient,
             Self::UnknownCommit { .. }
+            | Self::ShallowRemote { .. }
             | Self::UnknownRevision { .. }
             | Self::Diff { .. }
             | Self::Checkout { .. }

@@ -29,6 +29,9 @@ const COMMITS: &str = "refs/hostler/commits";
 /// The remote's default branch, as of the last time that it was asked for.
 const DEFAULT: &str = "refs/hostler/default";
 
+/// The file of a repository that says where its history is cut off.
+pub(super) const SHALLOW: &str = "shallow";
+
 /// The mirror of one repository.
 pub(crate) struct Mirror<'a> {
     path: PathBuf,
@@ -172,6 +175,12 @@ impl<'a> Mirror<'a> {
             // git's own settings do not reach the other side of a local transport, which may belong to another user.
             command = command.argument("--upload-pack=git -c 'safe.directory=*' upload-pack");
         }
+        // A remote may be a shallow clone; of one that is not, nothing becomes shallow by this.
+        command = command.argument("--update-shallow");
+        if self.is_shallow() {
+            // What the remote has got since of its older history, or all of it.
+            command = command.argument("--unshallow");
+        }
         command = command.arguments(about_how(&self.settings.fetch_arguments));
         command = command.arguments(options).argument("--").argument(self.access.url().for_git()).arguments(refspecs);
         // With the lock as its input, a fetch whose parent was killed cannot meet the next one.
@@ -217,11 +226,17 @@ impl<'a> Mirror<'a> {
     fn unknown(&self, revision: &Revision) -> GitError {
         let url = self.access.origin().to_owned();
         match revision {
+            Revision::Commit(commit) if self.is_shallow() => GitError::ShallowRemote { commit: commit.clone(), url },
             Revision::Commit(commit) => GitError::UnknownCommit { commit: commit.clone(), url },
             Revision::Tag(_) | Revision::Branch(_) | Revision::Default => {
                 GitError::UnknownRevision { revision: revision.to_string(), url }
             }
         }
+    }
+
+    /// Whether the remote was a shallow clone when it was fetched from.
+    fn is_shallow(&self) -> bool {
+        self.path.join(SHALLOW).exists()
     }
 
     fn broken(&self, source: git2::Error) -> GitError {

@@ -13,7 +13,7 @@ use protocols::failure::FailureClass;
 
 use super::access::Access;
 use super::error::GitError;
-use super::mirror::{Mirror, remove_all};
+use super::mirror::{Mirror, SHALLOW, remove_all};
 use super::output::{self, Display};
 use super::url::RepositoryUrl;
 use crate::command::{CommandLine, CommandRunner, Finished};
@@ -38,10 +38,20 @@ pub(crate) fn create(mirror: &Mirror<'_>, commit: Oid, into: &Path, access: &Acc
     let objects = mirror.path().join("objects");
     let line = [objects.as_os_str().as_encoded_bytes(), b"\n"].concat();
     fs::write(&alternates, line).map_err(GitError::io("write", &alternates))?;
+    copy_shallow(mirror.path(), &git_folder)?;
     write_references(mirror.path(), &git_folder)?;
     // Opened anew: the object database reads its alternates once.
     let repository = Repository::open(into).map_err(failed)?;
     check_out(&repository, commit, access.commands())
+}
+
+/// Where the history of the mirror is cut off, that of the work tree is.
+fn copy_shallow(mirror: &Path, git_folder: &Path) -> Result<(), GitError> {
+    let path = mirror.join(SHALLOW);
+    match fs::copy(&path, git_folder.join(SHALLOW)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(GitError::io("copy", path)(error)),
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 fn check_out(repository: &Repository, commit: Oid, commands: &dyn CommandRunner) -> Result<(), GitError> {

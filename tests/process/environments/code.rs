@@ -88,6 +88,32 @@ fn revision_rows(history: &History) -> Vec<Row> {
     ]
 }
 
+const COUNTS_COMMITS: &str = "import subprocess
+log = subprocess.run(['git', 'log', '--format=%s'], capture_output=True, text=True)
+print('OUT', log.returncode, len(log.stdout.split()))
+";
+
+/// A remote that is a shallow clone itself.
+fn shallow_rows(place: &Place) -> Vec<Row> {
+    let (whole, shallow) = (place.path("whole"), place.path("shallow"));
+    let first = new_repository(&whole, &[("run.py", &version("first"))]);
+    let last = git_commit_all(&whole, &[("run.py", COUNTS_COMMITS)]);
+    let url = format!("file://{}", whole.display());
+    git(&whole, &["clone", "--quiet", "--depth", "1", &url, shallow.to_str().unwrap()]);
+    let draft = |name: &str| Draft::repository(name, shallow.to_str().unwrap(), "run.py");
+    vec![
+        Row::completes("a shallow clone", draft("shallow"), &["0 1"]).at_commit(&last),
+        Row::completes("a branch of a shallow clone", draft("branch").with("branch", "main"), &["0 1"]),
+        Row::completes("a commit of a shallow clone", draft("commit").with("version_num", last.as_str()), &["0 1"]),
+        Row::fails(
+            "a commit before a shallow clone",
+            draft("older").with("version_num", first.as_str()),
+            "code",
+            &[&first, "shallow", "--unshallow"],
+        ),
+    ]
+}
+
 const LOOKS_AT_GIT: &str = "import subprocess
 def git(*arguments):
     return subprocess.run(['git', *arguments], capture_output=True, text=True).stdout.strip()
@@ -177,12 +203,27 @@ fn large_file_rows(place: &Place) -> Vec<Row> {
 fn what_is_checked_out() {
     let place = Place::new();
     let history = history(&place);
-    let rows = [revision_rows(&history), tree_rows(&place), submodule_rows(&place), large_file_rows(&place)].concat();
+    let rows = [
+        revision_rows(&history),
+        tree_rows(&place),
+        shallow_rows(&place),
+        submodule_rows(&place),
+        large_file_rows(&place),
+    ]
+    .concat();
     // As the machine's administrator may have it; what the agent does must not depend on it.
     let configuration = "[user]\n\tname = Somebody\n";
     std::fs::write(place.path("home/.gitconfig"), configuration).unwrap();
     let table = Table::start(place, &[NO_PACKAGES]);
     table.run(&rows);
+
+    // It has become whole, and so has what is kept of it.
+    let shallow = table.place().path("shallow");
+    git(&shallow, &["fetch", "--quiet", "--unshallow"]);
+    let draft = Draft::repository("deepened", shallow.to_str().unwrap(), "run.py");
+    let older = draft.clone().with("version_num", git(&shallow, &["rev-parse", "HEAD~1"]));
+    table.run(&[Row::completes("a commit of a clone that was shallow", older, &["first"])]);
+    table.run(&[Row::completes("a clone that was shallow", draft, &["0 2"])]);
 
     // Known now: not even the repository has to be there any more.
     std::fs::rename(&history.url, format!("{}-moved", history.url)).unwrap();
