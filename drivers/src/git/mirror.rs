@@ -113,8 +113,9 @@ impl<'a> Mirror<'a> {
     fn find(&self, revision: &Revision) -> Result<Option<Oid>, GitError> {
         let mirror = Repository::open_bare(&self.path).map_err(|source| self.broken(source))?;
         let named = |name: &str| {
-            let candidates = [format!("refs/tags/{name}"), format!("refs/heads/{name}")];
-            candidates.iter().find_map(|reference| peel(&mirror, reference))
+            let candidates =
+                [Some(format!("refs/tags/{name}")), Some(format!("refs/heads/{name}")), whole_reference(name)];
+            candidates.iter().flatten().find_map(|reference| peel(&mirror, reference))
         };
         Ok(match revision {
             Revision::Commit(id) => find_commit(&mirror, id)
@@ -252,6 +253,7 @@ fn refspec(revision: &Revision) -> Option<String> {
             return Some(format!("+{id}:{COMMITS}/{id}"));
         }
         Revision::Commit(_) => return None,
+        Revision::Tag(tag) if tag.starts_with("refs/") => tag.clone(),
         Revision::Tag(tag) => format!("refs/tags/{tag}"),
         Revision::Branch(branch) => branch_reference(branch),
         Revision::Default => return Some(format!("+HEAD:{DEFAULT}")),
@@ -263,6 +265,15 @@ fn refspec(revision: &Revision) -> Option<String> {
 fn branch_reference(branch: &str) -> String {
     let is_whole = branch.starts_with("refs/") && !branch.starts_with("refs/heads/");
     if is_whole { branch.to_owned() } else { format!("refs/heads/{}", branch_name(branch)) }
+}
+
+/// What git takes a name for that says what kind of reference it is: `refs/tags/v1`, `tags/v1`, `heads/main`.
+fn whole_reference(name: &str) -> Option<String> {
+    let is_kind = name.starts_with("heads/") || name.starts_with("tags/");
+    match name.starts_with("refs/") {
+        true => Some(name.to_owned()),
+        false => is_kind.then(|| format!("refs/{name}")),
+    }
 }
 
 /// A branch may be recorded as the remote-tracking branch that it is on the recording machine.
@@ -338,12 +349,23 @@ mod tests {
         check(Revision::Commit(id), Some(&format!("+{low}:refs/hostler/commits/{low}")));
         check(Revision::Commit("abc123".into()), None);
         check(Revision::Tag("v1".into()), Some("+refs/tags/v1:refs/tags/v1"));
+        check(Revision::Tag("refs/tags/v1".into()), Some("+refs/tags/v1:refs/tags/v1"));
         check(Revision::Branch("origin/a/b".into()), Some("+refs/heads/a/b:refs/heads/a/b"));
         check(Revision::Branch("refs/heads/a".into()), Some("+refs/heads/a:refs/heads/a"));
         check(Revision::Branch("refs/pull/1/head".into()), Some("+refs/pull/1/head:refs/pull/1/head"));
         check(Revision::Branch("a:b".into()), None);
         check(Revision::Branch("x*".into()), None);
         check(Revision::Default, Some("+HEAD:refs/hostler/default"));
+    }
+
+    #[test]
+    fn a_name_may_say_its_kind() {
+        let check = |name: &str, expected: Option<&str>| assert_eq!(whole_reference(name).as_deref(), expected);
+        check("heads/main", Some("refs/heads/main"));
+        check("tags/v1", Some("refs/tags/v1"));
+        check("refs/tags/v1", Some("refs/tags/v1"));
+        check("main", None);
+        check("hostler/default", None);
     }
 
     #[test]

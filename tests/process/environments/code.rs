@@ -53,6 +53,13 @@ fn revision_rows(history: &History) -> Vec<Row> {
         row("a branch", "branch", "main", "second", second),
         row("a branch with a slash", "branch", "feature/one", "first", first),
         row("a branch of origin", "branch", "origin/feature/one", "first", first),
+        row("a branch that says it is one", "branch", "heads/feature/one", "first", first),
+        row("a branch's whole reference", "branch", "refs/heads/feature/one", "first", first),
+        row("a tag in place of a branch", "branch", "tags/lonely", "tag only", on_tag),
+        row("a tag's whole reference in place of a branch", "branch", "refs/tags/lonely", "tag only", on_tag),
+        row("a tag that says it is one", "tag", "tags/heavy", "first", first),
+        row("a tag's whole reference", "tag", "refs/tags/heavy", "first", first),
+        Row::fails("a kind without a name", draft("kind").with("branch", "heads/gone"), "code", &["branch heads/gone"]),
         Row::completes("the default branch", draft("default"), &["second"]).at_commit(second),
         Row::completes(
             "a commit before a tag and a branch",
