@@ -9,6 +9,7 @@
 
 mod environment;
 mod error;
+mod files;
 mod flags;
 mod from_git;
 #[cfg(test)]
@@ -42,6 +43,7 @@ use protocols::task::Interpreter;
 pub use self::environment::{Environment, Shared};
 use self::environment::{as_it_is, build_private, shared, without_python};
 pub use self::error::PythonError;
+pub use self::files::requirements_text;
 use self::flags::Flags;
 use self::in_order::Order;
 use self::indexes::Indexes;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::CodeFolder;
 use super::error::PythonError;
+use super::files::requirements_text;
 use super::requirement_line::{
     as_option, has_credentials, is_moving, is_remote, local_path, logical_lines, named_url, normalised,
     normalised_name, package_name, pin,
@@ -341,9 +342,7 @@ impl Reader<'_> {
 }
 
 fn read(path: &Path) -> Result<String, PythonError> {
-    let bytes = std::fs::read(path).map_err(PythonError::io("read", path))?;
-    let text = String::from_utf8_lossy(&bytes);
-    Ok(text.strip_prefix('\u{feff}').unwrap_or(&text).to_owned())
+    requirements_text(path).map_err(PythonError::io("read", path))
 }
 
 fn shown(file: &Path, code: Option<&CodeFolder<'_>>) -> String {

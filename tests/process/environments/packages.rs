@@ -238,8 +238,19 @@ fn source_rows(place: &Place) -> Vec<Row> {
             ("deep/requirements.txt", "-r more/base.txt\n"),
             ("deep/more/base.txt", "tomli\n-c limits.txt\n"),
             ("deep/more/limits.txt", "tomli<2.0.2\n"),
+            ("power/versions.py", VERSIONS),
         ],
     );
+    // As `pip freeze > requirements.txt` writes them with PowerShell.
+    for (name, text) in [
+        ("power/requirements.txt", "tomli==2.0.1\r\n-r more.txt\r\n"),
+        ("power/more.txt", "idna\r\n-c limits.txt\r\n"),
+        ("power/limits.txt", "idna<3.5\r\n"),
+    ] {
+        let text: Vec<u8> = format!("\u{feff}{text}").encode_utf16().flat_map(u16::to_le_bytes).collect();
+        std::fs::write(code.join(name), text).unwrap();
+    }
+    git_commit_all(&code, &[]);
     let url = code.to_str().unwrap();
     let git_url = format!("git+file://{}", library.display());
     let draft = |requirements: &str, entry: &str| Draft::repository("sources", url, entry).requirements(requirements);
@@ -282,6 +293,11 @@ fn source_rows(place: &Place) -> Vec<Row> {
         Row::completes("files from the root down", plain("deep/versions.py six tomli"), &["six=1.16.0 tomli=2.0.1"])
             .says("requirements.txt"),
         Row::completes("files of the root", plain("versions.py six tomli"), &["six=1.16.0 tomli=None"]),
+        Row::completes(
+            "files in UTF-16",
+            plain("power/versions.py six idna tomli"),
+            &["six=1.16.0 idna=3.4 tomli=2.0.1"],
+        ),
         Row::completes(
             "a task's lines before files",
             draft("idna==3.4", "versions.py six idna"),

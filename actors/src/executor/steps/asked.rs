@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use drivers::command::CommandRunner;
 use drivers::git::{GitError, PackageAccess, takes_from_git};
-use drivers::python::{CodeFolder, code_path, requirement_files};
+use drivers::python::{CodeFolder, code_path, requirement_files, requirements_text};
 
 use protocols::order::ExecutorOrder;
 
@@ -63,7 +63,7 @@ pub(super) fn lines(order: &ExecutorOrder) -> Option<Vec<String>> {
 /// Whether what the code says about packages, where the task says nothing, names a repository of git.
 fn needs_git(code: &CodeFolder<'_>) -> bool {
     let is_named = |file: &PathBuf| {
-        let text = std::fs::read_to_string(file).unwrap_or_default();
+        let text = requirements_text(file).unwrap_or_default();
         let folder = file.parent().unwrap_or(code.root);
         text.lines().any(|line| takes_from_git(line) || leads_to_git(folder, line.trim()))
     };
@@ -77,7 +77,7 @@ fn leads_to_git(root: &Path, line: &str) -> bool {
     if path.is_dir() {
         return mentions_git(&path);
     }
-    std::fs::read_to_string(path).is_ok_and(|text| text.contains("git+"))
+    requirements_text(&path).is_ok_and(|text| text.contains("git+"))
 }
 
 /// Whether what the code says about packages names a repository of git.
@@ -87,7 +87,7 @@ fn mentions_git(root: &Path) -> bool {
     // In whatever way its tables are written: `{ git = ".." }`, `source.git=".."`.
     const SIGNS: [&str; 4] = ["git=\"", "git='", "\"git\"", "'git'"];
     let is_word = |before: &str| before.ends_with(|letter: char| letter.is_alphanumeric() || "-_".contains(letter));
-    let texts = FILES.iter().filter_map(|name| std::fs::read_to_string(root.join(name)).ok());
+    let texts = FILES.iter().filter_map(|name| requirements_text(&root.join(name)).ok());
     let mut texts = texts.map(|text| text.replace([' ', '\t'], ""));
     let has = |text: &str, sign: &str| text.match_indices(sign).any(|(at, _)| !is_word(&text[..at]));
     texts.any(|text| text.contains("git+") || SIGNS.iter().any(|sign| has(&text, sign)))
@@ -110,7 +110,12 @@ mod tests {
         assert!(!needs());
         write("deep/lists/more.txt", "a @ git+https://h/a\n");
         assert!(needs());
+        // As PowerShell writes it.
+        let utf16: Vec<u8> = "\u{feff}a @ git+https://h/a".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        std::fs::write(root.join("deep/lists/more.txt"), utf16).unwrap();
+        assert!(needs());
         write("deep/lists/more.txt", "");
+        assert!(!needs());
         write("pyproject.toml", "[tool.uv.sources]\na={git='https://h/a'}\n");
         assert!(needs());
         write("pyproject.toml", "[tool.x]\nlegit = 'https://h/a'\n");
