@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::CodeFolder;
 use super::error::PythonError;
+pub(super) use super::files::files_of;
 use super::files::requirements_text;
 use super::requirement_line::{
     as_option, has_credentials, is_moving, is_remote, local_path, logical_lines, named_url, normalised,
@@ -38,18 +39,6 @@ impl Source<'_> {
             Self::Project { .. } => false,
         }
     }
-}
-
-/// Every `requirements.txt` from the root of the code down to the folder of the script, root first.
-pub fn files_of(code: &CodeFolder<'_>) -> Vec<PathBuf> {
-    let script = code.entry_point.split_whitespace().next().filter(|word| !word.starts_with('-'));
-    let script = script.map(|script| code.working_dir.join(script)).filter(|script| script.is_file());
-    let last = script.as_deref().and_then(Path::parent).unwrap_or(code.working_dir);
-    let folders = last.ancestors().take_while(|folder| folder.starts_with(code.root));
-    let mut files: Vec<PathBuf> =
-        folders.map(|folder| folder.join("requirements.txt")).filter(|file| file.is_file()).collect();
-    files.reverse();
-    files
 }
 
 /// Requirement lines, understood. Not `Debug`: there may be secrets in them.
@@ -449,23 +438,5 @@ mod tests {
         let (read, said) = Code::new(&[]).read("--pre\n--no-index\n--frobnicate\na");
         assert_eq!(read.file_text(&["--pre"]), "--no-index\na\n");
         assert!(read.has("--pre") && said.contains("--frobnicate"), "{said}");
-    }
-
-    #[test]
-    fn requirements_files_are_found_from_the_root_down() {
-        let code = Code::new(&[
-            ("requirements.txt", ""),
-            ("src/requirements.txt", ""),
-            ("src/deep/requirements.txt", ""),
-            ("src/deep/train.py", ""),
-        ]);
-        let (root, working_dir) = (code.root(), code.root().join("src"));
-        let check = |entry_point: &str, expected: &[&str]| {
-            let found = files_of(&CodeFolder { root: &root, working_dir: &working_dir, entry_point });
-            assert_eq!(found, expected.iter().map(|name| root.join(name)).collect::<Vec<_>>());
-        };
-        let shallow = ["requirements.txt", "src/requirements.txt"];
-        check("deep/train.py --lr 1", &[shallow.as_slice(), &["src/deep/requirements.txt"]].concat());
-        check("-m deep.train", &shallow);
     }
 }

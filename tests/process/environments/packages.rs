@@ -238,6 +238,8 @@ fn source_rows(place: &Place) -> Vec<Row> {
             ("deep/requirements.txt", "-r more/base.txt\n"),
             ("deep/more/base.txt", "tomli\n-c limits.txt\n"),
             ("deep/more/limits.txt", "tomli<2.0.2\n"),
+            ("sub dir/versions.py", VERSIONS),
+            ("sub dir/requirements.txt", "idna==3.4\n"),
             ("power/versions.py", VERSIONS),
         ],
     );
@@ -293,6 +295,13 @@ fn source_rows(place: &Place) -> Vec<Row> {
         Row::completes("files from the root down", plain("deep/versions.py six tomli"), &["six=1.16.0 tomli=2.0.1"])
             .says("requirements.txt"),
         Row::completes("files of the root", plain("versions.py six tomli"), &["six=1.16.0 tomli=None"]),
+        Row::completes(
+            "files beside a script in quotes",
+            plain("-W ignore 'sub dir/versions.py' six idna"),
+            &["six=1.16.0 idna=3.4"],
+        )
+        .says("sub dir/requirements.txt"),
+        Row::completes("files beside a module", plain("-m deep.versions six tomli"), &["six=1.16.0 tomli=2.0.1"]),
         Row::completes(
             "files in UTF-16",
             plain("power/versions.py six idna tomli"),
