@@ -14,6 +14,7 @@ use super::indexes::Indexes;
 use super::inputs::{Inputs, NOT_FOR_UV, for_any_pip, write_input};
 use super::installed;
 use super::interpreter::PythonInterpreter;
+use super::line_options::{PipVersion, has_options, readable};
 use super::probe::PYTHON_VARIABLES;
 use super::reason;
 use super::requirement_line::logical_lines;
@@ -54,7 +55,10 @@ pub(super) struct Installer<'a> {
 #[derive(Clone)]
 pub(super) enum Engine {
     Uv(PathBuf),
-    Pip,
+    Pip {
+        /// Of which version; known where requirements have options of their own.
+        version: Option<PipVersion>,
+    },
 }
 
 /// One folder being filled.
@@ -101,7 +105,9 @@ impl Recipe for Installer<'_> {
         // What came from an index that the task named is not what others would get under that name.
         let has_own_index = INDEX_OPTIONS.iter().any(|option| self.requirements.has(option));
         let requirements = Requirements::read(&Source::Lines(&built.packages), None, &|_| {}).ok()?;
-        if has_own_index || requirements.is_empty() || requirements.is_local() {
+        // Nor is what was built in a way that the task asked for.
+        let is_special = self.requirements.texts().any(has_options);
+        if has_own_index || is_special || requirements.is_empty() || requirements.is_local() {
             return None;
         }
         let mut lines = self.machine();
@@ -156,10 +162,10 @@ impl Recipe for Installer<'_> {
         let mut is_seeded = false;
         match (&engine, resolution) {
             (Engine::Uv(uv), Some(resolution)) => is_seeded = self.install_resolution(uv, &site, resolution)?,
-            (Engine::Uv(_) | Engine::Pip, _) if self.requirements.is_empty() => {}
+            (Engine::Uv(_) | Engine::Pip { .. }, _) if self.requirements.is_empty() => {}
             (Engine::Uv(_), None) if self.is_resolvable() => is_seeded = self.install_with_seeds(&engine, &site)?,
             (Engine::Uv(uv), None) => self.beside_seeds(uv, &site, || self.install(&engine, &site))?,
-            (Engine::Pip, _) => match self.copies(&site) {
+            (Engine::Pip { .. }, _) => match self.copies(&site) {
                 Some(copies) => {
                     copies.with_local_projects(self.requirements.lines(), || self.install(&engine, &site))?;
                 }
@@ -220,18 +226,21 @@ impl Installer<'_> {
             return Ok(engine.clone());
         }
         let engine = self.find_engine()?;
+        self.say_left_out(&engine);
         Ok(self.engine.get_or_init(|| engine).clone())
     }
 
     fn find_engine(&self) -> Result<Engine, PythonError> {
+        let version = self.pip_for_options()?;
         // uv does not count packages of the machine as installed, and needs a Python that is still maintained.
         let is_for_pip = self.settings.without_uv
             || (self.settings.system_site_packages && self.makes_venvs())
             || !self.interpreter.is_at_least(3, 8)
             || self.requirements.has("--use-feature")
+            || version.is_some_and(|pip| self.makes_venvs() && self.has_options_for(pip))
             || !self.flags().is_for_uv();
         if is_for_pip {
-            return Ok(Engine::Pip);
+            return Ok(Engine::Pip { version });
         }
         let provider = UvProvider {
             cache_dir: self.cache_dir,
@@ -240,7 +249,7 @@ impl Installer<'_> {
             commands: self.commands,
             progress: self.progress,
         };
-        Ok(provider.provide()?.map_or(Engine::Pip, Engine::Uv))
+        Ok(provider.provide()?.map_or(Engine::Pip { version }, Engine::Uv))
     }
 
     /// Whether the interpreter can do without uv, as far as that is known.
@@ -256,7 +265,7 @@ impl Installer<'_> {
                 let command = CommandLine::new(uv).arguments(["venv", "--quiet", "--no-project"]).arguments(shared);
                 command.argument("--python").argument(python)
             }
-            Engine::Pip => CommandLine::new(python).arguments(["-m", "venv"]).arguments(shared),
+            Engine::Pip { .. } => CommandLine::new(python).arguments(["-m", "venv"]).arguments(shared),
         };
         let finished = self.run(engine, site, command.argument(&site.environment).directory(site.folder))?;
         if finished.is_success() {
@@ -332,19 +341,13 @@ impl Installer<'_> {
         site: &Site<'_>,
         requirements: &Requirements,
     ) -> Result<Inputs, PythonError> {
-        let left_out: &[&str] = match engine {
-            Engine::Uv(_) => &NOT_FOR_UV,
-            Engine::Pip => &[],
-        };
         let constraints = self.stand_in(site, requirements.constraints_text())?;
-        let text = match engine {
-            Engine::Uv(_) => requirements.file_text(left_out),
-            // pip wants a hash of all or of none, and there is none of what lies in a folder or comes from git.
-            Engine::Pip if requirements.lacks_hashes() => {
-                (self.progress)("pip checks the hashes of all packages or of none: with one from git, it checks none");
-                without_hashes(&for_any_pip(&requirements.file_text(left_out)))
+        let (text, constraints) = match engine {
+            Engine::Uv(_) => (readable(&requirements.file_text(&NOT_FOR_UV), None), readable(&constraints, None)),
+            Engine::Pip { version } => {
+                let read = |text: &str| if version.is_some() { readable(text, *version) } else { text.to_owned() };
+                (self.text_for_pip(requirements, &read), read(&constraints))
             }
-            Engine::Pip => for_any_pip(&requirements.file_text(left_out)),
         };
         let text = self.stand_in(site, text)?;
         let requirements = write_input(site.scratch, "requirements.txt", &text)?;
@@ -355,8 +358,18 @@ impl Installer<'_> {
         let inputs = Inputs { requirements, constraints, overrides: None };
         match engine {
             Engine::Uv(_) => self.add_overrides(site, inputs),
-            Engine::Pip => Ok(inputs),
+            Engine::Pip { .. } => Ok(inputs),
         }
+    }
+
+    fn text_for_pip(&self, requirements: &Requirements, read: &dyn Fn(&str) -> String) -> String {
+        let text = for_any_pip(&read(&requirements.file_text(&[])));
+        // pip wants a hash of all or of none, and there is none of what lies in a folder or comes from git.
+        if requirements.lacks_hashes() {
+            (self.progress)("pip checks the hashes of all packages or of none: with one from git, it checks none");
+            return without_hashes(&text);
+        }
+        text
     }
 
     /// A set of pins that contradict each other, which `pip freeze` of a working environment often is, is installed
@@ -431,7 +444,7 @@ impl Installer<'_> {
                 }
                 command.arguments(flags.for_uv())
             }
-            Engine::Pip => {
+            Engine::Pip { .. } => {
                 let resolver = pins.map(|_| "--use-deprecated=legacy-resolver");
                 let command = CommandLine::new(&site.python).arguments(["-m", "pip", "install"]).arguments(resolver);
                 command.arguments(flags.for_pip())
@@ -458,8 +471,8 @@ impl Installer<'_> {
                 self.uv_variables().into_iter().chain([copies]).collect()
             }
             Engine::Uv(_) => self.uv_variables(),
-            Engine::Pip if self.commands.image().is_some() => self.indexes.pip_variables_in_image(),
-            Engine::Pip => self.indexes.pip_variables(),
+            Engine::Pip { .. } if self.commands.image().is_some() => self.indexes.pip_variables_in_image(),
+            Engine::Pip { .. } => self.indexes.pip_variables(),
         };
         let command = self.dressed(command, site, variables)?;
         let scrubber = self.indexes.scrubber();

@@ -21,6 +21,7 @@ mod installed;
 mod installer;
 mod interpreter;
 mod layer;
+mod line_options;
 mod managed;
 mod managers;
 mod pip_config;

@@ -1,5 +1,6 @@
 //! Single lines of requirement files: what they are, and when two of them say the same.
 
+use super::line_options::without_options;
 use crate::git::Reference;
 
 /// Takes comments off and joins continued lines, as pip does. Empty lines are dropped.
@@ -92,6 +93,7 @@ pub(super) fn is_remote(text: &str) -> bool {
 
 /// The path in a requirement that lies on this machine, without extras and markers.
 pub(super) fn local_path(requirement: &str) -> Option<&str> {
+    let requirement = without_options(requirement);
     let head = requirement.split(" ;").next().unwrap_or(requirement).split("; ").next().unwrap_or(requirement);
     if let Some((_, url)) = head.split_once('@')
         && let Some(path) = url.trim().strip_prefix("file://")
@@ -203,7 +205,7 @@ pub(super) fn normalised(requirement: &str) -> String {
 
 /// `name==version`, with its marker, of a requirement that allows exactly one version.
 pub(super) fn pin(requirement: &str) -> Option<String> {
-    let requirement = requirement.split(" --hash").next().unwrap_or(requirement);
+    let requirement = without_options(requirement);
     let (head, marker) = requirement.split_once(';').unwrap_or((requirement, ""));
     let (name, version) = head.split_once("==")?;
     let version = version.trim_start_matches('=').trim();
@@ -252,6 +254,8 @@ mod tests {
         check("wheels/a-1-py3-none-any.whl", Some("wheels/a-1-py3-none-any.whl"));
         check("numpy @ file:///croot/numpy/work", Some("/croot/numpy/work"));
         check("file:///a/b#egg=x", Some("/a/b"));
+        check("./lib --config-settings=\"a=b\"", Some("./lib"));
+        check("six --config-settings=\"a=./b\"", None);
         check("numpy", None);
         check("a @ https://h/a.whl", None);
         check("git+ssh://git@h/r", None);
@@ -309,6 +313,7 @@ mod tests {
         check("a>=1", None);
         check("a @ https://h/x==y", None);
         check("a==1 --hash=sha256:00", Some("a==1"));
+        check("a==1 ; os_name == 'nt' --config-settings=\"a=b\"", Some("a==1 ; os_name == 'nt'"));
     }
 
     #[test]

@@ -58,6 +58,9 @@ fn line_rows() -> Vec<Row> {
         Row::fails("a hash that does not fit", versions(&wrong, "six"), "environment", &["six"]),
         row("defect 05: --pre", "--pre\nidna==3.4", "idna", "idna=3.4"),
         row("defect 05: --prefer-binary", "--prefer-binary\nidna==3.4", "idna", "idna=3.4"),
+        row("an option of one package", "idna==3.4 --config-settings=\"a=b\"\nsix==1.17.0", "idna", "idna=3.4"),
+        row("options of old pips", "six==1.16.0 --build-option=x --global-option=--quiet", "six", "six=1.16.0")
+            .says("--build-option=x of six==1.16.0 is left out"),
         row("an option that nobody knows", "--frobnicate\nsix==1.17.0", "six", "six=1.17.0").says("--frobnicate"),
         row("a file that is not there", "-r gone.txt\nsix==1.17.0", "six", "six=1.17.0").says("gone.txt"),
         row(
