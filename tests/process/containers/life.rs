@@ -93,7 +93,8 @@ fn setup_scripts_are_scripts() {
     }
     // Without any program of the image on the way.
     let trap = "trap 'echo good bye' EXIT\nset -a\nFIRST=one\nSECOND=two\necho set > /dev/stderr\nPATH=/nowhere\n";
-    let program = "import os; print('exported', os.environ['FIRST'], os.environ['SECOND'], os.environ['PATH'].split(':')[-1])";
+    let program =
+        "import os; print('exported', os.environ['FIRST'], os.environ['SECOND'], os.environ['PATH'].split(':')[-1])";
     let task = farm.enqueue(
         &Draft::script("trap", program),
         json!({ "image": "hostler-test/python", "setup_shell_script": trap }),
