@@ -84,6 +84,13 @@ impl Indexes {
         &self.scrubber
     }
 
+    /// Whether packages come from elsewhere than where everybody gets them.
+    pub(super) fn has_own(&self) -> bool {
+        let names = ["UV_DEFAULT_INDEX", "UV_EXTRA_INDEX_URL", "UV_INDEX", "UV_INDEX_URL"];
+        let is_named = self.deciding.iter().any(|(name, _)| names.contains(name));
+        self.primary.is_some() || !self.extra.is_empty() || is_named
+    }
+
     /// Lines that are equal for equal indexes, without secrets.
     pub(super) fn canonical(&self) -> Vec<String> {
         let mut lines = Vec::new();
@@ -231,6 +238,7 @@ mod tests {
         let indexes = Indexes::gather(&PythonSettings::default(), &Requirements::default(), &commands);
         let uv = indexes.uv_variables(Path::new("/cache"), &commands);
         assert_eq!(value(&uv, "UV_DEFAULT_INDEX"), None);
+        assert!(indexes.has_own() && !Indexes::default().has_own());
         assert!(indexes.canonical().contains(&"UV_DEFAULT_INDEX: https://own/simple".to_owned()));
     }
 }

@@ -221,7 +221,7 @@ impl Installer<'_> {
         Flags::read(&self.settings.packages.extra_flags)
     }
 
-    fn choose_engine(&self) -> Result<Engine, PythonError> {
+    pub(super) fn choose_engine(&self) -> Result<Engine, PythonError> {
         if let Some(engine) = self.engine.get() {
             return Ok(engine.clone());
         }
@@ -383,12 +383,6 @@ impl Installer<'_> {
         write_input(site.scratch, "pins.txt", &pins).map(Some)
     }
 
-    pub(super) fn failure(&self, site: &Site<'_>, finished: &Finished) -> Result<PythonError, PythonError> {
-        self.check_disk(site, finished)?;
-        let detail = reason::reason(&finished.tail, self.indexes.scrubber());
-        Ok(PythonError::Install { detail, is_transient: reason::is_network_failure(&finished.tail) })
-    }
-
     fn run_resolve(
         &self,
         uv: &Path,
@@ -493,13 +487,6 @@ impl Installer<'_> {
             command = command.input(lock.for_child()?);
         }
         Ok(command)
-    }
-
-    fn check_disk(&self, site: &Site<'_>, finished: &Finished) -> Result<(), PythonError> {
-        match reason::is_disk_full(&finished.tail) {
-            true => Err(PythonError::DiskFull { path: site.folder.to_owned() }),
-            false => Ok(()),
-        }
     }
 }
 

@@ -9,6 +9,7 @@
 
 mod environment;
 mod error;
+mod failed;
 mod files;
 mod flags;
 mod from_git;

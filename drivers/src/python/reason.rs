@@ -13,11 +13,43 @@ pub(super) fn reason(tail: &[String], scrubber: &Scrubber) -> String {
     if let Some(exception) = python_exception(tail).filter(|exception| !text.contains(*exception)) {
         text = format!("{text} ({})", scrubber.scrub(exception));
     }
-    if let Some((end, _)) = text.char_indices().nth(LONGEST) {
+    let mut refusals: Vec<String> =
+        tail.iter().filter(|line| is_refusal(line)).map(|line| format!(" {}", scrubber.scrub(bare(line)))).collect();
+    refusals.dedup();
+    let refusals = refusals.concat();
+    cut(&mut text, LONGEST.saturating_sub(refusals.chars().count()));
+    text + &refusals
+}
+
+fn cut(text: &mut String, longest: usize) {
+    if let Some((end, _)) = text.char_indices().nth(longest) {
         text.truncate(end);
         text.push_str("..");
     }
-    text
+}
+
+/// Whether a line says that an index refuses to answer.
+pub(super) fn is_refusal(line: &str) -> bool {
+    bare(line).starts_with("An index") && ["401", "403"].iter().any(|status| line.contains(status))
+}
+
+fn bare(line: &str) -> &str {
+    let line = line.trim();
+    line.strip_prefix("hint: ").unwrap_or(line)
+}
+
+/// Names of the packages that uv has not found, or not in a version that is asked for.
+pub(super) fn missing(tail: &[String]) -> Vec<String> {
+    let Some(text) = of_uv(tail).filter(|text| text.contains("No solution found")) else { return Vec::new() };
+    let before = text.match_indices(" was not found in the package registry").map(|(at, _)| &text[..at]);
+    let before = before.filter_map(|text| text.rsplit(char::is_whitespace).next());
+    let marks = ["no version of ", "versions of ", "only "];
+    let behind = marks.iter().flat_map(|mark| text.match_indices(mark)).map(|(at, mark)| &text[at + mark.len()..]);
+    let behind = behind.filter_map(|text| text.split(char::is_whitespace).next()).filter(|word| *word != "the");
+    let mut names: Vec<String> = before.chain(behind).filter_map(package_name).collect();
+    names.sort();
+    names.dedup();
+    names
 }
 
 /// `error: X` with indented `cause: Y` below, or `× X` with `╰─▶ Y`; a cause may run over several lines.
@@ -148,6 +180,34 @@ mod tests {
              module named 'torch')",
         );
         check("error: bad `https://u:p@h/s`\n  Caused by: dns", "bad `https://***@h/s`: dns");
+    }
+
+    #[test]
+    fn an_index_that_refuses_is_named() {
+        let hint = "An index URL (https://***@h/simple) could not be queried (401 Unauthorized)";
+        check(
+            "error: No solution found\n  cause: Because x was not found in the package registry, no.\n\nhint: An index URL \
+             (https://u:p@h/simple) could not be queried (401 Unauthorized)",
+            &format!("No solution found: Because x was not found in the package registry, no. {hint}"),
+        );
+        let long = format!("error: {}\nhint: {hint}", "x".repeat(2 * LONGEST));
+        let text = reason(&long.lines().map(str::to_owned).collect::<Vec<_>>(), &Scrubber::default());
+        assert!(text.ends_with(hint) && text.len() < LONGEST + 10, "{text}");
+    }
+
+    #[test]
+    fn what_is_missing_is_found() {
+        let check = |text: &str, expected: &[&str]| {
+            let head = "error: No solution found when resolving dependencies".to_owned();
+            assert_eq!(missing(&[head, format!("  cause: {text}")]), expected, "{text}");
+        };
+        check("Because h1pkg was not found in the package registry and you require h1pkg", &["h1pkg"]);
+        check("Because there is no version of Six==99 and you require six==99", &["six"]);
+        check("Because only six<=1.17.0 is available and you require six>1.17", &["six"]);
+        check("Because only the following versions of six are available", &["six"]);
+        check("Because there are no versions of a.b and c depends on a.b", &["a-b"]);
+        check("Because a==1 depends on b>=2 and you require b==1", &[]);
+        assert!(missing(&["error: no version of x".to_owned()]).is_empty());
     }
 
     #[test]

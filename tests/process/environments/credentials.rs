@@ -1,5 +1,7 @@
 //! A server for code and packages that wants a password: everything works, and the password is nowhere.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +10,8 @@ use std::time::Duration;
 use base64::Engine as _;
 use serde_json::{Value, json};
 
-use super::packages::write_wheel;
+use super::packages::{versions, write_wheel};
+use super::row::{Row, Table};
 use crate::harness::{
     Daemon, Draft, Gate, GitServer, Place, ProcessExt, Server, audit, eventually, git, git_commit_all, new_repository,
 };
@@ -202,4 +205,46 @@ fn explained(place: &Place, config: &Path, code: &GitServer, authority: &str) {
     for finished in [works, missing, ssh, elsewhere] {
         assert!(!holds_secret(finished.stdout.as_bytes()) && !holds_secret(finished.stderr.as_bytes()));
     }
+}
+
+/// An index that refuses everything, in the way that the path says (`/401/..`). Its address.
+fn index_that_refuses() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().filter_map(Result::ok) {
+            let mut head = String::new();
+            let mut reader = BufReader::new(&stream);
+            while reader.read_line(&mut head).is_ok_and(|size| size > 2) {}
+            let status = if head.contains(" /401/") { "401 Unauthorized" } else { "403 Forbidden" };
+            let more = "WWW-Authenticate: Basic realm=\"x\"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+            // Who goes away meanwhile has no use for it.
+            let _ = write!(stream, "HTTP/1.1 {status}\r\n{more}");
+        }
+    });
+    address.to_string()
+}
+
+#[test]
+fn an_index_that_gives_nothing_is_named() {
+    let refusing = index_that_refuses();
+    let fails = |name: &str, path: &str, requirement: &str, names: &[&str]| {
+        let lines = format!("--extra-index-url http://robot:wrong-pass@{refusing}/{path}/simple\n{requirement}");
+        let named = format!("http://{refusing}/{path}/simple");
+        let names = [&[named.as_str(), path], names].concat();
+        Row::fails(name, versions(&lines, "six"), "environment", &names).never_says("wrong-pass")
+    };
+    let missing = "hostler-no-such-package";
+    let table = Table::start(Place::new(), &[("UV_HTTP_RETRIES", "0")]);
+    table.run(&[
+        fails("a wrong password", "401", missing, &[missing, "was not found"]).says("(401 Unauthorized)"),
+        fails("a version that is elsewhere", "401", "six==99.99", &["no version of six==99.99"]),
+        fails("an index that is forbidden", "403", missing, &[missing, "was not found"]),
+        Row::completes(
+            "a package that is elsewhere",
+            versions(&format!("--extra-index-url http://{refusing}/401/simple\nsix==1.16.0"), "six"),
+            &["six=1.16.0"],
+        ),
+    ]);
+    table.finish();
 }
