@@ -9,7 +9,8 @@ const LONGEST: usize = 600;
 /// One line that says what went wrong.
 pub(super) fn reason(tail: &[String], scrubber: &Scrubber) -> String {
     let text = of_uv(tail).or_else(|| of_pip(tail)).or_else(|| Some(tail.last()?.trim().to_owned()));
-    let mut text = scrubber.scrub(&text.unwrap_or_else(|| "the installer said nothing".to_owned()));
+    let text = scrubber.scrub(&text.unwrap_or_else(|| "the installer said nothing".to_owned()));
+    let mut text = of_index(&text).unwrap_or(text);
     if let Some(exception) = python_exception(tail).filter(|exception| !text.contains(*exception)) {
         text = format!("{text} ({})", scrubber.scrub(exception));
     }
@@ -26,6 +27,18 @@ fn cut(text: &mut String, longest: usize) {
         text.truncate(end);
         text.push_str("..");
     }
+}
+
+/// What is said of the page that an index has for a package, as said of the index: the package may be one that nobody
+/// asked for.
+fn of_index(text: &str) -> Option<String> {
+    let (_, rest) = text.split_once("Failed to fetch: ").filter(|_| !text.contains("--find-links"))?;
+    let quoted = rest.split(char::is_whitespace).next()?.trim_end_matches(':');
+    let page = quoted.trim_matches('`');
+    let (index, _) = page.strip_suffix('/')?.rsplit_once('/')?;
+    let what = if text.contains("error sending request") { "cannot be reached" } else { "cannot be read" };
+    let text = text.replace(&format!("Failed to fetch: {quoted}"), &format!("the index {index} {what}"));
+    Some(text.replace(&format!(" for url ({page})"), ""))
 }
 
 /// Whether a line says that an index refuses to answer.
@@ -193,6 +206,24 @@ mod tests {
         let long = format!("error: {}\nhint: {hint}", "x".repeat(2 * LONGEST));
         let text = reason(&long.lines().map(str::to_owned).collect::<Vec<_>>(), &Scrubber::default());
         assert!(text.ends_with(hint) && text.len() < LONGEST + 10, "{text}");
+    }
+
+    #[test]
+    fn an_index_is_named_and_not_its_page() {
+        check(
+            "error: Request failed after 3 retries\n  cause: Failed to fetch: https://h/simple/pip/\n  cause: error sending \
+             request for url (https://h/simple/pip/)\n  cause: dns error",
+            "Request failed after 3 retries: the index https://h/simple cannot be reached: error sending request: dns error",
+        );
+        check(
+            "error: Failed to fetch: `https://h/simple/six/`\n  cause: HTTP status server error (500) for url \
+             (https://h/simple/six/)",
+            "the index https://h/simple cannot be read: HTTP status server error (500)",
+        );
+        let file = "Failed to fetch: https://h/six-1.whl: dns";
+        check(&format!("error: {file}"), file);
+        let place = "Failed to read `--find-links` URL: http://h/x/: Failed to fetch: http://h/x/";
+        check(&format!("error: {place}"), place);
     }
 
     #[test]

@@ -245,6 +245,12 @@ fn an_index_that_gives_nothing_is_named() {
             versions(&format!("--extra-index-url http://{refusing}/401/simple\nsix==1.16.0"), "six"),
             &["six=1.16.0"],
         ),
+        Row::fails(
+            "an index that cannot be reached",
+            versions("--extra-index-url https://nonexistent.invalid/simple\nsix==1.15.0", "six"),
+            "environment",
+            &["the index https://nonexistent.invalid/simple cannot be reached"],
+        ),
     ]);
     table.finish();
 }
