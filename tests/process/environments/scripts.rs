@@ -1,6 +1,8 @@
 //! Programs that are texts of the task: scripts, notebooks, shell texts.
 
-use crate::harness::{Draft, Place, new_repository};
+use serde_json::{Value, json};
+
+use crate::harness::{Draft, Place, git_commit_all, new_repository};
 
 use super::row::{NO_PACKAGES, Row, Table};
 
@@ -12,6 +14,38 @@ const NOTEBOOK: &str = r##"{"cells": [
     {"cell_type": "code", "source": "!echo OUT shell"},
     {"cell_type": "code", "source": ["from beside import NAME\n", "display('OUT ' + NAME)"]}
 ], "metadata": {"language_info": {"name": "python"}}, "nbformat": 4}"##;
+
+/// A notebook of cells of code.
+fn notebook(cells: &[&str]) -> String {
+    let cells: Vec<Value> = cells.iter().map(|cell| json!({ "cell_type": "code", "source": cell })).collect();
+    json!({ "cells": cells, "metadata": { "language_info": { "name": "python" } }, "nbformat": 4 }).to_string()
+}
+
+/// What only IPython understands.
+fn foreign_notebook() -> String {
+    notebook(&[
+        "word = 'value'\nlines = !printf 'one\\ntwo {word}\\n'\nprint('OUT', lines)",
+        "!echo OUT {word} $word ${HOME:+home} \"$NOBODY\" '$word {a,b}'\n!echo OUT \\\n  continued",
+        "text = '''\n!echo OUT never\n%never\n'''\nprint('OUT', len(text.splitlines()))\nprint('OUT', (7\n  %len(text)))",
+        "%timeit -n1 -r 1 word.upper()\n?word\nword??\nif True:\n    %nothing",
+        "import asyncio\nasync def later():\n    await asyncio.sleep(0)\n    return word\ntask = asyncio.ensure_future(later())\nawait asyncio.sleep(0)",
+        "for once in [1]:\n    print('OUT', await task)\n    !echo OUT {once} {word[0]}",
+    ])
+}
+
+fn notebook_rows(url: &str) -> Vec<Row> {
+    let draft = |name: &str| Draft::repository("notebook", url, name);
+    vec![
+        Row::completes(
+            "what only IPython understands",
+            draft("foreign.ipynb"),
+            &["['one', 'two value']", "value value home  $word {a,b}", "continued", "3", "7", "value", "1 v"],
+        )
+        .says("left out: %nothing, ?"),
+        Row::completes("a notebook with the name of a module", draft("colorsys.ipynb"), &["colorsys.py 1"]),
+        Row::completes("a notebook beside another pip", draft("pip.ipynb"), &["done"]).never_says("another pip"),
+    ]
+}
 
 fn literal_rows() -> Vec<Row> {
     let script = |name: &str, text: &str, entry: &str| Draft::script(name, text).with("entry_point", entry);
@@ -120,8 +154,15 @@ fn programs_that_are_texts_of_the_task() {
         ("none.ipynb", "print(1)\n"),
     ];
     new_repository(&repository, &files);
+    let files = [
+        ("foreign.ipynb", foreign_notebook()),
+        ("colorsys.ipynb", notebook(&["import colorsys, os\nprint('OUT', os.path.basename(colorsys.__file__), 1)"])),
+        ("pip.ipynb", notebook(&["%pip --version\nprint('OUT', 'done')"])),
+        ("pip.py", "print('OUT', 'another pip')\n".to_owned()),
+    ];
+    git_commit_all(&repository, &files.each_ref().map(|(name, text)| (*name, text.as_str())));
     let url = repository.to_str().unwrap().to_owned();
     let table = Table::start(place, &[NO_PACKAGES]);
-    table.run(&[literal_rows(), repository_rows(&url)].concat());
+    table.run(&[literal_rows(), repository_rows(&url), notebook_rows(&url)].concat());
     table.finish();
 }

@@ -3,13 +3,22 @@
 //! No Jupyter is needed for it. What only a notebook understands becomes what a program can do (`!command`, `%pip`,
 //! `%%bash`), or is left out, which is said.
 
+mod statements;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use self::statements::{assigned, awaits, is_question, statements};
+
 /// Stands first: what notebooks have without importing it.
 const PRELUDE: &str = "try:\n    from IPython.display import display\nexcept ImportError:\n    display = print\n";
+
+/// What stands in for the shell of a notebook, and for its `%pip`.
+const SHELL: &str = include_str!("notebook/shell.py");
+/// Runs a cell that awaits something by itself.
+const AWAITING: &str = include_str!("notebook/awaiting.py");
 
 /// A notebook cannot be turned into a program.
 #[derive(Debug, thiserror::Error)]
@@ -43,16 +52,18 @@ pub(super) struct Converted {
     pub(super) left_out: Vec<String>,
 }
 
-/// Writes the program beside the notebook: `a.py` for `a.ipynb`, or `a.ipynb.py` where there is an `a.py` already.
+/// Writes the program beside the notebook, as `a.ipynb.py` for `a.ipynb`: as `a.py` it would be found by what imports a
+/// module `a`. One of that name is replaced, and a link is not followed.
 pub(super) fn convert(folder: &Path, name: &str) -> Result<Converted, NotebookError> {
     let path = folder.join(name);
     let text = std::fs::read_to_string(&path).map_err(|source| NotebookError::Read { path: path.clone(), source })?;
     let (program, cells, left_out) = program(&text, name)?;
-    let stem = name.strip_suffix(".ipynb").unwrap_or(name);
-    let plain = format!("{stem}.py");
-    let target = if folder.join(&plain).symlink_metadata().is_ok() { format!("{name}.py") } else { plain };
+    let target = format!("{name}.py");
     let path = folder.join(&target);
-    std::fs::write(&path, program).map_err(|source| NotebookError::Write { path, source })?;
+    let is_link = path.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink());
+    let removed = if is_link { std::fs::remove_file(&path) } else { Ok(()) };
+    let written = removed.and_then(|()| std::fs::write(&path, program));
+    written.map_err(|source| NotebookError::Write { path, source })?;
     Ok(Converted { name: target, cells, left_out: left_out.into_iter().collect() })
 }
 
@@ -69,16 +80,24 @@ fn program(text: &str, name: &str) -> Result<(String, usize, BTreeSet<String>), 
     let mut body = String::new();
     let mut left_out = BTreeSet::new();
     for (number, cell) in (1..).zip(&cells) {
+        let made = cell_statements(cell, &mut left_out);
+        let (ahead, made): (Vec<_>, Vec<_>) =
+            made.into_iter().partition(|statement| statement.starts_with("from __future__ import"));
+        future.extend(ahead.iter().map(|statement| format!("{statement}\n")));
         body.push_str(&format!("\n# cell {number}\n"));
-        for line in cell_lines(cell, &mut left_out) {
-            if line.starts_with("from __future__ import ") {
-                future.push_str(&format!("{line}\n"));
-            } else {
-                body.push_str(&format!("{line}\n"));
-            }
+        if awaits(made.iter().map(String::as_str)) {
+            let cell = literal(&format!("<cell {number}>"));
+            body.push_str(&format!("__notebook_await__({}, {cell}, globals())\n", literal(&made.join("\n"))));
+        } else {
+            body.extend(made.iter().map(|statement| format!("{statement}\n")));
         }
     }
-    Ok((format!("{future}{PRELUDE}{body}"), cells.len(), left_out))
+    let is_needed = |functions: &&str| {
+        let mut names = functions.lines().filter_map(|line| line.strip_prefix("def ")?.split('(').next());
+        names.any(|name| body.contains(name))
+    };
+    let functions: String = [SHELL, AWAITING].into_iter().filter(is_needed).collect();
+    Ok((format!("{future}{PRELUDE}{functions}{body}"), cells.len(), left_out))
 }
 
 /// The texts of all cells of code, of every version of the format.
@@ -99,15 +118,19 @@ fn joined(value: &Value) -> String {
     }
 }
 
-fn cell_lines(cell: &str, left_out: &mut BTreeSet<String>) -> Vec<String> {
+fn cell_statements(cell: &str, left_out: &mut BTreeSet<String>) -> Vec<String> {
     let first = cell.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
-    let Some(magic) = first.strip_prefix("%%") else {
-        return cell.lines().map(|line| plain_line(line, left_out)).collect();
-    };
+    let Some(magic) = first.strip_prefix("%%") else { return plain_statements(cell, left_out) };
     let body = cell.split_once(first).map_or("", |(_, body)| body.trim_start_matches('\n'));
-    match magic.split_whitespace().next().unwrap_or_default() {
-        "time" | "timeit" | "capture" | "prun" => body.lines().map(|line| plain_line(line, left_out)).collect(),
-        "bash" | "sh" | "script" => vec![run(&format!("bash -c {}", quoted_for_shell(body)))],
+    let (name, rest) = magic.split_once(char::is_whitespace).unwrap_or((magic, ""));
+    match name {
+        "time" | "capture" | "prun" => plain_statements(body, left_out),
+        // Behind its options stands what is done before.
+        "timeit" => plain_statements(&format!("{}\n{body}", without_options(rest)), left_out),
+        "bash" | "sh" | "script" => {
+            let command = literal(&format!("bash -c {}", quoted_for_shell(body)));
+            vec![format!("__import__('subprocess').run({command}, shell=True)")]
+        }
         other => {
             left_out.insert(format!("%%{other}"));
             vec![format!("# %%{other}: left out")]
@@ -115,32 +138,66 @@ fn cell_lines(cell: &str, left_out: &mut BTreeSet<String>) -> Vec<String> {
     }
 }
 
-/// A line of Python as it is; `!command` and `%magic` as what they do, at the same depth.
-fn plain_line(line: &str, left_out: &mut BTreeSet<String>) -> String {
-    let bare = line.trim_start();
-    let depth = &line[..line.len() - bare.len()];
-    if let Some(command) = bare.strip_prefix('!') {
-        return format!("{depth}{}", run(command.trim_start_matches('!')));
-    }
-    let Some(magic) =
-        bare.strip_prefix('%').filter(|rest| rest.starts_with(|letter: char| letter.is_ascii_alphabetic()))
-    else {
-        return line.to_owned();
+fn plain_statements(cell: &str, left_out: &mut BTreeSet<String>) -> Vec<String> {
+    let made = statements(cell).into_iter().map(|statement| match statement.is_foreign {
+        true => foreign(statement.text, left_out),
+        false => statement.text.to_owned(),
+    });
+    made.collect()
+}
+
+/// What `!command`, `%magic` and `x?` do, at the same depth, or nothing.
+fn foreign(statement: &str, left_out: &mut BTreeSet<String>) -> String {
+    let bare = statement.trim();
+    let depth = &statement[..statement.len() - statement.trim_start().len()];
+    let mut leave_out = |what: &str| {
+        left_out.insert(what.to_owned());
+        format!("# {}: left out", bare.lines().collect::<Vec<_>>().join(" "))
     };
-    let (name, rest) = magic.split_once(char::is_whitespace).unwrap_or((magic, ""));
+    if bare.starts_with('?') || is_question(bare) {
+        return format!("{depth}pass  {}", leave_out("?"));
+    }
+    let (target, value) = assigned(bare).unwrap_or(("", bare));
+    if let Some(command) = value.strip_prefix('!') {
+        let function = if target.is_empty() { "shell" } else { "lines" };
+        return format!("{depth}{target}{}", call(function, command.trim_start_matches('!')));
+    }
+    let magic = value.trim_start_matches('%').replace("\\\n", " ");
+    let (name, rest) = magic.split_once(char::is_whitespace).unwrap_or((&magic, ""));
+    let expression = if name == "timeit" { without_options(rest) } else { rest.trim() };
     match name {
-        "pip" => format!("{depth}{}", run(&format!("python -m pip {rest}"))),
-        "time" | "timeit" if !rest.trim().is_empty() => format!("{depth}{}", rest.trim()),
+        "pip" => format!("{depth}{target}{}", call("pip", rest)),
+        "time" | "timeit" if !expression.is_empty() => format!("{depth}{target}{expression}"),
         _ => {
-            left_out.insert(format!("%{name}"));
-            format!("{depth}pass  # %{magic}: left out")
+            let nothing = if target.is_empty() { "pass" } else { "None" };
+            format!("{depth}{target}{nothing}  {}", leave_out(&format!("%{name}")))
         }
     }
 }
 
-/// A statement that runs a text in a shell. A text of JSON is one of Python, too.
-fn run(command: &str) -> String {
-    format!("__import__('subprocess').run({}, shell=True)", Value::String(command.to_owned()))
+/// What `%timeit` is about, behind its options.
+fn without_options(text: &str) -> &str {
+    let text = text.trim();
+    let Some(option) = text.split_whitespace().next().filter(|word| word.starts_with('-')) else { return text };
+    let rest = text[option.len()..].trim_start();
+    match option.as_bytes().get(1) {
+        Some(b'n' | b'r' | b'p') if option.len() == 2 => {
+            without_options(rest.split_once(char::is_whitespace).map_or("", |(_, rest)| rest))
+        }
+        Some(b'n' | b'r' | b'p') if option[2..].bytes().all(|byte| byte.is_ascii_digit()) => without_options(rest),
+        Some(b't' | b'c' | b'q' | b'o' | b'v') if option.len() == 2 => without_options(rest),
+        Some(_) | None => text,
+    }
+}
+
+/// Calls a function of the prelude with a text, in which names of the program may stand.
+fn call(function: &str, text: &str) -> String {
+    format!("__notebook_{function}__({}, {{**globals(), **locals()}})", literal(text))
+}
+
+/// A text of JSON is one of Python, too.
+fn literal(text: &str) -> String {
+    Value::String(text.to_owned()).to_string()
 }
 
 fn quoted_for_shell(text: &str) -> String {
@@ -174,20 +231,32 @@ mod tests {
 
     #[test]
     fn what_only_a_notebook_understands() {
-        let lines =
-            "%matplotlib inline\n!ls -l \"x\"\nif x:\n    %pip install six\n%time f(1)\ny = 7 % x\ns = '''\n% d'''";
-        let (body, left_out) = made(&json!([code(&json!(lines))]));
-        let expected = "pass  # %matplotlib inline: left out\n__import__('subprocess').run(\"ls -l \\\"x\\\"\", shell=True)\n\
-            if x:\n    __import__('subprocess').run(\"python -m pip install six\", shell=True)\nf(1)\ny = 7 % x\ns = '''\n% d'''\n";
+        let check =
+            |line: &str, expected: &str| assert_eq!(made(&json!([code(&json!(line))])).0, format!("{expected}\n"));
+        let names = "{**globals(), **locals()}";
+        check("!ls -l \"x\"", &format!("__notebook_shell__(\"ls -l \\\"x\\\"\", {names})"));
+        check("!ls \\\n -l", &format!("__notebook_shell__(\"ls \\\\\\n -l\", {names})"));
+        check("x = !ls", &format!("x = __notebook_lines__(\"ls\", {names})"));
+        check("if x:\n    %pip install six", &format!("if x:\n    __notebook_pip__(\"install six\", {names})"));
+        check("%time f(1)\ny = 7 % x", "f(1)\ny = 7 % x");
+        check("%timeit -n1 -r 2 -q 1+1\n%timeit -x", "1+1\n-x");
+        check("x = %time f(1)", "x = f(1)");
+        check("s = '''\n!echo x\n%not magic\n'''", "s = '''\n!echo x\n%not magic\n'''");
+        check("%%timeit -n 1 x = 1\nx + 1", "x = 1\nx + 1");
+        check("%%time\nz = 1", "z = 1");
+        check("await f()\nx = 1", "__notebook_await__(\"await f()\\nx = 1\", \"<cell 1>\", globals())");
+        check("%%bash\necho 'a'\n", "__import__('subprocess').run(\"bash -c 'echo '\\\\''a'\\\\''\\n'\", shell=True)");
+    }
+
+    #[test]
+    fn what_is_left_out_is_said() {
+        let cells =
+            json!([code(&json!("%matplotlib inline\nif x:\n  ?y\nx??\nx = %who")), code(&json!("%%html\n<b>\n"))]);
+        let (body, left_out) = made(&cells);
+        let expected = "pass  # %matplotlib inline: left out\nif x:\n  pass  # ?y: left out\npass  # x??: left out\n\
+            x = None  # x = %who: left out\n\n# %%html: left out\n";
         assert_eq!(body, expected);
-        assert_eq!(left_out, ["%matplotlib"]);
-        let (body, left_out) = made(&json!([
-            code(&json!("%%bash\necho 'a b'\n")),
-            code(&json!("%%html\n<b>\n")),
-            code(&json!("%%time\nz = 1"))
-        ]));
-        assert!(body.contains("bash -c 'echo '\\\\''a b'\\\\''") && body.contains("z = 1"), "{body}");
-        assert_eq!(left_out, ["%%html"]);
+        assert_eq!(left_out, ["%%html", "%matplotlib", "%who", "?"]);
     }
 
     #[test]
@@ -205,13 +274,14 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_there_is_kept() {
+    fn the_program_is_no_module() {
         let folder = tempfile::tempdir().unwrap();
-        let text = json!({ "cells": [code(&json!("x = 1"))] }).to_string();
-        std::fs::write(folder.path().join("a.ipynb"), &text).unwrap();
-        assert_eq!(convert(folder.path(), "a.ipynb").unwrap().name, "a.py");
-        std::fs::write(folder.path().join("a.py"), "mine").unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("a.ipynb"), json!({ "cells": [code(&json!("x = 1"))] }).to_string()).unwrap();
+        std::fs::write(path("a.py"), "mine").unwrap();
+        std::os::unix::fs::symlink("a.py", path("a.ipynb.py")).unwrap();
         assert_eq!(convert(folder.path(), "a.ipynb").unwrap().name, "a.ipynb.py");
-        assert_eq!(std::fs::read_to_string(folder.path().join("a.py")).unwrap(), "mine");
+        assert_eq!(std::fs::read_to_string(path("a.py")).unwrap(), "mine");
+        assert!(std::fs::read_to_string(path("a.ipynb.py")).unwrap().ends_with("x = 1\n"));
     }
 }
