@@ -4,7 +4,6 @@ use std::fs::{File, Permissions};
 use std::io::{self, PipeReader};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::PermissionsExt as _;
-use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -19,9 +18,39 @@ pub fn for_output(capacity: usize) -> io::Result<(PipeReader, OwnedFd)> {
     Ok((reader, writer.into()))
 }
 
-/// Whether there is something to read, the end included, after this time at most; without a time, however long it takes.
-pub fn is_readable(reader: &PipeReader, within: Option<Duration>) -> bool {
-    let timeout = within.map_or(PollTimeout::NONE, |time| PollTimeout::try_from(time).unwrap_or(PollTimeout::MAX));
+/// Waits until there is something to read, the end included. False where the wait was interrupted.
+pub fn wait_readable(reader: &PipeReader) -> bool {
+    !look(reader, PollTimeout::NONE).is_empty()
+}
+
+/// Whether there are bytes to read now. The end is none.
+pub fn has_bytes(reader: &PipeReader) -> bool {
+    look(reader, PollTimeout::ZERO).contains(PollFlags::POLLIN)
+}
+
+fn look(reader: &PipeReader, timeout: PollTimeout) -> PollFlags {
     let mut looked = [PollFd::new(reader.as_fd(), PollFlags::POLLIN)];
-    poll(&mut looked, timeout).is_ok_and(|count| count > 0)
+    match poll(&mut looked, timeout) {
+        Ok(_) => looked[0].revents().unwrap_or(PollFlags::empty()),
+        Err(_) => PollFlags::empty(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use super::*;
+
+    #[test]
+    fn the_end_is_readable_and_has_no_bytes() {
+        let (mut reader, writer) = for_output(1 << 16).unwrap();
+        assert!(!has_bytes(&reader));
+        let mut writer = File::from(writer);
+        io::Write::write_all(&mut writer, b"ab").unwrap();
+        drop(writer);
+        assert!(has_bytes(&reader) && wait_readable(&reader));
+        reader.read_exact(&mut [0; 2]).unwrap();
+        assert!(!has_bytes(&reader) && wait_readable(&reader));
+    }
 }

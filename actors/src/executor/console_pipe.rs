@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, TryLockError};
 use std::time::{Duration, Instant};
 
-use drivers::pipe::{self, is_readable};
+use drivers::pipe;
 use tracing::warn;
 
 use super::console::Console;
@@ -52,7 +52,7 @@ impl Copying {
 
     fn is_settled(&self) -> bool {
         match self.busy.try_lock() {
-            Ok(_held) => !is_readable(&self.reader, Some(Duration::ZERO)),
+            Ok(_held) => !pipe::has_bytes(&self.reader),
             Err(TryLockError::WouldBlock) => false,
             Err(TryLockError::Poisoned(_)) => true,
         }
@@ -62,7 +62,7 @@ impl Copying {
 fn copy(reader: &PipeReader, busy: &Mutex<()>, console: &Console) {
     let mut buffer = vec![0; CHUNK];
     loop {
-        if !is_readable(reader, None) {
+        if !pipe::wait_readable(reader) {
             continue;
         }
         let Ok(_held) = busy.lock() else { return };
@@ -117,6 +117,7 @@ mod tests {
         drop(shell);
         child.wait().unwrap();
         copying.settle();
+        assert!(copying.is_settled(), "it was not waited for in vain");
         console.line("after");
         std::fs::read_to_string(path).unwrap()
     }
