@@ -110,10 +110,7 @@ async fn a_restart_forgets_no_logout_and_no_use() {
     request.header("x-clearml-worker", "box:gpu0").send().await.unwrap();
     let data = fixture.data;
     soon("the end", fixture.server.stop()).await;
-    let again = Server::start(config(&data)).await.unwrap();
-    let api = Api { url: again.api_url.clone(), ..fixture.api };
-    assert_eq!(with_token(&api, "tasks.get_all", &token).await, (401, 31));
-    assert_eq!(with_token(&api, "tasks.get_all", &other).await, (200, 0));
+    // Before the next one writes down what it was asked.
     let connection = rusqlite::Connection::open(data.path().join("server.db")).unwrap();
     let (at, from): (i64, String) = connection
         .query_row("SELECT last_used, last_used_from FROM credentials WHERE key = ?", [&key], |row| {
@@ -122,6 +119,11 @@ async fn a_restart_forgets_no_logout_and_no_use() {
         .unwrap();
     assert!(at > 1_600_000_000_000_000);
     assert_eq!(from, "box:gpu0");
+    drop(connection);
+    let again = Server::start(config(&data)).await.unwrap();
+    let api = Api { url: again.api_url.clone(), ..fixture.api };
+    assert_eq!(with_token(&api, "tasks.get_all", &token).await, (401, 31));
+    assert_eq!(with_token(&api, "tasks.get_all", &other).await, (200, 0));
 }
 
 #[tokio::test]
