@@ -51,7 +51,7 @@ impl Shared {
 }
 
 impl Environment {
-    /// The environment that was built in `folder` with [`EnvironmentStore::build_apart`]; `None` where there is none,
+    /// The environment that was built in `folder` with [`super::EnvironmentStore::build_apart`]; `None` where there is none,
     /// because the task needs none of its own.
     pub fn of_build(folder: &Path) -> Option<Self> {
         let environment = folder.join("environment/venv");
